@@ -1,0 +1,178 @@
+"""Every setting, declared once: the only reader of the environment.
+
+A setting comes from the first of: a command-line flag (``--kafka-topic``), an
+environment variable (``KAFKA_TOPIC``), the ``.env`` file of the current folder,
+its default. README's table and ``.env.example`` are tested against this file.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.connection import parse_url
+
+USAGE_ERROR = 2
+TOPIC_NAME = r"^[a-zA-Z0-9._-]{1,249}$"  # org.apache.kafka.common.internals.Topic
+A_TOPIC = "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and neither '.' nor '..'"
+A_PORT = "a whole number from 0 to 65535"
+SECRET = re.compile(r"(?<=://)[^/@]*@")
+
+
+def setting(default: Any, meaning: str, allowed: str, **bounds: Any) -> Any:
+    """A field whose `meaning` is for --help and `allowed` for its error."""
+    return Field(default, description=meaning, json_schema_extra={"allowed": allowed}, **bounds)
+
+
+class Settings(BaseSettings):
+    """The settings of every script. Raises `pydantic.ValidationError` if made of impossible ones."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    kafka_bootstrap_servers: str = setting(
+        "localhost:9092", "Kafka brokers to ask first", "host:port, or several with commas between"
+    )
+    kafka_topic: str = setting("logs", "topic of the events", A_TOPIC, pattern=TOPIC_NAME)
+    kafka_partitions: int = setting(
+        4, "partitions of a topic that is made", "a whole number from 1 to 10000", ge=1, le=10_000
+    )
+    kafka_replication_factor: int = setting(
+        1, "copies of a topic that is made", "a whole number from 1 to 100", ge=1, le=100
+    )
+    kafka_group_id: str = setting(
+        "log-consumer", "consumer group that shares the work", "a name", min_length=1
+    )
+    kafka_dead_letter_topic: str = setting(
+        "logs.dead-letter", "topic of what is no event", A_TOPIC, pattern=TOPIC_NAME
+    )
+    redis_url: str = setting(
+        "redis://localhost:6379/0",
+        "Redis server; rediss:// for TLS, user and password inside",
+        "redis://[user:password@]host[:port][/number], rediss://… or unix:///path",
+    )
+    redis_key: str = setting("logs", "prefix of every Redis key", "a name", min_length=1)
+    redis_max_logs: int = setting(
+        1000, "events in each Redis list", "a whole number from 1 to 1000000", ge=1, le=1_000_000
+    )
+    log_file: Path = setting(
+        Path("logs.txt"), "file that gets every event", "a file's path, not a folder"
+    )
+    metrics_port: int = setting(
+        9100, "port of the Prometheus metrics; 0 turns them off", A_PORT, ge=0, le=65_535
+    )
+    metrics_host: str = setting(
+        "127.0.0.1", "address the metrics listen on", "a host name or address", min_length=1
+    )
+    dashboard_port: int = setting(
+        8080, "port of the web page", "a whole number from 1 to 65535", ge=1, le=65_535
+    )
+    dashboard_host: str = setting(
+        "127.0.0.1", "address the web page listens on", "a host name or address", min_length=1
+    )
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        servers = [server.strip() for server in value.split(",")]
+        for server in servers:
+            address = urlsplit(f"//{server}")
+            if not address.hostname or not address.port or address.path or address.username:
+                raise ValueError("not host:port")
+        return ",".join(servers)
+
+    @field_validator("kafka_topic", "kafka_dead_letter_topic")
+    @classmethod
+    def _topic(cls, value: str) -> str:
+        if value in {".", ".."}:
+            raise ValueError("not a topic's name")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parse_url(value)
+        address = urlsplit(value)
+        if address.scheme != "unix":
+            if not address.hostname or address.port == 0:
+                raise ValueError("no host")
+            if not re.fullmatch(r"/?|/\d+", address.path):
+                raise ValueError("not a database's number")
+        return value
+
+    @field_validator("log_file", mode="before")
+    @classmethod
+    def _file(cls, value: object) -> object:
+        if not str(value).strip() or str(value).endswith("/") or "\0" in str(value):
+            raise ValueError("not a file's path")
+        if Path(str(value)).is_dir():
+            raise ValueError("a folder")
+        return value
+
+    @model_validator(mode="after")
+    def _two_topics(self) -> Self:
+        if self.kafka_topic == self.kafka_dead_letter_topic:
+            raise ValueError(
+                f"KAFKA_DEAD_LETTER_TOPIC={self.kafka_dead_letter_topic!r}: "
+                "allowed is another topic than KAFKA_TOPIC"
+            )
+        return self
+
+
+def load(
+    argv: Sequence[str] | None,
+    description: str,
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None,
+    examples: str = "",
+) -> tuple[Settings, argparse.Namespace]:
+    """The settings, and a script's own options, from the command line and the environment.
+
+    `add_options` adds the script's options to the parser; `examples` ends its --help.
+    Raises SystemExit: 0 after --help, 2 after one line on stderr about what is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if add_options:
+        add_options(parser)
+    flags = parser.add_argument_group(
+        "settings", "each also by its environment variable or a line in .env: KAFKA_TOPIC=logs"
+    )
+    for name, field in Settings.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        help_text = f"{field.description} (default: {field.default})"
+        flags.add_argument(flag, default=argparse.SUPPRESS, metavar="VALUE", help=help_text)
+    options = parser.parse_args(argv)
+    given = {k: v for k, v in vars(options).items() if k in Settings.model_fields}
+    try:
+        return Settings(**given), options
+    except ValidationError as error:
+        fail(parser.prog, "; ".join(sorted(_sentence(e) for e in error.errors())))
+    except (OSError, UnicodeDecodeError) as error:
+        fail(parser.prog, f".env can't be read: {error}")
+
+
+def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:
+    """End the program with one line on stderr: for a user's mistake, instead of a traceback."""
+    print(f"{program}: {sentence}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _sentence(error: Any) -> str:
+    """One pydantic error as 'NAME=value: allowed is …', without any password."""
+    if not error["loc"]:
+        return str(error["ctx"]["error"])
+    name = str(error["loc"][0])
+    extra = Settings.model_fields[name].json_schema_extra
+    allowed = extra["allowed"] if isinstance(extra, dict) else ""
+    value = SECRET.sub("***@", str(error["input"]))
+    return f"{name.upper()}={value!r}: allowed is {allowed}"
