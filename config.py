@@ -30,7 +30,7 @@ def setting(default: Any, meaning: str, allowed: str, **bounds: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """The settings of every script. Raises `pydantic.ValidationError` if made of impossible ones."""
+    """What every script runs with. Raises `pydantic.ValidationError` on an impossible value."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _url(cls, value: str) -> str:
-        parse_url(value)
+        parse_url(value)  # type: ignore[no-untyped-call]
         address = urlsplit(value)
         if address.scheme != "unix":
             if not address.hostname or address.port == 0:
