@@ -6,6 +6,7 @@ its default. README's table and ``.env.example`` are tested against this file.
 """
 
 import argparse
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,9 @@ USAGE_ERROR = 2
 TOPIC_NAME = r"^[a-zA-Z0-9._-]{1,249}$"  # org.apache.kafka.common.internals.Topic
 A_TOPIC = "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and neither '.' nor '..'"
 A_PORT = "a whole number from 0 to 65535"
-SECRET = re.compile(r"(?<=://)[^/@]*@")
+A_NAME = r"\S"  # not blank
+A_HOST = r"^\S+$"
+SECRET = re.compile(r"((?<=://)|^(?!\w+://)).*(?=@)|(?<=password=)[^&]*")
 
 
 def setting(default: Any, meaning: str, allowed: str, **bounds: Any) -> Any:
@@ -47,7 +50,7 @@ class Settings(BaseSettings):
         1, "copies of a topic that is made", "a whole number from 1 to 100", ge=1, le=100
     )
     kafka_group_id: str = setting(
-        "log-consumer", "consumer group that shares the work", "a name", min_length=1
+        "log-consumer", "consumer group that shares the work", "a name", pattern=A_NAME
     )
     kafka_dead_letter_topic: str = setting(
         "logs.dead-letter", "topic of what is no event", A_TOPIC, pattern=TOPIC_NAME
@@ -57,7 +60,7 @@ class Settings(BaseSettings):
         "Redis server; rediss:// for TLS, user and password inside",
         "redis://[user:password@]host[:port][/number], rediss://… or unix:///path",
     )
-    redis_key: str = setting("logs", "prefix of every Redis key", "a name", min_length=1)
+    redis_key: str = setting("logs", "prefix of every Redis key", "a name", pattern=A_NAME)
     redis_max_logs: int = setting(
         1000, "events in each Redis list", "a whole number from 1 to 1000000", ge=1, le=1_000_000
     )
@@ -68,13 +71,13 @@ class Settings(BaseSettings):
         9100, "port of the Prometheus metrics; 0 turns them off", A_PORT, ge=0, le=65_535
     )
     metrics_host: str = setting(
-        "127.0.0.1", "address the metrics listen on", "a host name or address", min_length=1
+        "127.0.0.1", "address the metrics listen on", "a host name or address", pattern=A_HOST
     )
     dashboard_port: int = setting(
         8080, "port of the web page", "a whole number from 1 to 65535", ge=1, le=65_535
     )
     dashboard_host: str = setting(
-        "127.0.0.1", "address the web page listens on", "a host name or address", min_length=1
+        "127.0.0.1", "address the web page listens on", "a host name or address", pattern=A_HOST
     )
 
     @field_validator("kafka_bootstrap_servers")
@@ -83,7 +86,7 @@ class Settings(BaseSettings):
         servers = [server.strip() for server in value.split(",")]
         for server in servers:
             address = urlsplit(f"//{server}")
-            if not address.hostname or not address.port or address.path or address.username:
+            if not address.hostname or not address.port or re.search(r"[\s/?#@]", server):
                 raise ValueError("not host:port")
         return ",".join(servers)
 
@@ -99,6 +102,8 @@ class Settings(BaseSettings):
     def _url(cls, value: str) -> str:
         parse_url(value)  # type: ignore[no-untyped-call]
         address = urlsplit(value)
+        if re.search(r"\s", value) or not (address.hostname or address.path):
+            raise ValueError("no address")
         if address.scheme != "unix":
             if not address.hostname or address.port == 0:
                 raise ValueError("no host")
@@ -167,6 +172,12 @@ def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:
     raise SystemExit(status)
 
 
+def log_to_stderr() -> None:
+    """One line a message, the pipeline's own alone: kafka-python tells of each retry."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
 def _sentence(error: Any) -> str:
     """One pydantic error as 'NAME=value: allowed is …', without any password."""
     if not error["loc"]:
@@ -174,5 +185,5 @@ def _sentence(error: Any) -> str:
     name = str(error["loc"][0])
     extra = Settings.model_fields[name].json_schema_extra
     allowed = extra["allowed"] if isinstance(extra, dict) else ""
-    value = SECRET.sub("***@", str(error["input"]))
+    value = SECRET.sub("***", str(error["input"]))
     return f"{name.upper()}={value!r}: allowed is {allowed}"
