@@ -1,0 +1,44 @@
+"""Jars: Apache Kafka's own, fetched once by jgo and remembered with their paths."""
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+from local.child import spawn
+from local.server import ServerError
+
+KAFKA_VERSION = "4.3.1"
+ARTIFACTS = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
+FOLDER = Path(__file__).resolve().parent.parent / ".local" / "jars"
+
+
+def classpath(folder: Path = FOLDER) -> str:
+    """Kafka's jars as java wants them. The first time downloads them, 23 MB, showing progress on
+    stderr; later neither jgo nor the network is asked. Raises ServerError, OSError."""
+    remembered = folder / f"kafka-{KAFKA_VERSION}.txt"
+    jars = _existing(remembered)
+    if not jars:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs may start at once
+            jars = _existing(remembered) or _fetch(folder)
+            remembered.write_text("\n".join(jars))
+    return ":".join(jars)
+
+
+def _existing(remembered: Path) -> list[str]:
+    """The remembered paths, or none when a jar has gone."""
+    jars = remembered.read_text().splitlines() if remembered.exists() else []
+    return jars if all(Path(jar).exists() for jar in jars) else []
+
+
+def _fetch(folder: Path) -> list[str]:
+    print(f"fetching Apache Kafka {KAFKA_VERSION} (once)", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "jgo", "--cache-dir", str(folder), "--update"]
+    with spawn([*command, "info", "jars", ARTIFACTS], stdout=subprocess.PIPE) as jgo:
+        output = jgo.communicate()[0].decode()
+    jars = [line for line in output.splitlines() if line.endswith(".jar") and Path(line).is_file()]
+    if jgo.returncode or not jars:
+        raise ServerError("Kafka's jars can't be fetched from Maven Central: see jgo's lines above")
+    return jars
