@@ -1,5 +1,6 @@
 """Child: a process that never outlives the one that started it, not even by a SIGKILL."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -19,6 +20,48 @@ def spawn(command: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
     """
     launcher = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
     return subprocess.Popen([*launcher, *command], start_new_session=True, **popen)
+
+
+class Child:
+    """One child that may be started again; `process` is the newest."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def status(self) -> int | None:
+        """The exit status, -N for signal N; None while it runs. 0 when it was never started."""
+        return self.process.poll() if self.process else 0
+
+    def stop(self, timeout: float = 8.0) -> None:
+        """End it in good order, or by SIGKILL after `timeout` seconds."""
+        self.resume()
+        self.signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self.process:
+                self.process.wait(timeout)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once by SIGKILL, as a crash would."""
+        self.signal(signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open, and nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, when it still runs."""
+        if self.process and self.process.poll() is None:
+            os.kill(self.process.pid, number)
 
 
 def main() -> None:

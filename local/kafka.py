@@ -37,7 +37,8 @@ group.initial.rebalance.delay.ms=200
 class Kafka(Server):
     """A broker on 127.0.0.1:`port` with its data below `folder`."""
 
-    name = "kafka"
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__("kafka", folder, port)
 
     @property
     def bootstrap(self) -> str:

@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 from functools import cache
+from pathlib import Path
 
 from local.server import Server, ServerError
 
@@ -13,7 +14,8 @@ TIMEOUT = 2.0  # seconds for an answer
 class Redis(Server):
     """A server on 127.0.0.1:`port` that appends its data to a file below `folder`."""
 
-    name = "redis"
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__("redis", folder, port)
 
     @property
     def url(self) -> str:

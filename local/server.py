@@ -1,13 +1,12 @@
 """Server: a real server of ours in a folder, to start, stop, kill and pause."""
 
 import os
-import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-from local.child import spawn
+from local.child import Child, spawn
 
 STEP = 0.05  # seconds between looks at a server that is starting or stopping
 LOG_BYTES = 2**20  # the log of earlier starts is dropped above this
@@ -17,18 +16,16 @@ class ServerError(Exception):
     """A server can't be had; str() is the one sentence for a person."""
 
 
-class Server:
+class Server(Child):
     """What Kafka and Redis have in common. `folder` keeps the data, `port` is on 127.0.0.1.
 
     Start it from a thread that lives as long as it should: see `child.spawn`.
     """
 
-    name = "server"
-
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, name: str, folder: Path, port: int) -> None:
+        super().__init__(name)
         self.folder = folder.resolve()
         self.port = port
-        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def log_file(self) -> Path:
@@ -77,39 +74,6 @@ class Server:
             return self.status() is None and self.answers()
         except OSError:
             return False
-
-    def status(self) -> int | None:
-        """The exit status, -N for signal N; None while it runs. 0 when it was never started."""
-        return self.process.poll() if self.process else 0
-
-    def stop(self, timeout: float = 8.0) -> None:
-        """End it in good order, or by SIGKILL after `timeout` seconds."""
-        self.resume()
-        self.signal(signal.SIGTERM)
-        try:
-            if self.process:
-                self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            pass
-        self.kill()
-
-    def kill(self) -> None:
-        """End it at once by SIGKILL, as a crash would."""
-        self.signal(signal.SIGKILL)
-        if self.process:
-            self.process.wait()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, and nothing answers."""
-        self.signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self.signal(signal.SIGCONT)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, when it still runs."""
-        if self.process and self.process.poll() is None:
-            os.kill(self.process.pid, number)
 
     def _last_words(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()

@@ -1,0 +1,53 @@
+# The commands of the project. `make help` lists them.
+PYTHON ?= python3
+RATE ?= 50
+N ?= 20
+LEVEL ?=
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+REQUIREMENTS := requirements.txt requirements-dev.txt local/requirements.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install up test lint fmt recent clean
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv with everything that runs, tests and lints need
+
+up: $(INSTALLED) ## run the whole pipeline here, without Docker, until Ctrl-C (RATE=50 events a second)
+	@exec $(RUN) -m local --rate '$(RATE)'
+
+test: $(INSTALLED) ## run the tests on real Kafka and Redis (ARGS="-k archive --servers=local")
+	@$(RUN) -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## check style, format and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+fmt: $(INSTALLED) ## repair style and format
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+recent: $(INSTALLED) ## show the newest events, newest last (LEVEL=ERROR, N=20)
+	@exec $(RUN) -m pipeline.show --count '$(N)' $(if $(LEVEL),--level '$(LEVEL)')
+
+clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
+	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \
+		|| { echo "make up is running here: stop it first" >&2; exit 1; }; fi
+	rm -rf $(VENV) .local .*_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): $(REQUIREMENTS)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or later, or set PYTHON=<path>" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$$($(PYTHON) --version) is too old: Python 3.11 or later is needed, set PYTHON=<path>" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "$(PYTHON) lacks venv: install it (Debian: apt install python3-venv), or set PYTHON=<path>" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
