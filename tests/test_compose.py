@@ -30,6 +30,7 @@ OWNER = os.getuid() or 12345  # of the clone: nobody that an image knows, and ne
 CAP = 77
 PARTITIONS = 4
 PATIENCE = 60.0
+SCRIPTS = {"producer", "consumer"}
 BAD = "this is no event"
 
 
@@ -95,8 +96,9 @@ class Clone:
         before = len(self.lines())
         until(lambda: len(self.lines()) >= before + 100, PATIENCE, "logs.txt does not grow")
 
-    def containers(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.compose("ps", "--format", "json").splitlines()]
+    def containers(self, *which: str) -> list[dict[str, Any]]:
+        listed = self.compose("ps", "--format", "json", *which)
+        return [json.loads(line) for line in listed.splitlines()]
 
     def shares(self) -> list[int]:
         """How many partitions each member of the consumer group has."""
@@ -191,7 +193,7 @@ def test_dead_letters_carry_their_headers(clone: Clone) -> None:
 
 def test_nothing_runs_as_root(clone: Clone) -> None:
     services = {container["Service"] for container in clone.containers()}
-    assert services == {"kafka", "redis", "producer", "consumer"}
+    assert services == {"kafka", "redis", *SCRIPTS}
     for service in services:
         assert clone.compose("exec", "-T", service, "id", "-u").strip() != "0"
     for container in clone.containers():
@@ -241,3 +243,11 @@ def test_restart_and_down_and_up_lose_and_double_nothing(clone: Clone) -> None:
     newest = clone.redis("lrange", "logs", "0", "-1")
     assert len(newest) == CAP
     assert not Counter(newest) - sent
+
+
+def test_a_stop_is_heard_and_ends_well(clone: Clone) -> None:
+    clone.compose("start", "producer")
+    clone.grows()
+    clone.compose("stop", "producer", "consumer")
+    ended = [c["ExitCode"] for c in clone.containers("-a") if c["Service"] in SCRIPTS]
+    assert ended == [0, 0, 0]
