@@ -14,6 +14,7 @@ METADATA, VERSION = 3, 4  # a request of Kafka's protocol: api key, version
 NO_TOPICS = struct.pack(">ib", 0, 0)
 TIMEOUT = 2.0  # seconds for an answer
 
+# The session's timeout is how long a killed broker keeps its own next start waiting.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -31,6 +32,8 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=200
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 """
 
 

@@ -90,8 +90,8 @@ def kafka_admin(kafka_servers: str) -> Iterator["KafkaAdminClient"]:
 
 @pytest.fixture
 def settings(
-    request: pytest.FixtureRequest,
     kafka_servers: str,
+    kafka_admin: "KafkaAdminClient",
     redis_server: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -118,10 +118,9 @@ def settings(
         keys = list(client.scan_iter(f"{test}*", count=10_000))
         if keys:
             client.unlink(*keys)
-    admin: KafkaAdminClient = request.getfixturevalue("kafka_admin")
-    topics = {mine.kafka_topic, mine.kafka_dead_letter_topic}.intersection(admin.list_topics())
+    mine_there = {mine.kafka_topic, mine.kafka_dead_letter_topic} & {*kafka_admin.list_topics()}
     with contextlib.suppress(KafkaError):
-        admin.delete_topics(list(topics))
+        kafka_admin.delete_topics(list(mine_there))
 
 
 @pytest.fixture
