@@ -10,6 +10,12 @@ from local.server import ServerError
 
 KAFKA_VERSION = "4.3.1"
 ARTIFACTS = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
+# jgo, but an error is its own sentence and not a traceback.
+JGO = """
+import runpy, sys
+sys.excepthook = lambda kind, error, trace: print(f"jgo: {error}", file=sys.stderr)
+runpy.run_module("jgo", run_name="__main__", alter_sys=True)
+"""
 FOLDER = Path(__file__).resolve().parent.parent / ".local" / "jars"
 
 
@@ -35,10 +41,12 @@ def _existing(remembered: Path) -> list[str]:
 
 def _fetch(folder: Path) -> list[str]:
     print(f"fetching Apache Kafka {KAFKA_VERSION} (once)", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "jgo", "--cache-dir", str(folder), "--update"]
+    command = [sys.executable, "-c", JGO, "--cache-dir", str(folder), "--update"]
     with spawn([*command, "info", "jars", ARTIFACTS], stdout=subprocess.PIPE) as jgo:
         output = jgo.communicate()[0].decode()
     jars = [line for line in output.splitlines() if line.endswith(".jar") and Path(line).is_file()]
     if jgo.returncode or not jars:
-        raise ServerError("Kafka's jars can't be fetched from Maven Central: see jgo's lines above")
+        raise ServerError(
+            "Kafka's jars can't be fetched from Maven Central: jgo's line above says why"
+        )
     return jars

