@@ -13,6 +13,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
+from math import ceil
 from random import Random
 from typing import NamedTuple
 
@@ -67,8 +68,9 @@ HOLES: dict[str, Sequence[object]] = {
 }
 HOLE = re.compile(r"\{(\w+)\}")
 FORMATS = {int: "%d", float: "%.2f", str: "%b"}
+# With these names the usual four partitions have 30, 36, 20 and 19 % of the events.
 SERVICES = {
-    "gateway": Service(30, SHOP, 3, 35.0, (
+    "frontend": Service(30, SHOP, 3, 35.0, (
         ("route {path} matched in {few} rules", "keep-alive from {address} reused {number} times"),
         ("GET {path} 200 for user {user}", "POST {path} 201 for user {user}", "GET {path} 304"),
         ("GET {path} 429 for {address}: {number} requests a minute", "slow upstream on {path}"),
@@ -159,7 +161,7 @@ def simulate(
     draw, made = random.random, 0
     for hour, failing, end in _periods(seed):
         chances = _chances(hour, failing)
-        until = round(end * (rate or UNPACED))
+        until = ceil(end * (rate or UNPACED))
         for _ in range(made, until):
             key, template, fields = lines[bisect(chances, draw())]
             yield key, template % tuple([field() for field in fields])

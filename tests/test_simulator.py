@@ -71,7 +71,9 @@ def test_services_have_their_weights_and_their_hours() -> None:
         keys = Counter(key.decode() for run in runs for key, _ in run)
         return keys[service] / keys.total()
 
-    assert share("gateway", 12) > share("search", 12) > share("payments", 12) > share("reports", 12)
+    assert (
+        share("frontend", 12) > share("search", 12) > share("payments", 12) > share("reports", 12)
+    )
     assert share("checkout", 20) > 2 * share("checkout", 2)
     assert share("reports", 2) > 10 * share("reports", 14)
 

@@ -1,0 +1,155 @@
+"""Outbox: the events on their way to Kafka, a bounded number of them, each delivered once.
+
+Idempotent and acknowledged by all replicas: what Kafka has said it has, it has once, and the
+events of one key stay in their order, through outages too.
+"""
+
+import logging
+import time
+from collections import deque
+from functools import lru_cache
+from typing import Any, Self
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.partitioner import Partitioner
+from kafka.partitioner.default import murmur2
+
+from config import Settings
+from pipeline import topic
+from pipeline.stop import Stop
+
+log = logging.getLogger(__name__)
+
+# Kafka may be away so long at 500 events/s for 100 s. kafka-python takes about 1 KB beside the
+# bytes of each, and has no bound of its own.
+MOST_EVENTS = 50_000
+MOST_BYTES = 32 * 2**20
+QUIET = 5.0  # seconds without an acknowledgement until Kafka is said to be away
+FLUSH = 7.0  # seconds that a stop waits for acknowledgements; Docker kills after 10
+STEP = 0.005  # seconds between looks at what Kafka has taken
+
+# Of kafka-python: a batch that is given up wedges it, so none ever is; and a record that
+# passes a larger max_request_size, but not the broker, fails all that follow.
+RELIABLE = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "delivery_timeout_ms": 2**31 - 1,
+    "max_request_size": 2**20,
+}
+# Half a second of 500 events/s is a full batch; fewer wait a twentieth of a second for company.
+BATCHED = {"compression_type": "lz4", "linger_ms": 50, "batch_size": 2**17}
+
+
+class Outbox:
+    """Sends (key, value) pairs to KAFKA_TOPIC. `delivered` and `undelivered` count events.
+
+    Raises KafkaError when Kafka can't be reached: `when_ready` waits for it. For one thread.
+    """
+
+    def __init__(self, settings: Settings, stop: Stop) -> None:
+        self.delivered = 0
+        self.undelivered = 0
+        self._settings = settings
+        self._stop = stop
+        self._waiting: deque[tuple[Any, int]] = deque()  # (future, bytes), oldest first
+        self._bytes = 0
+        self._quiet_since = time.monotonic()
+        self._away = False
+        self._said: set[type] = set()
+        self._producer = KafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+            bootstrap_timeout_ms=5_000,
+            max_block_ms=1_000,
+            reconnect_backoff_max_ms=1_000,
+            partitioner=ByKey(),
+            metrics_enabled=False,
+            **RELIABLE,
+            **BATCHED,
+        )
+
+    @classmethod
+    def when_ready(cls, settings: Settings, stop: Stop) -> Self | None:
+        """Waits for Kafka, and makes missing topics. None when `stop` was requested first."""
+        for _ in stop.backoff():
+            if not topic.ensure(settings, stop):
+                break
+            try:
+                return cls(settings, stop)
+            except (KafkaError, OSError) as error:
+                log.warning("waiting: %s", error)
+        return None
+
+    def send(self, key: bytes, value: bytes) -> bool:
+        """Take one event, once there is room. False when a stop came first: it is not taken."""
+        while self._settle() and self._full():
+            if self._stop.wait(STEP):
+                return False
+        try:
+            future = self._producer.send(self._settings.kafka_topic, value, key)
+        except MessageSizeTooLargeError as error:
+            self._refuse(error)
+        except KafkaTimeoutError:  # it knows of no such topic, which somebody has deleted
+            return topic.ensure(self._settings, self._stop) and self.send(key, value)
+        else:
+            self._waiting.append((future, len(value)))
+            self._bytes += len(value)
+        return True
+
+    def close(self) -> None:
+        """Wait until Kafka has everything; after a request to stop, for FLUSH seconds at most."""
+        while self._settle() and not self._stop:
+            time.sleep(STEP)
+        deadline = time.monotonic() + FLUSH
+        while self._settle() and time.monotonic() < deadline:
+            time.sleep(STEP)
+        if self._waiting:
+            # Fails what is left, which close() would wait for, and leave its thread behind.
+            self._producer._sender.force_close()
+            self._producer._sender.join(1)
+        self._producer.close(timeout=1)
+        self._settle()
+        self.undelivered += len(self._waiting)
+
+    def _full(self) -> bool:
+        return len(self._waiting) >= MOST_EVENTS or self._bytes >= MOST_BYTES
+
+    def _settle(self) -> int:
+        """Count what is done, and say when Kafka goes and comes. Returns how many are waiting."""
+        waiting, now = self._waiting, time.monotonic()
+        if not waiting or waiting[0][0].is_done:
+            self._quiet_since = now
+        elif now - self._quiet_since > QUIET and not self._away:
+            log.warning("Kafka is away: %s events are waiting", f"{len(waiting):,}")
+            self._away = True
+        while waiting and waiting[0][0].is_done:
+            future, size = waiting.popleft()
+            self._bytes -= size
+            if future.exception:
+                self._refuse(future.exception)
+                continue
+            self.delivered += 1
+            if self._away:
+                log.info("Kafka is back")
+                self._away = False
+        return len(waiting)
+
+    def _refuse(self, error: Exception) -> None:
+        self.undelivered += 1
+        if type(error) not in self._said:
+            log.error("not delivered (the first of its kind, others are counted): %s", error)
+            self._said.add(type(error))
+
+
+class ByKey(Partitioner):  # type: ignore[misc]
+    """Kafka's usual partition for a key, with its hash remembered: in Python it is slow."""
+
+    def partition(
+        self, topic: str, key: Any, serialized_key: bytes, value: Any, serialized: Any, cluster: Any
+    ) -> int:
+        return _hash(serialized_key) % len(cluster.partitions_for_topic(topic))
+
+
+@lru_cache(maxsize=10_000)
+def _hash(key: bytes) -> int:
+    return int(murmur2(key)) & 0x7FFFFFFF

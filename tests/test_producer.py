@@ -1,0 +1,354 @@
+"""producer.py and its parts against real Kafka, also one that goes away."""
+
+import json
+import os
+import signal
+import termios
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count, islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+import producer
+from config import Settings
+from local.kafka import Kafka
+from pipeline import event, outbox, pace
+from pipeline.outbox import Outbox
+from pipeline.pace import CATCH_UP, paced
+from pipeline.simulator import simulate
+from pipeline.stop import Stop
+from tests.conftest import RunScript
+from tests.process import Process
+from tests.waiting import until
+
+SEED = 5
+Pair = tuple[bytes, bytes]
+
+
+def records(servers: str, topic: str) -> dict[int, list[Pair]]:
+    """All that the topic has: partition → (key, value) in order."""
+    found: dict[int, list[Pair]] = defaultdict(list)
+    with closing(
+        KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+    ) as consumer:
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(partitions)
+        while any(consumer.position(at) < ends[at] for at in partitions):
+            for at, batch in consumer.poll(500, max_records=10_000).items():
+                found[at.partition] += [(record.key, record.value) for record in batch]
+    return found
+
+
+def without_time(value: bytes) -> bytes:
+    head, rest = value.split(b'"timestamp":')
+    return head + rest.partition(b",")[2]
+
+
+def assert_each_once_in_order(found: dict[int, list[Pair]], sent: int, rate: float) -> None:
+    """That the topic has the first `sent` events of SEED, each service's in one partition."""
+    expected, got = defaultdict(list), defaultdict(list)
+    for key, value in islice(simulate(SEED, rate), sent):
+        expected[key].append(without_time(value))
+    partition_of: dict[bytes, int] = {}
+    for partition, pairs in found.items():
+        for key, value in pairs:
+            assert partition_of.setdefault(key, partition) == partition
+            got[key].append(without_time(value))
+    assert {key: len(values) for key, values in got.items()} == {
+        key: len(values) for key, values in expected.items()
+    }
+    assert got == expected
+
+
+def sent_by(run: Process) -> int:
+    """What its line of totals says."""
+    [line] = [line for line in run.output().splitlines() if " undelivered" in line]
+    return int(line.split("sent ")[1].split()[0].replace(",", ""))
+
+
+def away(environment: dict[str, str], kafka: Kafka) -> dict[str, str]:
+    return environment | {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--rate", "-1"],
+        ["--rate", "fast"],
+        ["--rate", "nan"],
+        ["--rate", "inf"],
+        ["--count", "-5"],
+        ["--count", "1.5"],
+        ["--seed", "-1"],
+        ["--malformed", "2"],
+        ["--kafka-partitions", "0"],
+    ],
+)
+def test_nonsense_is_refused_in_one_line(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        producer.main(argv)
+    [line] = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert argv[1] in line
+    assert "allowed is" in line
+
+
+def test_help_ends_with_examples_and_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        producer.main(["--help"])
+    assert ended.value.code == 0
+    assert "examples:" in capsys.readouterr().out.partition("exit status:")[0]
+
+
+def test_each_event_arrives_once_in_its_services_order(
+    run_script: RunScript, settings: Settings
+) -> None:
+    run = run_script("producer.py", "--rate", "0", "--count", "20000", "--seed", str(SEED))
+    assert run.wait(60) == 0, run
+    assert "sent 20,000 events in " in run.output()
+    assert ", 0 undelivered" in run.output()
+    found = records(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    assert len(found) == settings.kafka_partitions
+    assert_each_once_in_order(found, 20_000, 0)
+
+
+def test_rate_is_kept_and_timestamps_are_when_an_event_was_due(
+    run_script: RunScript, settings: Settings
+) -> None:
+    run = run_script("producer.py", "--rate", "200", "--count", "600", "--seed", str(SEED))
+    assert run.wait(60) == 0, run
+    found = records(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    assert_each_once_in_order(found, 600, 200)
+    times = sorted(event.parse(value).timestamp for pairs in found.values() for _, value in pairs)
+    assert len(times) == 600
+    assert all(at - times[0] > number / 200 - 0.05 for number, at in enumerate(times))
+    assert times[-1] - times[0] < 599 / 200 + 1.5
+
+
+def test_a_seed_is_printed_and_broken_events_are_sent(
+    run_script: RunScript, settings: Settings
+) -> None:
+    run = run_script("producer.py", "--rate", "0", "--count", "500", "--malformed", "0.5")
+    assert run.wait(60) == 0, run
+    assert "--seed " in run.output()
+    broken = 0
+    for pairs in records(settings.kafka_bootstrap_servers, settings.kafka_topic).values():
+        for _, value in pairs:
+            try:
+                json.loads(value)
+            except ValueError:
+                broken += 1
+    assert 150 < broken < 350
+
+
+def test_a_person_sees_a_bar_on_a_long_count(run_script: RunScript) -> None:
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        run = run_script("producer.py", "--rate", "0", "--count", "5000", stderr=theirs)
+        os.close(theirs)
+        seen = b""
+        while b"undelivered" not in seen:
+            seen += screen.read(4096)
+        assert run.wait() == 0
+    assert b"5.00k/5.00k" in seen
+
+
+def test_sigterm_delivers_what_was_made(run_script: RunScript, settings: Settings) -> None:
+    run = run_script("producer.py", "--rate", "0", "--seed", str(SEED))
+    run.wait_for("--seed")
+    until(lambda: _end(settings) > 1_000, message="nothing arrives")
+    run.terminate()
+    assert run.wait(10) == 0, run
+    found = records(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    assert_each_once_in_order(found, sent_by(run), 0)
+
+
+def _end(settings: Settings) -> int:
+    found = records(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    return sum(len(pairs) for pairs in found.values())
+
+
+def test_what_kafka_refuses_is_counted_and_gives_status_1(
+    run_script: RunScript, settings: Settings, kafka_admin: KafkaAdminClient
+) -> None:
+    tight = {"num_partitions": 2, "configs": {"max.message.bytes": "100"}}
+    kafka_admin.create_topics({settings.kafka_topic: tight}, wait_for_metadata=True)
+    run = run_script("producer.py", "--rate", "0", "--count", "50")
+    assert run.wait(60) == 1, run
+    assert "sent 0 events" in run.output()
+    assert ", 50 undelivered" in run.output()
+    assert run.output().count("not delivered") == 1
+    assert "Traceback" not in run.output()
+
+
+def test_an_oversized_event_is_counted_and_the_others_go(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Outbox.when_ready(settings, Stop())
+    assert sender
+    limit = 2**20 - 100
+    with closing(sender):
+        for size in (10, 2**20, limit, 2**21, 10):
+            assert sender.send(b"key", os.urandom(size))
+    assert (sender.delivered, sender.undelivered) == (3, 2)
+    assert sum("not delivered" in line for line in caplog.messages) == 1
+    [pairs] = records(settings.kafka_bootstrap_servers, settings.kafka_topic).values()
+    assert [len(value) for _, value in pairs] == [10, limit, 10]
+
+
+def test_outbox_is_bounded_in_events_and_bytes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MOST_EVENTS", 5)
+    monkeypatch.setattr(outbox, "MOST_BYTES", 1_000)
+    sender = Outbox.when_ready(settings, Stop())
+    assert sender
+    with closing(sender):
+        for size in (1, 1, 1, 1, 1, 1, 600, 600, 600, 5_000, 1):
+            assert sender.send(b"key", bytes(size))
+            assert len(sender._waiting) <= 5
+            assert sender._bytes < 1_000 + size
+    assert sender.delivered == 11
+    assert sender._bytes == 0
+
+
+def test_kafka_away_at_start_is_said_once_and_waited_for(
+    run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
+) -> None:
+    own_kafka.kill()
+    env = away(environment, own_kafka)
+    run = run_script("producer.py", "--count", "50", "--rate", "0", "--seed", str(SEED), env=env)
+    run.wait_for("waiting: Kafka does not answer")
+    time.sleep(2)
+    own_kafka.start()
+    assert run.wait(60) == 0, run
+    assert run.output().count("waiting:") == 1
+    assert_each_once_in_order(records(own_kafka.bootstrap, settings.kafka_topic), 50, 0)
+
+
+def test_stopped_while_kafka_was_never_there(
+    run_script: RunScript, environment: dict[str, str], tmp_path: Path
+) -> None:
+    env = environment | {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    run = run_script("producer.py", "--count", "50", env=env)
+    run.wait_for("waiting: Kafka does not answer")
+    run.terminate()
+    assert run.wait(10) == 0, run
+    assert "Traceback" not in run.output()
+
+
+def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
+    run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
+) -> None:
+    env = away(environment, own_kafka)
+    sent = "150000"
+    run = run_script("producer.py", "--rate", "0", "--count", sent, "--seed", str(SEED), env=env)
+    run.wait_for("--seed")
+    time.sleep(1)
+    own_kafka.kill()
+    run.wait_for("Kafka is away: 50,000 events are waiting")
+    time.sleep(12)
+    assert _resident(run) < 200 * 2**20
+    own_kafka.start()
+    assert run.wait(120) == 0, run
+    assert run.output().count("Kafka is away") == run.output().count("Kafka is back") == 1
+    assert_each_once_in_order(records(own_kafka.bootstrap, settings.kafka_topic), int(sent), 0)
+
+
+def _resident(run: Process) -> int:
+    """Bytes of memory."""
+    pages = int(Path(f"/proc/{run.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_stopped_while_kafka_is_away_says_what_is_undelivered(
+    run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
+) -> None:
+    env = away(environment, own_kafka)
+    run = run_script("producer.py", "--rate", "100", "--seed", str(SEED), env=env)
+    run.wait_for("--seed")
+    time.sleep(1)
+    own_kafka.pause()
+    run.wait_for("Kafka is away")
+    run.terminate()
+    assert run.wait(10) == 1, run
+    [totals] = [line for line in run.output().splitlines() if "undelivered" in line]
+    assert int(totals.split()[-2].replace(",", "")) > 100
+    assert "Traceback" not in run.output()
+    assert "Exception" not in run.output()
+    assert len(totals) < 120
+
+
+def test_second_ctrl_c_ends_at_once(
+    run_script: RunScript, environment: dict[str, str], own_kafka: Kafka
+) -> None:
+    run = run_script("producer.py", "--rate", "100", env=away(environment, own_kafka))
+    run.wait_for("--seed")
+    own_kafka.pause()
+    time.sleep(0.5)
+    run.signal(signal.SIGINT)
+    time.sleep(0.5)
+    run.signal(signal.SIGINT)
+    assert run.wait(2) == -signal.SIGINT
+
+
+class Clock(Stop):
+    """Time that passes only by waiting, or by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.now = 1_000.0
+        monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return bool(self)
+
+
+def numbers() -> Iterator[int]:
+    return count()
+
+
+@pytest.mark.parametrize("rate", [0.01, 1, 7, 500, 40_000])
+def test_pace_does_not_drift(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    assert len(list(paced(numbers(), rate, 10_001, clock))) == 10_001
+    assert clock.now - 1_000 == pytest.approx(10_000 / rate, abs=2 * pace.NAP)
+
+
+def test_pace_catches_up_after_a_stall_but_not_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stalled_for(seconds: float) -> int:
+        """How many events come at once after it."""
+        clock = Clock(monkeypatch)
+        events = paced(numbers(), 10, None, clock)
+        next(events)
+        clock.now += seconds
+        resumed = clock.now
+        return sum(1 for _ in iter(lambda: next(events) and clock.now == resumed, False))
+
+    assert stalled_for(2) == pytest.approx(20, abs=1)
+    assert stalled_for(600) == pytest.approx(10 * CATCH_UP, abs=1)
+
+
+def test_pace_ends_with_its_events_its_count_or_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    assert list(paced(iter([1, 2]), 0, None, clock)) == [1, 2]
+    assert list(paced(numbers(), 0, 0, clock)) == []
+    events = paced(numbers(), 0, None, clock)
+    next(events)
+    clock.request()
+    assert list(events) == []
