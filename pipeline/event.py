@@ -1,0 +1,147 @@
+"""LogEvent: what an event is, and why something else is not one."""
+
+import json
+import math
+from typing import Any, NoReturn
+
+import msgspec
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+# The names that loggers use for these five: Python, syslog (RFC 5424), log4j, slf4j,
+# java.util.logging, .NET, Go's slog, Rust's tracing, Android, Windows.
+ALIASES = {
+    "DEBUG": ("DBG", "TRACE", "VERBOSE", "FINE", "FINER", "FINEST", "NOTSET", "ALL", "SILLY"),
+    "INFO": ("INF", "INFORMATION", "INFORMATIONAL", "NOTICE", "CONFIG", "LOG", "OK", "SUCCESS"),
+    "WARNING": ("WARN", "WRN"),
+    "ERROR": ("ERR", "EROR", "SEVERE", "FAILURE"),
+    "CRITICAL": ("CRIT", "CRT", "FATAL", "FTL", "EMERG", "EMERGENCY", "ALERT", "PANIC", "DPANIC"),
+}
+LEVEL_OF = {name: level for level in LEVELS for name in (level, *ALIASES[level])}
+
+
+class NotAnEvent(Exception):  # noqa: N818 - it is a verdict about data, not a failure
+    """The record is no event; `reason` is a short constant for counting, str() the sentence."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class LogEvent(msgspec.Struct, frozen=True, gc=False):
+    """The three fields that every event has; further fields stay in the record's bytes.
+
+    `level` is one of LEVELS once `parse` has made the event, `timestamp` Unix seconds.
+    """
+
+    level: str
+    message: str
+    timestamp: float
+
+
+_decode = msgspec.json.Decoder(LogEvent).decode
+
+
+def level_of(name: str) -> str | None:
+    """Which of LEVELS a level's name means, in any letter case; None when it means none."""
+    return LEVEL_OF.get(name) or LEVEL_OF.get(name.upper())
+
+
+def parse(value: bytes | None) -> LogEvent:
+    """The event in a record's value. Raises NotAnEvent."""
+    if value is None:
+        raise NotAnEvent("no value", "the record has no value")
+    try:
+        event = _decode(value)
+        # msgspec skips over unknown fields without looking at their UTF-8.
+        if not value.isascii():
+            value.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        event = _examine(value)
+    if event.level in LEVELS:
+        return event
+    level = level_of(event.level)
+    if level is None:
+        raise NotAnEvent(
+            "unknown level",
+            f"level is {_short(event.level)}; allowed is one of {', '.join(LEVELS)}, "
+            "or another usual name of these",
+        )
+    return LogEvent(level, event.message, event.timestamp)
+
+
+def one_line(value: bytes) -> bytes:
+    """An event's bytes as a line of logs.txt, without the newline.
+
+    They are the record's own, but an event that spans lines is written compactly on one.
+    """
+    if b"\n" not in value and b"\r" not in value:
+        return value
+    value = value.strip(b" \t\r\n")
+    if b"\n" in value or b"\r" in value:
+        return msgspec.json.format(value, indent=-1)
+    return value
+
+
+def _examine(value: bytes) -> LogEvent:
+    """The slow, second look at what msgspec refused. Raises NotAnEvent with the exact reason.
+
+    It also finds the events that are valid by RFC 8259 but not for msgspec: those with a
+    lone surrogate such as \\ud800 in a string.
+    """
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise NotAnEvent("invalid UTF-8", f"the value is not UTF-8: {error}") from None
+    try:
+        fields = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise NotAnEvent("broken JSON", f"the value is not JSON: {error}") from None
+    except RecursionError:
+        raise NotAnEvent("broken JSON", "the value is JSON nested too deeply") from None
+    if not isinstance(fields, dict):
+        raise NotAnEvent("not an object", f"the value is {_kind(fields)}, not a JSON object")
+    level, message = _text(fields, "level"), _text(fields, "message")
+    return LogEvent(level, message, _timestamp(fields))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotAnEvent("NaN", f"{name} is no JSON number; allowed are finite ones")
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = _field(fields, name)
+    if not isinstance(value, str):
+        raise NotAnEvent(f"mistyped {name}", f"{name} is {_kind(value)}; allowed is a string")
+    return value
+
+
+def _timestamp(fields: dict[str, Any]) -> float:
+    value = _field(fields, "timestamp")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotAnEvent(
+            "mistyped timestamp", f"timestamp is {_kind(value)}; allowed is a number, Unix seconds"
+        )
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise NotAnEvent("NaN", "timestamp is too large; allowed are finite numbers, Unix seconds")
+    return seconds
+
+
+def _field(fields: dict[str, Any], name: str) -> Any:
+    if name not in fields:
+        raise NotAnEvent(f"missing {name}", f"the field {name} is missing")
+    return fields[name]
+
+
+def _kind(value: Any) -> str:
+    """What a decoded JSON value is, in JSON's own words."""
+    kinds = {bool: "true or false", str: "a string", list: "an array", dict: "an object"}
+    return "null" if value is None else kinds.get(type(value), "a number")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
