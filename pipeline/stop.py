@@ -1,0 +1,49 @@
+"""Stop: the flag that SIGTERM and Ctrl-C raise."""
+
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+STEP = 0.05  # seconds; kafka-python has no wakeup(), so every wait looks at the flag
+
+
+class Stop:
+    """True once somebody has asked the process to stop. A second Ctrl-C ends it at once."""
+
+    def __init__(self) -> None:
+        self._requested = False
+
+    def __bool__(self) -> bool:
+        return self._requested
+
+    def on_signals(self) -> "Stop":
+        """Let SIGTERM and SIGINT raise the flag. For the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request)
+        return self
+
+    def request(self) -> None:
+        self._requested = True
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but not past a request to stop. Returns whether there was one."""
+        deadline = time.monotonic() + seconds
+        while not self._requested and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(STEP, left))
+        return self._requested
+
+    def backoff(self, first: float = 0.2, most: float = 5.0) -> Iterator[int]:
+        """Count the tries of something, with doubling waits between; ends on a request to stop."""
+        seconds, tries = first, 0
+        while not self._requested:
+            yield tries
+            tries += 1
+            self.wait(seconds)
+            seconds = min(2 * seconds, most)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self._requested:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._requested = True
