@@ -1,0 +1,90 @@
+"""Checkpoint: which offsets logs.txt accounts for, up to which length."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+VERSION = 1
+
+
+class CheckpointError(Exception):
+    """The checkpoint can't be used; str() is one line that says why and what to do."""
+
+
+class Partition(msgspec.Struct):
+    """Of one partition: what is in logs.txt are the offsets from `first` to `next`, less `gaps`.
+
+    A gap (from, to) are offsets that this archive will never hold: Kafka had deleted them,
+    or another host's archive took them.
+    """
+
+    first: int
+    next: int
+    gaps: list[tuple[int, int]] = []
+
+
+class Topic(msgspec.Struct):
+    """Of one topic: its id (it changes when a topic is deleted and made again), the length
+    that logs.txt had before its first line, and its partitions."""
+
+    id: str
+    since: int
+    partitions: dict[int, Partition] = {}
+
+
+class Checkpoint(msgspec.Struct, kw_only=True):
+    """The file beside logs.txt. `archive` is this archive's own id, `length` is in bytes."""
+
+    version: int = VERSION
+    archive: str
+    length: int
+    topics: dict[str, Topic] = {}
+
+    @classmethod
+    def new(cls, length: int) -> Self:
+        return cls(archive=uuid.uuid4().hex, length=length)
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """The checkpoint at `path`, None when there is none. Raises CheckpointError, OSError."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            if msgspec.json.decode(data)["version"] > VERSION:
+                raise CheckpointError(f"{path} was written by a newer version: update this one")
+            return msgspec.json.decode(data, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path} is not a checkpoint ({error}): restore it from a backup, or delete it "
+                "to go on from Kafka's commit, which may repeat the last batch in logs.txt"
+            ) from None
+
+    def begin_file(self) -> None:
+        """Note that logs.txt is empty: what it will hold begins with each partition's next."""
+        for topic in self.topics.values():
+            topic.since = 0
+            for known in topic.partitions.values():
+                known.first, known.gaps = known.next, []
+
+    def save(self, path: Path) -> None:
+        """Put it at `path` in one step, on disk before it replaces the old one. Raises OSError."""
+        draft = path.with_name(path.name + ".tmp")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            write_all(fd, msgspec.json.encode(self))
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        draft.replace(path)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """os.write until everything is written. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
