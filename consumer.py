@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 
+from kafka.errors import KafkaError
+
 import config
 from pipeline import topic
 from pipeline.archive import Archive, Gap
@@ -41,8 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = Stop().on_signals()
     metrics = Metrics()
     metrics.serve(settings.metrics_host, settings.metrics_port)
-    if topic.ensure(settings, stop):
-        consume(settings, metrics, stop)
+    for _ in stop.backoff():
+        try:
+            if topic.ensure(settings, stop):
+                consume(settings, metrics, stop)
+        except KafkaError as problem:  # it went away in the moment between
+            log.warning("connecting anew: %s", problem)
     log.info("done: %s", metrics.totals())
     return 0
 
@@ -50,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def consume(settings: config.Settings, metrics: Metrics, stop: Stop) -> None:
     """Read, store and commit until `stop`. The order of the steps is the guarantee: a kill
     between any two of them leaves records that are read again and refused where they are."""
-    archive = Archive(settings.log_file, settings.kafka_topic, metrics)
     with (
+        closing(Archive(settings.log_file, settings.kafka_topic, metrics)) as archive,
         closing(Recent(settings, archive, metrics)) as recent,
         closing(DeadLetters(settings, archive, metrics)) as dead_letters,
         closing(Subscription(settings, archive, recent, metrics)) as subscription,

@@ -3,11 +3,12 @@
 import os
 import uuid
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 
 VERSION = 1
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class CheckpointError(Exception):
@@ -21,9 +22,15 @@ class Partition(msgspec.Struct):
     or another host's archive took them.
     """
 
-    first: int
-    next: int
-    gaps: list[tuple[int, int]] = []
+    first: Natural
+    next: Natural
+    gaps: list[tuple[Natural, Natural]] = []
+
+    def go_on(self, offset: int) -> None:
+        """Let `offset` be the next, with a gap before it if it is further on."""
+        if offset > self.next:
+            self.gaps.append((self.next, offset))
+        self.next = offset
 
 
 class Topic(msgspec.Struct):
@@ -31,8 +38,8 @@ class Topic(msgspec.Struct):
     that logs.txt had before its first line, and its partitions."""
 
     id: str
-    since: int
-    partitions: dict[int, Partition] = {}
+    since: Natural
+    partitions: dict[Natural, Partition] = {}
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
@@ -40,7 +47,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     version: int = VERSION
     archive: str
-    length: int
+    length: Natural
     topics: dict[str, Topic] = {}
 
     @classmethod
@@ -64,6 +71,13 @@ class Checkpoint(msgspec.Struct, kw_only=True):
                 "to go on from Kafka's commit, which may repeat the last batch in logs.txt"
             ) from None
 
+    def topic(self, name: str, topic_id: str) -> Topic:
+        """What it says of this incarnation of the topic, which is begun if it is new."""
+        known = self.topics.get(name)
+        if known is None or known.id != topic_id:
+            known = self.topics[name] = Topic(id=topic_id, since=self.length)
+        return known
+
     def begin_file(self) -> None:
         """Note that logs.txt is empty: what it will hold begins with each partition's next."""
         for topic in self.topics.values():
@@ -71,16 +85,21 @@ class Checkpoint(msgspec.Struct, kw_only=True):
             for known in topic.partitions.values():
                 known.first, known.gaps = known.next, []
 
-    def save(self, path: Path) -> None:
-        """Put it at `path` in one step, on disk before it replaces the old one. Raises OSError."""
+    def save(self, path: Path) -> bytes:
+        """Put it at `path` in one step, on disk before it replaces the old one.
+
+        Returns what was written. Raises OSError.
+        """
+        data = msgspec.json.encode(self)
         draft = path.with_name(path.name + ".tmp")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
-            write_all(fd, msgspec.json.encode(self))
+            write_all(fd, data)
             os.fdatasync(fd)
         finally:
             os.close(fd)
         draft.replace(path)
+        return data
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -1,6 +1,9 @@
 """Dead letters: what is no event goes to a topic of its own, with the reason."""
 
 import logging
+import math
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 from kafka import KafkaProducer
@@ -13,18 +16,20 @@ from kafka.errors import (
 from kafka.producer.future import FutureRecordMetadata
 
 from config import Settings
+from pipeline import topic
 from pipeline.archive import Archive
 from pipeline.batch import Reject, Slice
+from pipeline.complaint import Complaint
 from pipeline.metrics import Metrics
 from pipeline.stop import Stop
-from pipeline.topic import DEAD_LETTER_BYTES
 
 log = logging.getLogger(__name__)
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 Letter = tuple[int, Reject]  # with its partition
 CUT = 512 * 1024  # bytes kept of a value that the dead-letter topic does not take whole
-PATIENCE = 3.0  # seconds
+PATIENCE = 2.0  # seconds
+STEP = 0.005  # seconds between looks at what Kafka has taken
 
 
 class DeadLetters:
@@ -35,6 +40,7 @@ class DeadLetters:
         self._archive = archive
         self._metrics = metrics
         self._producer: KafkaProducer | None = None
+        self._complaint = Complaint(log)
         self._reached: dict[tuple[str, int], int] = {}  # topic id, partition → next offset
 
     def send(self, batch: list[Slice], stop: Stop) -> bool:
@@ -60,68 +66,77 @@ class DeadLetters:
         return False
 
     def close(self) -> None:
+        """Let go of the connection. What Kafka has not taken is sent again at the next start."""
         if self._producer:
-            self._producer.close(timeout=PATIENCE)
+            with suppress(KafkaError):
+                self._producer.close(timeout=PATIENCE)
 
     def _send(self, letters: list[Letter], stop: Stop) -> list[Letter]:
         """Send each once. Returns those that Kafka has not taken."""
-        sent, left = [], []
-        for partition, reject in letters:
-            try:
-                sent.append((partition, reject, self._post(partition, reject)))
-            except KafkaError as problem:
-                log.warning("dead letters: %s; trying again", problem)
-                left.append((partition, reject))
-        for partition, reject, future in sent:
-            error = self._outcome(future, stop)
-            if error is None:
-                self._metrics.dead_letters.labels(reject.reason).inc()
-            elif isinstance(error, TOO_LARGE):
+        sent = [(letter, self._post(*letter, stop)) for letter in letters]
+        self._await([future for _, future in sent if not isinstance(future, KafkaError)], stop)
+        left = []
+        for (partition, reject), future in sent:
+            error = future if isinstance(future, KafkaError) else future.exception
+            if isinstance(error, TOO_LARGE):
                 left.append((partition, _cut(reject)))
-            else:
-                log.warning("dead letters: %s; trying again", error)
+            elif error or not future.is_done:
+                self._complaint.say(f"dead letters: trying again: {error}")
                 left.append((partition, reject))
+            else:
+                self._metrics.dead_letters.labels(reject.reason).inc()
+                self._complaint.over("dead letters: Kafka takes them again")
         return left
 
     @staticmethod
-    def _outcome(future: FutureRecordMetadata, stop: Stop) -> KafkaError | None:
-        """What became of a letter on its way; a request to stop is given a last few seconds."""
-        while True:
-            try:
-                future.get(timeout=PATIENCE)
-                return None
-            except KafkaTimeoutError as error:
-                if stop or future.is_done:
-                    return error
-            except KafkaError as error:
-                return error
+    def _await(futures: list[FutureRecordMetadata], stop: Stop) -> None:
+        """Wait for Kafka's answers; after a request to stop, a last few seconds."""
+        deadline = math.inf
+        while not all(future.is_done for future in futures) and time.monotonic() < deadline:
+            if stop:
+                deadline = min(deadline, time.monotonic() + PATIENCE)
+            time.sleep(STEP)
 
-    def _post(self, partition: int, reject: Reject) -> FutureRecordMetadata:
+    def _post(
+        self, partition: int, reject: Reject, stop: Stop
+    ) -> FutureRecordMetadata | KafkaError:
+        headers = {
+            "error": reject.error,
+            "source.topic": self._settings.kafka_topic,
+            "source.partition": str(partition),
+            "source.offset": str(reject.offset),
+        }
+        key = reject.key
+        if key is None and reject.value is None:
+            key = b""  # kafka-python sends no record without either
+        try:
+            return self._connected().send(
+                self._settings.kafka_dead_letter_topic,
+                reject.value,
+                key,
+                [(name, value.encode()) for name, value in headers.items()],
+            )
+        except KafkaTimeoutError as error:  # it may know of no such topic, as somebody deleted it
+            topic.ensure(self._settings, stop)
+            return error
+        except KafkaError as error:
+            return error
+
+    def _connected(self) -> KafkaProducer:
         """Raises KafkaError."""
         if self._producer is None:
             self._producer = KafkaProducer(
                 bootstrap_servers=self._settings.kafka_bootstrap_servers.split(","),
+                bootstrap_timeout_ms=5_000,
                 acks="all",
                 compression_type="lz4",
-                max_request_size=DEAD_LETTER_BYTES,
+                max_request_size=topic.DEAD_LETTER_BYTES,
                 max_block_ms=5_000,
                 # A batch that exceeds it in an outage wedges the idempotent producer for good.
                 delivery_timeout_ms=2**31 - 1,
                 metrics_enabled=False,
             )
-        source = {
-            "topic": self._settings.kafka_topic,
-            "partition": str(partition),
-            "offset": str(reject.offset),
-        }
-        headers = [("error", reject.error.encode())]
-        headers += [(f"source.{name}", value.encode()) for name, value in source.items()]
-        key = reject.key
-        if key is None and reject.value is None:
-            key = b""  # kafka-python sends no record without either
-        return self._producer.send(
-            self._settings.kafka_dead_letter_topic, reject.value, key, headers
-        )
+        return self._producer
 
 
 def _cut(reject: Reject) -> Reject:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 import msgspec
@@ -17,6 +18,9 @@ ALIASES = {
     "ERROR": ("ERR", "EROR", "SEVERE", "FAILURE"),
     "CRITICAL": ("CRIT", "CRT", "FATAL", "FTL", "EMERG", "EMERGENCY", "ALERT", "PANIC", "DPANIC"),
 }
+JSON_SPACE = b" \t\r\n"
+# Of JSON: a string, which has no raw line break in it, or what may stand between two tokens.
+STRING_OR_SPACE = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
 LEVEL_OF = {name: level for level in LEVELS for name in (level, *ALIASES[level])}
 
 
@@ -77,10 +81,10 @@ def one_line(value: bytes) -> bytes:
     """
     if b"\n" not in value and b"\r" not in value:
         return value
-    value = value.strip(b" \t\r\n")
-    if b"\n" in value or b"\r" in value:
-        return msgspec.json.format(value, indent=-1)
-    return value
+    value = value.strip(JSON_SPACE)
+    if b"\n" not in value and b"\r" not in value:
+        return value
+    return STRING_OR_SPACE.sub(rb"\1", value)
 
 
 def _examine(value: bytes) -> LogEvent:
@@ -94,7 +98,7 @@ def _examine(value: bytes) -> LogEvent:
     except UnicodeDecodeError as error:
         raise NotAnEvent("invalid UTF-8", f"the value is not UTF-8: {error}") from None
     try:
-        fields = json.loads(text, parse_constant=_refuse_constant)
+        fields = json.loads(text, parse_int=float, parse_constant=_refuse_constant)
     except ValueError as error:
         raise NotAnEvent("broken JSON", f"the value is not JSON: {error}") from None
     except RecursionError:
@@ -118,17 +122,13 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 def _timestamp(fields: dict[str, Any]) -> float:
     value = _field(fields, "timestamp")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, float):
         raise NotAnEvent(
             "mistyped timestamp", f"timestamp is {_kind(value)}; allowed is a number, Unix seconds"
         )
-    try:
-        seconds = float(value)
-    except OverflowError:
-        seconds = math.inf
-    if not math.isfinite(seconds):
+    if not math.isfinite(value):
         raise NotAnEvent("NaN", "timestamp is too large; allowed are finite numbers, Unix seconds")
-    return seconds
+    return value
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:

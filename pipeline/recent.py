@@ -1,27 +1,30 @@
 """Recent: the newest events in Redis, which may be slow, away or empty at any time.
 
-A thread of its own sends what `offer` has folded into one bounded Pending, so that the archive
-never waits for Redis. Redis stores the next offset of each partition beside the lists, and one
-script changes all of it in one atomic step, only if Redis stands where the sender believes.
-If it doesn't (it was wiped, or is older than it was), the lists are made anew from the last
-lines of logs.txt.
+A thread of its own sends what `offer` has put into a bounded backlog, so that the archive never
+waits for Redis. Redis stores the next offset of each partition beside the lists, and one script
+changes all of it in one atomic step, only if Redis stands where the sender believes. If it does
+not, what it has already is left out; if something before is missing (it was wiped, or is older
+than it was), the lists are made anew from the last lines of logs.txt.
 """
 
 import logging
 import threading
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import Settings
-from pipeline.archive import Archive, Tail
+from pipeline.archive import Archive
+from pipeline.backlog import NOWHERE, Backlog, News
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
-from pipeline.event import LEVELS, NotAnEvent, parse
+from pipeline.complaint import Complaint
+from pipeline.event import NotAnEvent, parse
 from pipeline.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -30,11 +33,10 @@ COUNTS_KEPT = 24 * 3600  # seconds
 SCAN_BYTES = 16 * 2**20  # of logs.txt, to make lists anew: about 100,000 events in 0.2 s
 REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
 LOOK_AFTER = 2.0  # seconds without news until it looks whether Redis has forgotten something
-TIMEOUT = 3.0  # seconds for one answer of Redis
+TIMEOUT = 2.0  # seconds for one answer of Redis
 QUICK = 0.5  # seconds, where the archive would wait for it
 BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is away
 RACES = 20  # tries against other consumers that change Redis at the same time
-NEVER = -1  # an offset at which Redis never stands
 
 # KEYS: offsets, topic, then a list per list in ARGV.
 # ARGV: topic id, the topic id seen, 1 to replace the lists, cap, seconds that counts are kept;
@@ -54,11 +56,14 @@ local function group(size)
   return members
 end
 local offsets = group(3)
-for _, o in ipairs(offsets) do
-  if (redis.call('HGET', KEYS[1], o[1]) or '') ~= o[2] then return 0 end
+if ARGV[1] == ARGV[2] then
+  for _, o in ipairs(offsets) do
+    if (redis.call('HGET', KEYS[1], o[1]) or '') ~= o[2] then return 0 end
+  end
+else
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[2], ARGV[1])
 end
-if ARGV[1] ~= ARGV[2] then redis.call('DEL', KEYS[1]) end
-redis.call('SET', KEYS[2], ARGV[1])
 for _, o in ipairs(offsets) do redis.call('HSET', KEYS[1], o[1], o[3]) end
 for _, c in ipairs(group(3)) do
   redis.call('HINCRBY', c[1], c[2], c[3])
@@ -73,45 +78,12 @@ return 1
 """
 
 
-@dataclass
-class Pending:
-    """What Redis has not got yet, at most `cap` events a list: bounded, however long it is away.
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where Redis stands: the id of the topic and partition → next offset."""
 
-    `spans` is partition → [first offset, next offset], `counts` is partition → events per
-    (minute, level), `lists` is level, or "" for all → lines, oldest first.
-    """
-
-    cap: int
-    spans: dict[int, list[int]] = field(default_factory=dict)
-    counts: dict[int, Counter[tuple[int, str]]] = field(default_factory=dict)
-    lists: dict[str, deque[bytes]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("", *LEVELS):
-            self.lists.setdefault(name, deque(maxlen=self.cap))
-
-    def add(self, part: Slice) -> None:
-        self._span(part.partition, part.start, part.end)
-        counts = self.counts.setdefault(part.partition, Counter())
-        counts.update(zip(part.minutes, part.levels, strict=True))
-        self.lists[""].extend(part.lines[-self.cap :])
-        for level, line in zip(part.levels, part.lines, strict=True):
-            self.lists[level].append(line)
-
-    def then(self, later: "Pending") -> "Pending":
-        """Both in one."""
-        for partition, (start, end) in later.spans.items():
-            self._span(partition, start, end)
-            self.counts.setdefault(partition, Counter()).update(later.counts[partition])
-        for name, lines in later.lists.items():
-            self.lists[name].extend(lines)
-        return self
-
-    def _span(self, partition: int, start: int, end: int) -> None:
-        known = self.spans.setdefault(partition, [start, end])
-        if known[1] not in (start, end):
-            known[0] = NEVER
-        known[1] = end
+    topic: str
+    next: dict[int, int]
 
 
 class Recent:
@@ -120,16 +92,18 @@ class Recent:
     def __init__(self, settings: Settings, archive: Archive, metrics: Metrics) -> None:
         self._archive = archive
         self._metrics = metrics
-        self._cap = cap = settings.redis_max_logs
+        self._cap = settings.redis_max_logs
         self._key = settings.redis_key
         self._url = settings.redis_url
         self._redis = connect(self._url, TIMEOUT)
         self._script = self._redis.register_script(SCRIPT)
-        self._pending = Pending(cap)
-        self._in_flight = Pending(cap)
+        self._complaint = Complaint(log)
+        self._stand: Stand | None = None  # None: look
+        self._sending = Backlog(self._cap)  # the sender's own
+        self._news = threading.Condition()  # guards what follows
+        self._offered = Backlog(self._cap)
         self._topic_id = ""
-        self._reached: dict[int, int] = {}  # partition → next offset that Redis must have
-        self._news = threading.Condition()
+        self._reached: dict[int, int] = {}  # partition → next offset that Redis must get to
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="recent", daemon=True)
         self._thread.start()
@@ -138,20 +112,20 @@ class Recent:
         """For partitions that were just assigned, and the next offsets in the archive: the
         offsets from which Redis wants records. They are not above the archive's, and equal to
         them when Redis is away or too far back: then it gets the end of logs.txt later."""
-        try:
-            with connect(self._url, QUICK) as quick:
-                topic, stored = self._stored(quick)
-        except (redis.RedisError, OSError):
-            topic, stored = "", {}
+        stand = Stand("", {})
+        if not self._complaint:
+            with suppress(redis.RedisError, OSError), connect(self._url, QUICK) as quick:
+                stand = self._look(quick)
         starts = dict(archived)
         with self._news:
             if self._topic_id != self._archive.topic_id:
                 self._topic_id = self._archive.topic_id
                 self._reached.clear()
+            waiting = self._offered.ends() | self._sending.ends()
             for partition, end in archived.items():
-                if partition in self._pending.spans or partition in self._in_flight.spans:
+                if partition in waiting:
                     continue
-                at = stored.get(partition, end) if topic == self._archive.topic_id else end
+                at = stand.next.get(partition, end) if stand.topic == self._topic_id else end
                 starts[partition] = at if end - REPLAY_MOST <= at <= end else end
                 self._reached[partition] = starts[partition]
         return starts
@@ -162,7 +136,7 @@ class Recent:
             for part in batch:
                 new = part.since(self._reached.get(part.partition, part.start))
                 if new.start < new.end:
-                    self._pending.add(new)
+                    self._offered.add(new)
                     self._reached[part.partition] = new.end
             self._news.notify()
 
@@ -176,110 +150,104 @@ class Recent:
 
     def _run(self) -> None:
         tries = 0
-        while not self._take():
+        while self._wait():
             try:
-                self._settle(self._in_flight)
+                self._send()
             except (redis.RedisError, OSError, CheckpointError) as error:
-                if not tries:
-                    log.warning("Redis is away, the archive goes on without it: %s", error)
+                self._stand = None
                 self._metrics.redis_up.set(0)
+                self._complaint.say(f"no Redis, the archive goes on without it: {error}")
                 with self._news:
-                    self._news.wait_for(lambda: self._closing, BACKOFF[min(tries, 3)])
-                    if self._closing:
+                    if self._news.wait_for(lambda: self._closing, BACKOFF[min(tries, 3)]):
                         return
                 tries += 1
             else:
-                if tries:
-                    log.info("Redis is back and has the newest events again")
                 self._metrics.redis_up.set(1)
+                self._complaint.over("Redis is back and has the newest events again")
                 tries = 0
-                self._in_flight = Pending(self._cap)
 
-    def _take(self) -> bool:
-        """Take what is pending, after waiting for some; True when it was told to end instead."""
+    def _wait(self) -> bool:
+        """Wait for news, or until it is time to look at Redis. False when it is time to end."""
         with self._news:
-            if not (self._pending.spans or self._in_flight.spans or self._closing):
+            if not (self._offered or self._sending or self._closing):
                 self._news.wait(LOOK_AFTER)
-            self._in_flight = self._in_flight.then(self._pending)
-            self._pending = Pending(self._cap)
-            return self._closing and not self._in_flight.spans
+                if not self._offered:
+                    self._stand = None
+            self._sending.extend(self._offered)
+            self._offered = Backlog(self._cap)
+            return bool(self._sending) or not self._closing
 
-    def _settle(self, pending: Pending) -> None:
+    def _send(self) -> None:
         """Bring Redis to where it must be. Raises redis.RedisError, OSError, CheckpointError."""
-        topic = self._archive.topic_id
-        seen = {partition: span[0] for partition, span in pending.spans.items()}
-        ends = {partition: span[1] for partition, span in pending.spans.items()}
-        if ends and self._apply(topic, seen, ends, pending, replace=False):
-            return
         for _ in range(RACES):
-            seen_topic, seen = self._stored(self._redis)
-            if seen_topic == topic and all(seen.get(p, NEVER) >= n for p, n in self._must(ends)):
-                return
-            tail = self._archive.tail(SCAN_BYTES)
-            anew = self._from(tail)
-            if seen_topic:  # Redis has counts: add what it surely lacks
-                anew.counts = {
-                    partition: counts
-                    for partition, counts in pending.counts.items()
-                    if seen_topic != topic or seen.get(partition, 0) <= pending.spans[partition][0]
-                }
-            if seen_topic != topic:
-                seen = {}
-            ends = {p: max(n, seen.get(p, 0)) for p, n in tail.next.items()}
-            if self._apply(seen_topic, seen, ends, anew, replace=True):
-                log.info("Redis was empty or behind: its lists hold the end of logs.txt again")
+            stand = self._stand or self._look(self._redis)
+            self._stand = self._advance(stand)
+            if self._stand:
+                with self._news:
+                    self._sending = Backlog(self._cap)
                 return
         raise redis.WatchError("other consumers were quicker each time")
 
-    def _must(self, ends: Mapping[int, int]) -> Iterable[tuple[int, int]]:
-        """Where Redis must be at least: partition, next offset."""
-        with self._news:
-            in_hand = set(self._pending.spans)
-            reached = {p: n for p, n in self._reached.items() if p not in in_hand}
-        return (reached | dict(ends)).items()
+    def _advance(self, stand: Stand) -> Stand | None:
+        """Put in what Redis lacks if it stands there. Returns where it stands then, None when it
+        stands elsewhere. Raises redis.RedisError, OSError, CheckpointError."""
+        topic = self._archive.topic_id
+        news = self._sending.after(stand.next) if stand.topic == topic else None
+        if news is None or self._lacks(stand, news):
+            news = self._anew(stand)
+            after = Stand(topic, {p: end for p, (_, end) in news.spans.items()})
+            done = self._apply(stand, news, replace=True)
+            if done:
+                log.info("Redis was empty or behind: its lists are made from the end of logs.txt")
+        else:
+            after = Stand(topic, stand.next | {p: end for p, (_, end) in news.spans.items()})
+            done = not news.spans or self._apply(stand, news, replace=False)
+        return after if done else None
 
-    def _from(self, tail: Tail) -> Pending:
-        """The lists that Redis would have after these lines, and their counts."""
-        anew = Pending(self._cap)
-        counts = anew.counts[NEVER] = Counter()
+    def _lacks(self, stand: Stand, news: News) -> bool:
+        """Whether Redis lacks events that are in no backlog any more."""
+        with self._news:
+            coming = news.spans.keys() | self._offered.ends().keys()
+            reached = self._reached.items()
+            return any(stand.next.get(p, NOWHERE) < n for p, n in reached if p not in coming)
+
+    def _anew(self, stand: Stand) -> News:
+        """What the end of logs.txt says that the lists should hold, and counts that are not in
+        Redis yet. Raises OSError, CheckpointError."""
+        tail = self._archive.tail(SCAN_BYTES)
+        news = News(self._cap)
+        counts: Counter[tuple[int, str]] = Counter()
         for line in tail.lines:
             try:
                 event = parse(line)
             except NotAnEvent:
                 continue
-            anew.lists[""].append(line)
-            anew.lists[event.level].append(line)
+            news.add_lines([(event.level, line)])
             counts[int(event.timestamp // 60), event.level] += 1
-        return anew
+        seen = stand.next if stand.topic == self._archive.topic_id else {}
+        news.spans = {p: [NOWHERE, max(n, seen.get(p, 0))] for p, n in tail.next.items()}
+        news.counts = self._sending.counts(seen) if stand.topic else counts
+        return news
 
-    def _stored(self, client: redis.Redis) -> tuple[str, dict[int, int]]:
-        """The topic id and next offsets that Redis has. Raises redis.RedisError, OSError."""
+    def _look(self, client: redis.Redis) -> Stand:
+        """Where Redis stands. Raises redis.RedisError, OSError."""
         with client.pipeline() as both:
             both.get(f"{self._key}:topic")
             both.hgetall(f"{self._key}:offsets")
             topic, offsets = both.execute()
-        return (topic or b"").decode(), {int(p): int(n) for p, n in offsets.items()}
+        return Stand((topic or b"").decode(), {int(p): int(n) for p, n in offsets.items()})
 
-    def _apply(
-        self,
-        seen_topic: str,
-        seen: Mapping[int, int],
-        ends: Mapping[int, int],
-        pending: Pending,
-        replace: bool,
-    ) -> bool:
-        """Run the script; False if Redis was not at `seen`. Raises redis.RedisError, OSError."""
-        totals: Counter[tuple[int, str]] = Counter()
-        for counts in pending.counts.values():
-            totals.update(counts)
-        lists = {level: lines for level, lines in pending.lists.items() if lines or replace}
-        arguments: list[str | int | bytes] = [
-            *(self._archive.topic_id, seen_topic, int(replace), self._cap, COUNTS_KEPT, len(ends))
-        ]
-        for partition, end in ends.items():
+    def _apply(self, stand: Stand, news: News, replace: bool) -> bool:
+        """Run the script; False if Redis was not at `stand`. Raises redis.RedisError, OSError."""
+        topic = self._archive.topic_id
+        seen = stand.next if stand.topic == topic else {}
+        lists = {level: lines for level, lines in news.lists.items() if lines or replace}
+        arguments: list[str | int | bytes] = [topic, stand.topic, int(replace), self._cap]
+        arguments += [COUNTS_KEPT, len(news.spans)]
+        for partition, (_, end) in news.spans.items():
             arguments += [partition, seen.get(partition, ""), end]
-        arguments.append(len(totals))
-        for (minute, level), events in totals.items():
+        arguments.append(len(news.counts))
+        for (minute, level), events in news.counts.items():
             arguments += [f"{self._key}:counts:{minute}", level, events]
         for lines in lists.values():
             arguments.append(len(lines))

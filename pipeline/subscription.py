@@ -20,9 +20,10 @@ from kafka.errors import (
 
 from config import Settings
 from pipeline import batch, topic
-from pipeline.archive import Archive
+from pipeline.archive import Archive, Standing
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
+from pipeline.complaint import Complaint
 from pipeline.metrics import Metrics
 from pipeline.recent import Recent
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 REQUEST_MS = 5_000
-CLOSE_MS = 2_500  # twice: for the last commit, and for leaving the group
+CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and holds the lock and memory longer
 SETTLED_LOSS = 15.0  # seconds that Kafka's end must stay below the archive before it is believed
 QUIET = 5.0  # seconds without records until it looks whether Kafka answers
@@ -53,7 +54,8 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._short_since: dict[int, float] = {}
         self._heard = time.monotonic()
-        self._away = False
+        self._away = Complaint(log)
+        self._trouble = Complaint(log)
         self._consumer = KafkaConsumer(
             bootstrap_servers=self._servers.split(","),
             group_id=settings.kafka_group_id,
@@ -92,10 +94,12 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             polled = {}
             self.seek_anew()
         except KafkaError as error:
-            log.warning("reading from Kafka: %s; trying again", error)
+            self._trouble.say(f"Kafka's {self._topic} can't be read, trying again: {error}")
             polled = {}
             self.seek_anew()
             time.sleep(1.0)
+        else:
+            self._trouble.over(f"Kafka's {self._topic} can be read again")
         self._listen(bool(polled))
         if self._topic_id != self._found_topic_id():
             self.seek_anew()
@@ -136,11 +140,11 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _offsets(self, partitions: set[int]) -> dict[TopicPartition, OffsetAndMetadata]:
         """What to commit: the archive's id goes along, so that `_place` knows its own commits."""
+        archive = self._archive.standing()
         return {
-            at: OffsetAndMetadata(next_offset, self._archive.id, -1)
+            at: OffsetAndMetadata(archive.next[at.partition], archive.id, -1)
             for at in self._consumer.assignment()
-            if at.partition in partitions
-            and (next_offset := self._archive.next(at.partition)) is not None
+            if at.partition in partitions & archive.next.keys()
         }
 
     def _committed(self, offsets: object, response: object) -> None:
@@ -187,14 +191,14 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
 
         Raises KafkaError, CheckpointError, OSError.
         """
-        nexts = {partition: self._archive.next(partition) for partition in partitions}
+        archive = self._archive.standing()
         ats = [TopicPartition(self._topic, partition) for partition in partitions]
         firsts = self._consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
         ends = self._consumer.end_offsets(ats, timeout_ms=REQUEST_MS)
         places = {}
         for at in ats:
             committed = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
-            place = self._place(at.partition, nexts[at.partition], committed, firsts[at], ends[at])
+            place = self._place(at.partition, archive, committed, firsts[at], ends[at])
             if place is not None:
                 places[at.partition] = place
         return places
@@ -202,14 +206,14 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
     def _place(
         self,
         partition: int,
-        known: int | None,
+        archive: Standing,
         committed: OffsetAndMetadata | None,
         first: int,
         end: int,
     ) -> int | None:
         """Where the archive goes on; None while that is not certain."""
-        place = known
-        foreign = committed and committed.metadata != self._archive.id
+        place = known = archive.next.get(partition)
+        foreign = committed and committed.metadata != archive.id
         if committed and (known is None or (foreign and committed.offset > known)):
             place = committed.offset
         if place is None or place < first:
@@ -246,9 +250,8 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         else:
             self._heard = now
             heard = topic.answers(self._servers)
-        if self._away and heard:
-            log.info("Kafka is back")
-        elif not self._away and not heard:
-            log.warning("Kafka is away (KAFKA_BOOTSTRAP_SERVERS=%s): waiting", self._servers)
-        self._away = not heard
+        if heard:
+            self._away.over("Kafka is back")
+        else:
+            self._away.say(f"Kafka is away (KAFKA_BOOTSTRAP_SERVERS={self._servers}): waiting")
         self._metrics.kafka_up.set(heard)

@@ -9,6 +9,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from config import Settings
+from pipeline.complaint import Complaint
 from pipeline.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -39,16 +40,13 @@ def ensure(settings: Settings, stop: Stop) -> bool:
 
     It says once what it waits for. Returns False when `stop` was requested first.
     """
-    said = ""
+    complaint = Complaint(log)
     for _ in stop.backoff():
         problem = _make_topics(settings)
         if not problem:
-            if said:
-                log.info("Kafka is there")
+            complaint.over("Kafka is there")
             return True
-        if problem != said:
-            log.warning("waiting: %s", problem)
-            said = problem
+        complaint.say(f"waiting: {problem}")
     return False
 
 

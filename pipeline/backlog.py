@@ -1,0 +1,126 @@
+"""Backlog: what Redis has not got yet, bounded, however long it is away."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.batch import Slice
+from pipeline.event import LEVELS
+
+MOST_EVENTS = 50_000  # kept as slices, about 20 MB; older ones are folded
+NOWHERE = -1  # an offset at which Redis never stands
+
+Counts = Counter[tuple[int, str]]  # (minute, level) → events
+
+
+@dataclass
+class News:
+    """What to put into Redis in one step.
+
+    `spans` is partition → [first offset, next offset]; `lists` is level, or "" for all → the
+    newest `cap` lines, oldest first.
+    """
+
+    cap: int
+    spans: dict[int, list[int]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counter)
+    lists: dict[str, deque[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("", *LEVELS):
+            self.lists[name] = deque(maxlen=self.cap)
+
+    def add(self, part: Slice) -> None:
+        """Put a slice at the end."""
+        self._span(part.partition, part.start, part.end)
+        self.counts.update(zip(part.minutes, part.levels, strict=True))
+        self.add_lines(zip(part.levels, part.lines, strict=True))
+
+    def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
+        """Put (level, line) pairs at the end of the lists alone."""
+        for level, line in lines:
+            self.lists[""].append(line)
+            self.lists[level].append(line)
+
+    def extend(self, later: "News") -> None:
+        """Put all of `later` at the end."""
+        for partition, (start, end) in later.spans.items():
+            self._span(partition, start, end)
+        self.counts.update(later.counts)
+        for name, lines in later.lists.items():
+            self.lists[name].extend(lines)
+
+    def _span(self, partition: int, start: int, end: int) -> None:
+        """Lengthen a span. What does not follow the end of it makes a hole."""
+        span = self.spans.setdefault(partition, [start, start])
+        if span[1] != start:
+            span[0] = NOWHERE
+        span[1] = end
+
+
+class Backlog:
+    """Slices in the order of the archive: the newest as they are, older ones folded into one.
+
+    Only slices can be cut where Redis turns out to stand. Folding is for an outage, in which
+    Redis stands still.
+    """
+
+    def __init__(self, cap: int) -> None:
+        self._cap = cap
+        self._folded = News(cap)
+        self._slices: deque[Slice] = deque()
+        self._events = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._slices or self._folded.spans)
+
+    def add(self, part: Slice) -> None:
+        """Put a slice at the end."""
+        self._slices.append(part)
+        self._events += len(part.lines)
+        while self._events > MOST_EVENTS:
+            self._fold()
+
+    def extend(self, later: "Backlog") -> None:
+        """Put all of `later` at the end."""
+        if later._folded.spans:
+            while self._slices:
+                self._fold()
+            self._folded.extend(later._folded)
+        for part in later._slices:
+            self.add(part)
+
+    def ends(self) -> dict[int, int]:
+        """The next offset of each partition in it."""
+        ends = {partition: end for partition, (_, end) in self._folded.spans.items()}
+        return ends | {part.partition: part.end for part in self._slices}
+
+    def after(self, stood: Mapping[int, int]) -> News | None:
+        """What follows the offsets at which Redis stands; None when something before it is
+        missing, or when the cut would be in what is folded."""
+        news = News(self._cap)
+        spans = self._folded.spans.items()
+        if any(stood.get(partition, NOWHERE) < end for partition, (_, end) in spans):
+            news.extend(self._folded)
+        for part in self._slices:
+            new = part.since(stood.get(part.partition, NOWHERE))
+            if new.start < new.end:
+                news.add(new)
+        follows = all(stood.get(partition) == start for partition, (start, _) in news.spans.items())
+        return news if follows else None
+
+    def counts(self, stood: Mapping[int, int]) -> Counts:
+        """Of the events that Redis surely has not counted when it stands there."""
+        counts: Counts = Counter()
+        spans = self._folded.spans.items()
+        if all(stood.get(partition, 0) <= start for partition, (start, _) in spans):
+            counts.update(self._folded.counts)
+        for part in self._slices:
+            new = part.since(stood.get(part.partition, 0))
+            counts.update(zip(new.minutes, new.levels, strict=True))
+        return counts
+
+    def _fold(self) -> None:
+        oldest = self._slices.popleft()
+        self._events -= len(oldest.lines)
+        self._folded.add(oldest)

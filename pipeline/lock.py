@@ -1,0 +1,49 @@
+"""Lock: one holder at a time among the processes of a host; a dead one holds nothing."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PATIENCE = 5.0  # seconds; a holder that was paused (SIGSTOP) keeps the lock
+STEP = 0.001  # seconds between tries
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`, made if missing. Raises OSError, TimeoutError among them."""
+    fd = _acquire(path)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def same_file(fd: int, path: Path) -> bool:
+    """Whether the open file is still the one at `path`. Raises OSError."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _acquire(path: Path) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Somebody may have deleted the file, and others lock its successor.
+            if same_file(fd, path):
+                return fd
+        except BlockingIOError:
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"another process holds {path}")
+        time.sleep(STEP)
