@@ -1,0 +1,345 @@
+"""logs.txt and its checkpoint: once, in order, whole lines, whatever else happens to them."""
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.child import spawn
+from pipeline import lock
+from pipeline.archive import Archive, Gap
+from pipeline.checkpoint import VERSION, CheckpointError
+from tests.process import ROOT
+from tests.records import events
+from tests.waiting import until
+
+TOPIC, ID = "logs", "topic-id"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "logs.txt"
+
+
+@pytest.fixture
+def archive(path: Path) -> Iterator[Archive]:
+    opened = opened_at(path)
+    yield opened
+    opened.close()
+
+
+def opened_at(path: Path, topic_id: str = ID, topic: str = TOPIC) -> Archive:
+    archive = Archive(path, topic)
+    archive.open(topic_id)
+    return archive
+
+
+def messages(path: Path) -> list[str]:
+    """Of a file that has whole lines only."""
+    text = path.read_bytes()
+    assert not text or text.endswith(b"\n")
+    return [json.loads(line)["message"] for line in text.splitlines()]
+
+
+def numbered(*numbers: int) -> list[str]:
+    return [f"event {number}" for number in numbers]
+
+
+def checkpoint(path: Path) -> Path:
+    return path.with_name("logs.txt.checkpoint")
+
+
+def test_events_are_appended_and_accounted_for(archive: Archive, path: Path) -> None:
+    archive.append([events(0, 0, 3), events(2, 5, 7)])
+    archive.append([events(0, 3, 4)])
+    assert messages(path) == numbered(0, 1, 2, 5, 6, 3)
+    assert archive.standing().next == {0: 4, 2: 7}
+    state = json.loads(checkpoint(path).read_bytes())
+    assert state["length"] == path.stat().st_size
+    assert state["topics"][TOPIC]["partitions"]["2"] == {"first": 5, "next": 7, "gaps": []}
+
+
+def test_what_the_archive_has_is_dropped_and_what_overlaps_is_cut(
+    archive: Archive, path: Path
+) -> None:
+    archive.append([events(0, 0, 5)])
+    archive.append([events(0, 0, 5)])
+    archive.append([events(0, 2, 8), events(1, 0, 1)])
+    assert messages(path) == numbered(0, 1, 2, 3, 4, 5, 6, 7, 0)
+    assert archive.unseen([events(0, 0, 8), events(1, 0, 3)])[0].start == 1
+
+
+def test_records_that_come_too_early_are_refused(archive: Archive, path: Path) -> None:
+    archive.append([events(0, 0, 2)])
+    with pytest.raises(Gap, match=r"partition 0 came from 3, 2 is next"):
+        archive.append([events(1, 0, 1), events(0, 3, 5)])
+    assert messages(path) == numbered(0, 1)
+    assert archive.standing().next == {0: 2}
+
+
+def test_a_gap_that_kafka_made_is_remembered(archive: Archive, path: Path) -> None:
+    archive.append([events(0, 0, 2)])
+    archive.begin(0, 10)
+    archive.append([events(0, 10, 11)])
+    state = json.loads(checkpoint(path).read_bytes())["topics"][TOPIC]["partitions"]["0"]
+    assert state == {"first": 0, "next": 11, "gaps": [[2, 10]]}
+
+
+def test_a_torn_tail_is_cut_before_anything_is_appended(
+    archive: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.append([events(0, 0, 2)])
+    with path.open("ab") as file:
+        file.write(b'{"level":"INFO","mess')
+    archive.append([events(0, 2, 3)])
+    assert messages(path) == numbered(0, 1, 2)
+    assert f"{path}: cut 21 bytes" in caplog.text
+
+
+def test_batches_without_events_move_the_checkpoint_alone(archive: Archive, path: Path) -> None:
+    archive.append([events(0, 0, 0)])
+    assert archive.standing().next == {}
+    rejected = events(0, 0, 3)
+    for column in (rejected.offsets, rejected.lines, rejected.levels, rejected.minutes):
+        column.clear()
+    archive.append([rejected])
+    assert archive.standing().next == {0: 3}
+    assert path.read_bytes() == b""
+
+
+def test_two_archives_on_one_file_see_each_others_work(archive: Archive, path: Path) -> None:
+    other = opened_at(path)
+    archive.append([events(0, 0, 2)])
+    other.append([events(0, 0, 3), events(1, 0, 1)])
+    archive.append([events(0, 0, 4)])
+    assert messages(path) == numbered(0, 1, 2, 0, 3)
+    assert archive.standing() == other.standing()
+    other.close()
+
+
+def test_topics_that_share_a_file_keep_their_own_offsets(archive: Archive, path: Path) -> None:
+    other = opened_at(path, topic="other")
+    archive.append([events(0, 0, 2)])
+    other.append([events(0, 7, 9)])
+    assert archive.standing().next == {0: 2}
+    assert other.standing().next == {0: 9}
+    assert messages(path) == numbered(0, 1, 7, 8)
+    other.close()
+
+
+def test_a_topic_that_was_made_again_starts_over(
+    archive: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.append([events(0, 0, 5)])
+    again = opened_at(path, "another id")
+    assert "topic logs was deleted and made again" in caplog.text
+    assert again.standing().next == {}
+    again.append([events(0, 0, 2)])
+    assert messages(path) == numbered(0, 1, 2, 3, 4, 0, 1)
+    again.close()
+
+
+@pytest.mark.parametrize("damage", ["moved", "deleted", "truncated"])
+def test_a_file_that_somebody_took_goes_on_with_what_was_not_in_it(
+    archive: Archive, path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.append([events(0, 0, 3)])
+    moved = path.with_name("moved.txt")
+    if damage == "moved":
+        path.rename(moved)
+    elif damage == "deleted":
+        path.unlink()
+    else:
+        os.truncate(path, 0)
+    archive.append([events(0, 0, 5)])
+    assert messages(path) == numbered(3, 4)
+    assert "was moved, truncated or deleted by someone else" in caplog.text
+    if damage == "moved":
+        assert messages(moved) == numbered(0, 1, 2)
+
+
+def test_a_file_that_was_cut_within_a_line_keeps_its_whole_lines(
+    archive: Archive, path: Path
+) -> None:
+    archive.append([events(0, 0, 3)])
+    os.truncate(path, path.stat().st_size - 5)
+    archive.append([events(0, 3, 4)])
+    assert messages(path) == numbered(0, 1, 3)
+
+
+def test_a_checkpoint_deleted_beneath_a_running_consumer_is_written_anew(
+    archive: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.append([events(0, 0, 3)])
+    checkpoint(path).unlink()
+    archive.append([events(0, 1, 5)])
+    assert messages(path) == numbered(0, 1, 2, 3, 4)
+    assert "checkpoint was deleted: it is written anew" in caplog.text
+
+
+def test_a_file_without_a_checkpoint_keeps_its_whole_lines(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(b'{"level":"INFO","message":"old","timestamp":1}\n{"torn')
+    archive = opened_at(path)
+    archive.append([events(0, 0, 1)])
+    assert messages(path) == ["old", "event 0"]
+    assert "no checkpoint: it goes on at its end" in caplog.text
+    archive.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is not a checkpoint"),
+        (b"\0" * 100, "is not a checkpoint"),
+        (b"[]", "is not a checkpoint"),
+        (b'{"version":1}', "is not a checkpoint"),
+        (b'{"version":1,"archive":"a","length":-5,"topics":{}}', "is not a checkpoint"),
+        (f'{{"version":{VERSION + 1}}}'.encode(), "newer version"),
+    ],
+)
+def test_a_checkpoint_that_is_none_is_said_in_one_line_and_touches_nothing(
+    archive: Archive, path: Path, content: bytes, words: str
+) -> None:
+    archive.append([events(0, 0, 2)])
+    checkpoint(path).write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=words) as error:
+        archive.append([events(0, 2, 3)])
+    assert str(checkpoint(path)) in str(error.value)
+    assert "\n" not in str(error.value)
+    with pytest.raises(CheckpointError):
+        Archive(path, TOPIC).open(ID)
+    assert path.read_bytes() == before
+    assert checkpoint(path).read_bytes() == content
+
+
+def test_a_full_disk_leaves_no_torn_line_and_is_survived(archive: Archive, path: Path) -> None:
+    """RLIMIT_FSIZE stands in for the disk: write() fails in the middle of the batch."""
+    archive.append([events(0, 0, 2)])
+    before = path.read_bytes()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 1_000, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                archive.append([events(0, 2, 1_000)])
+            assert path.read_bytes() == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    archive.append([events(0, 2, 1_000)])
+    assert messages(path) == numbered(*range(1_000))
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_checkpoint_that_cannot_be_written_undoes_the_append(
+    archive: Archive, path: Path, deleted: bool
+) -> None:
+    archive.append([events(0, 0, 2)])
+    if deleted:
+        checkpoint(path).unlink()
+    draft = path.with_name("logs.txt.checkpoint.tmp")
+    draft.mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            archive.append([events(0, 2, 4)])
+        assert messages(path) == numbered(0, 1)
+    draft.rmdir()
+    archive.append([events(0, 2, 4)])
+    assert messages(path) == numbered(0, 1, 2, 3)
+
+
+def test_a_problem_is_said_once_and_so_is_its_end(
+    archive: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for _ in range(3):
+        archive.complain(OSError("No space left on device"))
+    for start in range(3):
+        archive.append([events(0, start, start + 1)])
+    assert caplog.messages == [
+        f"{path} can't go on, waiting: No space left on device",
+        f"{path} goes on",
+    ]
+
+
+def test_the_tail_is_whole_lines_and_the_offsets_after_them(archive: Archive, path: Path) -> None:
+    archive.append([events(0, 0, 100), events(1, 5, 6)])
+    whole = archive.tail(2**20)
+    assert b"\n".join(whole.lines) + b"\n" == path.read_bytes()
+    assert whole.next == {0: 100, 1: 6}
+    with path.open("ab") as file:
+        file.write(b"a torn tail")
+    part = archive.tail(1_000)
+    assert part.lines == whole.lines[-len(part.lines) :]
+    assert 5 < len(part.lines) < 100
+
+
+HOLD = "from pathlib import Path; from pipeline.lock import locked; import sys, time\n"
+HOLD += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+
+
+def test_a_lock_is_waited_for_in_bounds_and_a_dead_holder_holds_nothing(
+    archive: Archive, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    command = [sys.executable, "-c", HOLD, str(path.with_name("logs.txt.lock"))]
+    read, write = os.pipe()
+    holder = spawn(command, env={"PYTHONPATH": str(ROOT)}, stdout=write)
+    os.close(write)
+    with os.fdopen(read) as output:
+        output.readline()
+    with pytest.raises(TimeoutError, match="another process holds"):
+        archive.append([events(0, 0, 1)])
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    archive.append([events(0, 0, 1)])
+    assert messages(path) == numbered(0)
+
+
+def test_a_lock_file_that_was_deleted_protects_all_the_same(
+    archive: Archive, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    other = opened_at(path)
+    path.with_name("logs.txt.lock").unlink()
+    with lock.locked(path.with_name("logs.txt.lock")), pytest.raises(TimeoutError):
+        other.append([events(0, 0, 1)])
+    other.append([events(0, 0, 1)])
+    other.close()
+
+
+APPEND = """
+import sys
+from pathlib import Path
+from pipeline.archive import Archive
+from tests.records import events
+archive = Archive(Path(sys.argv[1]), "logs")
+archive.open("topic-id")
+for start in range(0, 100_000, 3):
+    archive.append([events(p, max(0, start - 4), start + 3) for p in range(4)])
+"""
+
+
+def test_writers_that_are_killed_at_any_moment_leave_each_event_once(path: Path) -> None:
+    environment = {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", APPEND, str(path)]
+    for round_ in range(10):
+        before = path.stat().st_size if path.exists() else 0
+        writers = [spawn(command, env=environment) for _ in range(2)]
+        until(lambda: path.exists() and path.stat().st_size > before + 5_000, 20)  # noqa: B023
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+        archive = opened_at(path)
+        found = [json.loads(line) for line in path.read_bytes().splitlines()]
+        for partition, end in archive.standing().next.items():
+            mine = [line["message"] for line in found if line["partition"] == partition]
+            assert mine == numbered(*range(end)), f"round {round_}"
+        archive.close()
