@@ -96,18 +96,18 @@ class Backlog:
         return ends | {part.partition: part.end for part in self._slices}
 
     def after(self, stood: Mapping[int, int]) -> News | None:
-        """What follows the offsets at which Redis stands; None when something before it is
-        missing, or when the cut would be in what is folded."""
+        """What follows the offsets at which Redis stands, 0 where it has none; None when
+        something before it is missing, or when the cut would be in what is folded."""
         news = News(self._cap)
         spans = self._folded.spans.items()
-        if any(stood.get(partition, NOWHERE) < end for partition, (_, end) in spans):
+        if any(stood.get(partition, 0) < end for partition, (_, end) in spans):
             news.extend(self._folded)
         for part in self._slices:
-            new = part.since(stood.get(part.partition, NOWHERE))
+            new = part.since(stood.get(part.partition, 0))
             if new.start < new.end:
                 news.add(new)
-        follows = all(stood.get(partition) == start for partition, (start, _) in news.spans.items())
-        return news if follows else None
+        spans = news.spans.items()
+        return news if all(stood.get(p, 0) == start for p, (start, _) in spans) else None
 
     def counts(self, stood: Mapping[int, int]) -> Counts:
         """Of the events that Redis surely has not counted when it stands there."""

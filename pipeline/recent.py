@@ -44,6 +44,9 @@ RACES = 20  # tries against other consumers that change Redis at the same time
 # offset)…; (key, level, events)…; (lines…) per list.
 SCRIPT = """
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
+if ARGV[3] ~= '1' then  -- a key of another type fails here, before anything is written
+  for i = 3, #KEYS do redis.call('LLEN', KEYS[i]) end
+end
 local at = 6
 local function group(size)
   local members = {}
@@ -209,7 +212,7 @@ class Recent:
         with self._news:
             coming = news.spans.keys() | self._offered.ends().keys()
             reached = self._reached.items()
-            return any(stand.next.get(p, NOWHERE) < n for p, n in reached if p not in coming)
+            return any(stand.next.get(p, 0) < n for p, n in reached if p not in coming)
 
     def _anew(self, stand: Stand) -> News:
         """What the end of logs.txt says that the lists should hold, and counts that are not in

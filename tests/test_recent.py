@@ -1,0 +1,374 @@
+"""The newest events in a real Redis, which goes away, comes back, and forgets."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+from redis import Redis as RedisClient
+from redis import RedisError
+
+from config import Settings
+from local.redis import Redis
+from pipeline import backlog, recent
+from pipeline.archive import Archive
+from pipeline.backlog import Backlog
+from pipeline.batch import Slice
+from pipeline.event import LEVELS
+from pipeline.metrics import Metrics
+from pipeline.recent import Recent
+from tests.records import event, events
+from tests.waiting import until
+
+CAP = 20
+
+
+class Pair:
+    """An archive and what keeps its newest events in Redis, fed as the consumer feeds them."""
+
+    def __init__(self, settings: Settings, start: dict[int, int] | None = None) -> None:
+        self.archive = Archive(settings.log_file, settings.kafka_topic)
+        self.archive.open("topic-id")
+        self.recent = Recent(settings, self.archive, Metrics())
+        self.starts = self.recent.replay_from(start or self.archive.standing().next or {0: 0, 1: 0})
+
+    def store(self, *batch: Slice) -> None:
+        self.archive.append(list(batch))
+        self.recent.offer(list(batch))
+
+    def close(self) -> None:
+        self.recent.close()
+        self.archive.close()
+
+
+Open = Callable[..., Pair]
+
+
+@pytest.fixture
+def small(settings: Settings, own_redis: Redis) -> Settings:
+    """Settings with a Redis of the test's own and a small cap."""
+    return settings.model_copy(update={"redis_max_logs": CAP, "redis_url": own_redis.url})
+
+
+@pytest.fixture
+def opened(small: Settings) -> Iterator[Open]:
+    with ExitStack() as cleanup:
+        yield lambda *args: cleanup.enter_context(closing(Pair(small, *args)))
+
+
+@pytest.fixture
+def client(small: Settings) -> Iterator[RedisClient]:
+    with RedisClient.from_url(small.redis_url, decode_responses=True) as client:
+        yield client
+
+
+def stored(client: RedisClient, key: str) -> dict[str, Any]:
+    """What Redis has: lists by name, counts by (minute, level), offsets."""
+    counts: Counter[tuple[int, str]] = Counter()
+    for name in client.scan_iter(f"{key}:counts:*"):
+        for level, number in client.hgetall(name).items():
+            counts[int(name.rpartition(":")[2]), str(level)] = int(number)
+    return {
+        "lists": {
+            level: client.lrange(f"{key}:{level}" if level else key, 0, -1)
+            for level in ("", *LEVELS)
+        },
+        "counts": counts,
+        "offsets": {int(k): int(v) for k, v in client.hgetall(f"{key}:offsets").items()},
+    }
+
+
+def expected(lines: list[bytes], cap: int = CAP) -> dict[str, list[str]]:
+    """The lists after these lines, oldest first."""
+    texts = [line.decode() for line in lines]
+    lists = {level: [t for t in texts if json.loads(t)["level"] == level] for level in LEVELS}
+    return {name: some[::-1][:cap] for name, some in ({"": texts} | lists).items()}
+
+
+def counted(lines: list[bytes]) -> Counter[tuple[int, str]]:
+    found = [json.loads(line) for line in lines]
+    return Counter((int(line["timestamp"] // 60), line["level"]) for line in found)
+
+
+def mixed(partition: int, start: int, end: int) -> Slice:
+    """A slice of every level, over several minutes."""
+    made = [events(partition, n, n + 1, level=LEVELS[n % 5]) for n in range(start, end)]
+    whole = events(partition, start, end)
+    return Slice(
+        partition,
+        start,
+        end,
+        whole.offsets,
+        [part.lines[0] for part in made],
+        [part.levels[0] for part in made],
+        whole.minutes,
+    )
+
+
+def settled(client: RedisClient, key: str, offsets: dict[int, int], timeout: float = 20) -> None:
+    def there() -> bool:
+        try:
+            return bool(stored(client, key)["offsets"] == offsets)
+        except RedisError:
+            return False
+
+    until(there, timeout, f"Redis is not at {offsets}")
+
+
+def test_lists_are_newest_first_capped_and_counted(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    batches = [[mixed(0, 0, 3)], [mixed(0, 3, 70), mixed(1, 0, 90)], [mixed(1, 90, 95)]]
+    for batch in batches:
+        pair.store(*batch)
+    settled(client, small.redis_key, {0: 70, 1: 95})
+    lines = [line for batch in batches for part in batch for line in part.lines]
+    found = stored(client, small.redis_key)
+    assert found["lists"] == expected(lines)
+    assert found["counts"] == counted(lines)
+    assert 0 < client.ttl(f"{small.redis_key}:counts:{mixed(0, 0, 1).minutes[0]}") <= 24 * 3600
+
+
+def test_what_redis_has_is_left_out(opened: Open, client: RedisClient, small: Settings) -> None:
+    pair = opened()
+    pair.store(mixed(0, 0, 30))
+    settled(client, small.redis_key, {0: 30})
+    again = opened({0: 30})
+    assert again.starts == {0: 30}
+    again.recent.offer([mixed(0, 10, 40)])
+    again.archive.append([mixed(0, 10, 40)])
+    settled(client, small.redis_key, {0: 40})
+    found = stored(client, small.redis_key)
+    assert found["lists"] == expected(mixed(0, 0, 40).lines)
+    assert found["counts"] == counted(mixed(0, 0, 40).lines)
+
+
+def test_a_start_asks_for_what_redis_lacks(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    pair.store(mixed(0, 0, 30))
+    settled(client, small.redis_key, {0: 30})
+    pair.archive.append([mixed(0, 30, 50)])
+    pair.close()
+    again = opened({0: 50})
+    assert again.starts == {0: 30}
+    again.recent.offer([mixed(0, 30, 50)])
+    settled(client, small.redis_key, {0: 50})
+    found = stored(client, small.redis_key)
+    assert found["lists"] == expected(mixed(0, 0, 50).lines)
+    assert found["counts"] == counted(mixed(0, 0, 50).lines)
+
+
+@pytest.mark.parametrize("most", [10, 50_000])
+def test_an_outage_loses_and_doubles_nothing(
+    opened: Open,
+    client: RedisClient,
+    own_redis: Redis,
+    small: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    most: int,
+) -> None:
+    monkeypatch.setattr(backlog, "MOST_EVENTS", most)
+    caplog.set_level("INFO")
+    pair = opened()
+    pair.store(mixed(0, 0, 30), mixed(1, 0, 5))
+    settled(client, small.redis_key, {0: 30, 1: 5})
+    own_redis.kill()
+    for start in range(30, 90, 4):
+        began = time.monotonic()
+        pair.store(mixed(0, start, start + 4), mixed(1, start - 25, start - 21))
+        assert time.monotonic() - began < recent.QUICK
+        time.sleep(0.03)
+    own_redis.start()
+    settled(client, small.redis_key, {0: 90, 1: 65})
+    found = stored(client, small.redis_key)
+    lines = [json.loads(line) for line in small.log_file.read_bytes().splitlines()]
+    assert len(lines) == 155
+    assert found["lists"] == expected(small.log_file.read_bytes().splitlines())
+    assert found["counts"] == counted(small.log_file.read_bytes().splitlines())
+    until(lambda: "Redis is back" in caplog.text)
+    assert caplog.text.count("no Redis, the archive goes on without it") == 1
+
+
+def test_a_wiped_redis_gets_the_end_of_the_archive_without_any_news(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    pair.store(mixed(0, 0, 50))
+    settled(client, small.redis_key, {0: 50})
+    client.flushall()
+    settled(client, small.redis_key, {0: 50})
+    found = stored(client, small.redis_key)
+    assert found["lists"] == expected(mixed(0, 0, 50).lines)
+    assert found["counts"] == counted(mixed(0, 0, 50).lines)
+
+
+def test_an_older_redis_gets_the_end_of_the_archive_and_counts_nothing_twice(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    key = small.redis_key
+    pair.store(mixed(0, 0, 20))
+    settled(client, key, {0: 20})
+    names = list(client.scan_iter(f"{key}*"))
+    with RedisClient.from_url(small.redis_url) as raw:
+        snapshot = {name: raw.dump(name) for name in names}
+        pair.store(mixed(0, 20, 50))
+        settled(client, key, {0: 50})
+        with raw.pipeline(transaction=True) as back:
+            back.flushall()
+            for name, value in snapshot.items():
+                back.restore(name, 0, value)
+            back.execute()
+    pair.store(mixed(0, 50, 60))
+    settled(client, key, {0: 60})
+    found = stored(client, key)
+    assert found["lists"] == expected(mixed(0, 0, 60).lines)
+    assert found["counts"] <= counted(mixed(0, 0, 60).lines)
+    assert found["counts"] >= counted(mixed(0, 0, 20).lines)
+
+
+def test_under_load_a_wiped_redis_is_made_anew_once(
+    opened: Open, client: RedisClient, small: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    pair = opened()
+    batches = [mixed(0, start, start + 500) for start in range(0, 60_000, 500)]
+    for batch in batches[:60]:
+        pair.store(batch)
+    client.flushall()
+    for batch in batches[60:]:
+        pair.store(batch)
+        time.sleep(0.005)
+    settled(client, small.redis_key, {0: 60_000})
+    assert caplog.text.count("lists are made from the end of logs.txt") <= 3
+    found = stored(client, small.redis_key)
+    lines = [line for batch in batches for line in batch.lines]
+    assert found["lists"] == expected(lines)
+    assert found["counts"] == counted(lines)
+
+
+def test_two_consumers_of_one_archive_put_each_event_in_once(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    one, two = opened({0: 0}), opened({1: 0})
+    for start in range(0, 4_000, 20):
+        one.store(mixed(0, start, start + 20))
+        two.store(mixed(1, start, start + 20))
+        if start == 2_000:
+            client.flushall()
+    settled(client, small.redis_key, {0: 4_000, 1: 4_000})
+    found = stored(client, small.redis_key)
+    lines = mixed(0, 0, 4_000).lines + mixed(1, 0, 4_000).lines
+    assert found["counts"] == counted(lines)
+    assert len(found["lists"][""]) == len({*found["lists"][""]}) == CAP
+    for level in LEVELS:
+        for partition in (0, 1):
+            numbers = [
+                json.loads(line)["timestamp"]
+                for line in found["lists"][level]
+                if json.loads(line)["partition"] == partition
+            ]
+            assert numbers == sorted(numbers, reverse=True)
+
+
+def test_a_key_that_somebody_uses_for_something_else_is_said_and_waited_for(
+    opened: Open, client: RedisClient, small: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = opened()
+    pair.store(mixed(0, 0, 5))
+    settled(client, small.redis_key, {0: 5})
+    client.set(f"{small.redis_key}:ERROR", "mine")
+    pair.store(mixed(0, 5, 15))
+    until(lambda: "WRONGTYPE" in caplog.text)
+    assert client.llen(small.redis_key) == 5
+    client.delete(f"{small.redis_key}:ERROR")
+    settled(client, small.redis_key, {0: 15})
+    assert stored(client, small.redis_key)["counts"] == counted(mixed(0, 0, 15).lines)
+    assert client.llen(small.redis_key) == 15
+
+
+def test_a_redis_that_hangs_does_not_hold_up_the_archive_or_the_end(
+    opened: Open, own_redis: Redis
+) -> None:
+    pair = opened()
+    own_redis.pause()
+    began = time.monotonic()
+    for start in range(0, 1_000, 10):
+        pair.store(mixed(0, start, start + 10))
+    pair.close()
+    assert time.monotonic() - began < recent.TIMEOUT + 2
+    own_redis.resume()
+
+
+def test_a_topic_made_again_starts_the_offsets_anew(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    pair.store(mixed(0, 0, 30), mixed(1, 0, 30))
+    settled(client, small.redis_key, {0: 30, 1: 30})
+    pair.archive.open("another id")
+    assert pair.recent.replay_from({0: 0}) == {0: 0}
+    pair.store(mixed(0, 0, 10))
+    settled(client, small.redis_key, {0: 10})
+    lines = mixed(0, 0, 30).lines + mixed(1, 0, 30).lines + mixed(0, 0, 10).lines
+    found = stored(client, small.redis_key)
+    assert found["lists"] == expected(lines)
+    assert found["counts"] == counted(lines)
+
+
+def test_a_backlog_is_bounded_and_says_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "MOST_EVENTS", 25)
+    log = Backlog(5)
+    assert not log
+    for start in range(0, 100, 10):
+        log.add(mixed(0, start, start + 10))
+    assert sum(len(part.lines) for part in log._slices) <= 25
+    assert log.ends() == {0: 100}
+    assert log.after({0: 5}) is None
+    assert log.after({0: 50}) is None
+    assert log.after({0: 101}) is not None
+    for stood in (0, 80, 85, 99):
+        news = log.after({0: stood})
+        assert news is not None
+        assert news.spans == {0: [stood, 100]}
+        assert news.counts == counted(mixed(0, stood, 100).lines)
+        assert list(news.lists[""]) == mixed(0, max(95, stood), 100).lines
+    assert log.counts({0: 0}) == counted(mixed(0, 0, 100).lines)
+    assert log.counts({0: 90}) == counted(mixed(0, 90, 100).lines)
+    nothing = log.after({0: 100})
+    assert nothing is not None
+    assert not nothing.spans
+
+
+def test_backlogs_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "MOST_EVENTS", 25)
+    log = Backlog(5)
+    for start in (0, 20, 100, 200):
+        later = Backlog(5)
+        for at in range(start, {0: 20, 20: 100, 100: 200, 200: 210}[start], 10):
+            later.add(mixed(0, at, at + 10))
+        log.extend(later)
+    news = log.after({0: 0})
+    assert news is not None
+    assert news.spans == {0: [0, 210]}
+    assert news.counts == counted(mixed(0, 0, 210).lines)
+    assert list(news.lists[""]) == mixed(0, 205, 210).lines
+
+
+def test_large_events_and_any_bytes_come_through(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    lines = [event(n, message="x" * 10**6 + "\x00\x7fé🎉") for n in range(3)]
+    part = events(0, 0, 3)
+    part.lines[:] = lines
+    pair.store(part)
+    settled(client, small.redis_key, {0: 3})
+    assert stored(client, small.redis_key)["lists"][""] == [line.decode() for line in lines[::-1]]
