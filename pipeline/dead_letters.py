@@ -3,16 +3,11 @@
 import logging
 import math
 import time
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import closing, suppress
 
-from kafka import KafkaProducer
-from kafka.errors import (
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-)
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from kafka.producer.future import FutureRecordMetadata
 
 from config import Settings
@@ -25,11 +20,11 @@ from pipeline.stop import Stop
 
 log = logging.getLogger(__name__)
 
-TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-Letter = tuple[int, Reject]  # with its partition
-CUT = 512 * 1024  # bytes kept of a value that the dead-letter topic does not take whole
 PATIENCE = 2.0  # seconds
 STEP = 0.005  # seconds between looks at what Kafka has taken
+FRAME = 1_024  # bytes that a batch may add to a record
+BATCH = 16_384  # bytes
+Letter = tuple[int, Reject]  # with its partition
 
 
 class DeadLetters:
@@ -37,9 +32,11 @@ class DeadLetters:
 
     def __init__(self, settings: Settings, archive: Archive, metrics: Metrics) -> None:
         self._settings = settings
+        self._topic = settings.kafka_dead_letter_topic
         self._archive = archive
         self._metrics = metrics
         self._producer: KafkaProducer | None = None
+        self._limit = 0  # bytes of the largest record that the topic takes
         self._complaint = Complaint(log)
         self._reached: dict[tuple[str, int], int] = {}  # topic id, partition → next offset
 
@@ -70,22 +67,29 @@ class DeadLetters:
         if self._producer:
             with suppress(KafkaError):
                 self._producer.close(timeout=PATIENCE)
+            self._producer = None
 
     def _send(self, letters: list[Letter], stop: Stop) -> list[Letter]:
         """Send each once. Returns those that Kafka has not taken."""
-        sent = [(letter, self._post(*letter, stop)) for letter in letters]
-        self._await([future for _, future in sent if not isinstance(future, KafkaError)], stop)
-        left = []
-        for (partition, reject), future in sent:
-            error = future if isinstance(future, KafkaError) else future.exception
-            if isinstance(error, TOO_LARGE):
-                left.append((partition, _cut(reject)))
-            elif error or not future.is_done:
-                self._complaint.say(f"dead letters: trying again: {error}")
-                left.append((partition, reject))
+        sent = []
+        try:
+            for letter in letters:
+                sent.append((letter, self._post(*letter)))
+        except (KafkaError, OSError) as problem:
+            self._complaint.say(f"dead letters: trying again: {problem}")
+            topic.ensure(self._settings, stop)  # somebody may have deleted it
+        left = letters[len(sent) :]
+        self._await([future for _, future in sent], stop)
+        for letter, future in sent:
+            if future.is_done and not future.exception:
+                self._metrics.dead_letters.labels(letter[1].reason).inc()
             else:
-                self._metrics.dead_letters.labels(reject.reason).inc()
-                self._complaint.over("dead letters: Kafka takes them again")
+                left.append(letter)
+        if failure := next((future.exception for _, future in sent if future.exception), None):
+            self._complaint.say(f"dead letters: trying again: {failure}")
+            self.close()  # an idempotent producer that has failed once goes on failing
+        if not left:
+            self._complaint.over("dead letters: Kafka takes them again")
         return left
 
     @staticmethod
@@ -97,50 +101,52 @@ class DeadLetters:
                 deadline = min(deadline, time.monotonic() + PATIENCE)
             time.sleep(STEP)
 
-    def _post(
-        self, partition: int, reject: Reject, stop: Stop
-    ) -> FutureRecordMetadata | KafkaError:
-        headers = {
-            "error": reject.error,
-            "source.topic": self._settings.kafka_topic,
-            "source.partition": str(partition),
-            "source.offset": str(reject.offset),
-        }
+    def _post(self, partition: int, reject: Reject) -> FutureRecordMetadata:
+        """Put it on its way; the beginning of one that the topic does not take whole.
+
+        Raises KafkaError, OSError.
+        """
+        producer = self._producer or self._connect()
+        source = [
+            ("source.topic", self._settings.kafka_topic.encode()),
+            ("source.partition", b"%d" % partition),
+            ("source.offset", b"%d" % reject.offset),
+        ]
         key = reject.key
         if key is None and reject.value is None:
             key = b""  # kafka-python sends no record without either
         try:
-            return self._connected().send(
-                self._settings.kafka_dead_letter_topic,
-                reject.value,
-                key,
-                [(name, value.encode()) for name, value in headers.items()],
-            )
-        except KafkaTimeoutError as error:  # it may know of no such topic, as somebody deleted it
-            topic.ensure(self._settings, stop)
-            return error
-        except KafkaError as error:
-            return error
+            error = reject.error.encode()
+            return producer.send(self._topic, reject.value, key, [("error", error), *source])
+        except MessageSizeTooLargeError:
+            value = reject.value and reject.value[: self._limit // 2]
+            error = f"{reject.error} (cut: the first {len(value or b'')} bytes)".encode()
+            key = key and key[: self._limit // 4]
+            return producer.send(self._topic, value, key, [("error", error), *source])
 
-    def _connected(self) -> KafkaProducer:
-        """Raises KafkaError."""
-        if self._producer is None:
-            self._producer = KafkaProducer(
-                bootstrap_servers=self._settings.kafka_bootstrap_servers.split(","),
-                bootstrap_timeout_ms=5_000,
-                acks="all",
-                compression_type="lz4",
-                max_request_size=topic.DEAD_LETTER_BYTES,
-                max_block_ms=5_000,
-                # A batch that exceeds it in an outage wedges the idempotent producer for good.
-                delivery_timeout_ms=2**31 - 1,
-                metrics_enabled=False,
-            )
+    def _connect(self) -> KafkaProducer:
+        """Raises KafkaError, OSError."""
+        servers = self._settings.kafka_bootstrap_servers.split(",")
+        resource = ConfigResource(ConfigResourceType.TOPIC, self._topic, ["max.message.bytes"])
+        with closing(
+            KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=5_000)
+        ) as admin:
+            described = admin.describe_configs([resource], config_filter="all")
+        limit = described["topic"].get(self._topic, {}).get("max.message.bytes")
+        if limit is None:
+            raise UnknownTopicOrPartitionError(f"no topic {self._topic}")
+        self._limit = int(limit["value"]) - FRAME
+        self._producer = KafkaProducer(
+            bootstrap_servers=servers,
+            bootstrap_timeout_ms=5_000,
+            acks="all",
+            compression_type="lz4",
+            # What passes this, but not the topic's own limit, fails all that comes after it.
+            max_request_size=self._limit,
+            batch_size=min(BATCH, self._limit),
+            max_block_ms=5_000,
+            # A batch that exceeds it in an outage wedges the idempotent producer for good.
+            delivery_timeout_ms=2**31 - 1,
+            metrics_enabled=False,
+        )
         return self._producer
-
-
-def _cut(reject: Reject) -> Reject:
-    """For a dead-letter topic that somebody made with a lower max.message.bytes."""
-    value = reject.value or b""
-    note = f"{reject.error} (cut: the first {CUT} of {len(value)} bytes)"
-    return replace(reject, value=value[:CUT], error=note)

@@ -171,13 +171,16 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             unsettled = set(self._unsettled)
         if not unsettled or not self._topic_id:
             return
+        ats = [TopicPartition(self._topic, partition) for partition in unsettled]
         try:
-            places = self._places(unsettled)
+            firsts = self._consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
+            places = self._places(ats, firsts)
         except (KafkaError, KeyError) as error:
             log.debug("can't settle yet: %s", error)
             return
-        for partition, position in self._recent.replay_from(places).items():
+        for partition, replay in self._recent.replay_from(places).items():
             at = TopicPartition(self._topic, partition)
+            position = max(replay, firsts[at])
             with self._lock:
                 if at not in self._consumer.assignment():
                     continue
@@ -186,14 +189,14 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._unsettled.discard(partition)
         self._consumer.commit_async(self._offsets(set(places)), callback=self._committed)
 
-    def _places(self, partitions: set[int]) -> dict[int, int]:
+    def _places(
+        self, ats: list[TopicPartition], firsts: dict[TopicPartition, int]
+    ) -> dict[int, int]:
         """The archive's next offset of each partition, brought in line with what Kafka has.
 
         Raises KafkaError, CheckpointError, OSError.
         """
         archive = self._archive.standing()
-        ats = [TopicPartition(self._topic, partition) for partition in partitions]
-        firsts = self._consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
         ends = self._consumer.end_offsets(ats, timeout_ms=REQUEST_MS)
         places = {}
         for at in ats:

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 import producer
@@ -26,26 +25,10 @@ from pipeline.simulator import simulate
 from pipeline.stop import Stop
 from tests.conftest import RunScript
 from tests.process import Process
+from tests.topics import Pair, records
 from tests.waiting import until
 
 SEED = 5
-Pair = tuple[bytes, bytes]
-
-
-def records(servers: str, topic: str) -> dict[int, list[Pair]]:
-    """All that the topic has: partition → (key, value) in order."""
-    found: dict[int, list[Pair]] = defaultdict(list)
-    with closing(
-        KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
-    ) as consumer:
-        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning()
-        ends = consumer.end_offsets(partitions)
-        while any(consumer.position(at) < ends[at] for at in partitions):
-            for at, batch in consumer.poll(500, max_records=10_000).items():
-                found[at.partition] += [(record.key, record.value) for record in batch]
-    return found
 
 
 def without_time(value: bytes) -> bytes:

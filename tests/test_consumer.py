@@ -1,0 +1,484 @@
+"""consumer.py as a process, against real Kafka and Redis, which go away, and other trouble."""
+
+import json
+import random
+import resource
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewPartitions
+from redis import Redis as RedisClient
+
+from config import Settings
+from local.kafka import Kafka
+from local.redis import Redis
+from pipeline import topic
+from pipeline.event import NotAnEvent, one_line, parse
+from pipeline.stop import Stop
+from tests.conftest import RunScript
+from tests.process import Process
+from tests.records import event
+from tests.topics import read_all, send
+from tests.waiting import until
+
+CAP = 50
+PATIENCE = 60.0  # seconds; this machine may be busy with something else
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With a small cap."""
+    return settings.model_copy(update={"redis_max_logs": CAP})
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | {"REDIS_MAX_LOGS": str(CAP)}
+
+
+@pytest.fixture
+def made(settings: Settings) -> Settings:
+    """Settings whose topics exist."""
+    assert topic.ensure(settings, Stop())
+    return settings
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[RedisClient]:
+    with RedisClient.from_url(settings.redis_url) as client:
+        yield client
+
+
+def lines(settings: Settings) -> list[bytes]:
+    """Whole lines of logs.txt so far."""
+    path = settings.log_file
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def arrive(settings: Settings, count: int, timeout: float = PATIENCE) -> None:
+    until(
+        lambda: len(lines(settings)) >= count, timeout, f"{len(lines(settings))} lines, not {count}"
+    )
+
+
+def numbered(start: int, end: int, **fields: object) -> list[bytes]:
+    return [event(number, **fields) for number in range(start, end)]
+
+
+def assert_each_once_in_order(settings: Settings) -> None:
+    """That logs.txt has every event of the topic, as in its partition, and nothing else."""
+    found = lines(settings)
+    assert settings.log_file.read_bytes() == b"".join(line + b"\n" for line in found)
+    places: dict[bytes, list[int]] = defaultdict(list)
+    for place, line in enumerate(found):
+        places[line].append(place)
+    last: dict[int, int] = defaultdict(lambda: -1)
+    for record in read_all(settings.kafka_bootstrap_servers, settings.kafka_topic):
+        try:
+            parse(record.value)
+        except NotAnEvent:
+            continue
+        line = one_line(record.value)
+        where = f"{record.topic}[{record.partition}]@{record.offset}"
+        assert len(places[line]) == 1, f"{where} is at lines {places[line]}"
+        assert places[line][0] > last[record.partition], f"{where} is out of order"
+        last[record.partition] = places[line].pop()
+    assert not any(places.values())
+
+
+def committed(settings: Settings) -> dict[int, int]:
+    """Partition → offset that the consumer group has committed."""
+    with closing(
+        KafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id
+        )
+    ) as consumer:
+        ats = [TopicPartition(settings.kafka_topic, n) for n in range(settings.kafka_partitions)]
+        return {at.partition: consumer.committed(at) or 0 for at in ats}
+
+
+def hostile(count: int) -> list[bytes | None]:
+    """Records of every kind that the design names, of every length and byte."""
+    dice = random.Random(9)
+    made: list[bytes | None] = []
+    for number in range(count):
+        good = event(number)
+        length = min(900_000, int(2 ** dice.uniform(0, 20)))
+        kinds: list[bytes | None] = [
+            None,
+            b"",
+            bytes([number % 256]) * length,
+            dice.randbytes(min(length, 4_096)),
+            good[: number % len(good)],
+            good + bytes([128 + number % 128]),
+            good.replace(b"event", bytes([128 + number % 128])),
+            good.replace(b"1711", b"NaN, 1711"),
+            event(number, level=None),
+            event(number, message=number),
+            event(number, timestamp=str(number)),
+            event(number, level="LOUD" * (1 + length % 50)),
+            json.dumps([number]).encode(),
+            b"[" * length,
+        ]
+        made.append(dice.choice(kinds))
+    return made
+
+
+def delete_topic(kafka_admin: KafkaAdminClient, name: str) -> None:
+    kafka_admin.delete_topics([name])
+    until(lambda: name not in kafka_admin.list_topics(), PATIENCE, f"{name} is still there")
+
+
+def reason_of(value: bytes | None) -> str | None:
+    try:
+        parse(value)
+    except NotAnEvent as verdict:
+        return verdict.reason
+    return None
+
+
+def test_good_events_arrive_byte_for_byte_among_two_thousand_hostile_records(
+    run_script: RunScript, made: Settings, redis: RedisClient
+) -> None:
+    good = numbered(0, 2_000)
+    good += [
+        event(9_000, message="x" * 900_000),
+        event(9_001, message="".join(map(chr, range(1, 0x800)))),
+        event(9_002, message="m", level="fatal", extra={"deep": [1, None]}),
+        event(9_003) + b"\n",
+        b'{"level":"INFO",\n "message":"\\ud800", "timestamp":1}',
+    ]
+    records = [*good, *hostile(2_000)]
+    random.Random(1).shuffle(records)
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, records)
+    bad = Counter(value for value in records if reason_of(value))
+    arrive(made, len(records) - bad.total())
+    consumer.terminate()
+    assert consumer.wait() == 0, consumer
+    assert f"{len(records) - bad.total():,} events to the archive" in consumer.output()
+    assert f"{bad.total():,} dead letters" in consumer.output()
+    assert "Traceback" not in consumer.output()
+    assert_each_once_in_order(made)
+    assert {one_line(value) for value in good} <= {*lines(made)}
+
+    letters = read_all(made.kafka_bootstrap_servers, made.kafka_dead_letter_topic)
+    assert Counter(letter.value for letter in letters) == bad
+    sources = {
+        (record.partition, record.offset): record
+        for record in read_all(made.kafka_bootstrap_servers, made.kafka_topic)
+    }
+    for letter in letters:
+        headers = {name: value.decode() for name, value in letter.headers}
+        assert headers["source.topic"] == made.kafka_topic
+        at = int(headers["source.partition"]), int(headers["source.offset"])
+        assert sources[at].value == letter.value
+        assert headers["error"].isprintable()
+
+    newest = redis.lrange(made.redis_key, 0, -1)
+    assert len(newest) == len({*newest}) == CAP
+    assert {*newest} <= {*lines(made)}
+    assert sum(committed(made).values()) == len(records)
+
+
+def test_a_dead_letter_topic_for_smaller_records_gets_the_beginning(
+    run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient
+) -> None:
+    delete_topic(kafka_admin, made.kafka_dead_letter_topic)
+    shape = {"num_partitions": 1, "configs": {"max.message.bytes": "600000"}}
+    kafka_admin.create_topics({made.kafka_dead_letter_topic: shape}, wait_for_metadata=True)
+    noise = random.Random(3).randbytes(900_000)
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, [noise, *numbered(0, 3)])
+    arrive(made, 3)
+    consumer.terminate()
+    assert consumer.wait() == 0, consumer
+    [letter] = read_all(made.kafka_bootstrap_servers, made.kafka_dead_letter_topic)
+    assert noise.startswith(letter.value)
+    assert len(letter.value) > 250_000
+    assert "cut: the first" in dict(letter.headers)["error"].decode()
+    assert letter.key == b"key"
+
+
+def test_sigterm_under_full_load_ends_in_order_and_nothing_is_done_again(
+    run_script: RunScript, made: Settings, redis: RedisClient
+) -> None:
+    consumer = run_script("consumer.py")
+    producer = run_script("producer.py", "--rate", "0", "--count", "150000", "--malformed", "0.001")
+    for count in (10_000, 60_000):
+        arrive(made, count)
+        consumer.terminate()
+        assert consumer.wait(10) == 0, consumer
+        assert consumer.output().splitlines()[-1].count("events to the archive") == 1
+        consumer = run_script("consumer.py")
+    assert producer.wait(PATIENCE) == 0, producer
+    records = read_all(made.kafka_bootstrap_servers, made.kafka_topic)
+    events = sum(reason_of(record.value) is None for record in records)
+    arrive(made, events)
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    assert_each_once_in_order(made)
+    letters = read_all(made.kafka_bootstrap_servers, made.kafka_dead_letter_topic)
+    assert len(letters) == len(records) - events
+    counts: Counter[str] = Counter()
+    for key in redis.scan_iter(f"{made.redis_key}:counts:*"):
+        for level, number in redis.hgetall(key).items():
+            counts[level.decode() if isinstance(level, bytes) else level] += int(number)
+    assert counts == Counter(parse(line).level for line in lines(made))
+
+
+def test_a_killed_consumers_share_is_taken_over_and_a_paused_one_repeats_nothing(
+    run_script: RunScript, made: Settings, redis: RedisClient
+) -> None:
+    consumers = [run_script("consumer.py") for _ in range(3)]
+    producer = run_script("producer.py", "--rate", "2000", "--count", "60000")
+    arrive(made, 4_000)
+    consumers[1].signal(signal.SIGSTOP)
+    consumers[0].kill()
+    killed = time.monotonic()
+
+    def every_partition_moves() -> bool:
+        """Whether each partition has had a newer event in the last 3 s."""
+        newest: dict[str, float] = {}
+        for line in lines(made)[-8_000:]:
+            fields = json.loads(line)
+            newest[fields["service"]] = fields["timestamp"]
+        return len(newest) == 8 and min(newest.values()) > time.time() - 3
+
+    time.sleep(1)
+    until(every_partition_moves, 40, "the killed consumer's partitions stand still")
+    assert time.monotonic() - killed < 40
+    consumers[1].signal(signal.SIGCONT)
+    consumers.append(run_script("consumer.py"))
+    assert producer.wait(PATIENCE) == 0, producer
+    arrive(made, 60_000)
+    time.sleep(1)
+    for consumer in consumers[1:]:
+        consumer.terminate()
+        assert consumer.wait() == 0, consumer
+        assert "Traceback" not in consumer.output()
+    assert_each_once_in_order(made)
+    newest = redis.lrange(made.redis_key, 0, -1)
+    assert len(newest) == len({*newest}) == CAP
+    offsets = {int(p): int(n) for p, n in redis.hgetall(f"{made.redis_key}:offsets").items()}
+    assert offsets == committed(made)
+
+
+def test_kafka_away_at_start_and_later_is_waited_for(
+    run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
+) -> None:
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    own_kafka.kill()
+    env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap}
+    consumer = run_script("consumer.py", env=env)
+    consumer.wait_for("waiting: Kafka does not answer")
+    own_kafka.start()
+    consumer.wait_for("Kafka is there", PATIENCE)
+    send(own_kafka.bootstrap, mine.kafka_topic, numbered(0, 100))
+    arrive(mine, 100)
+    own_kafka.kill()
+    consumer.wait_for("Kafka is away", PATIENCE)
+    own_kafka.start()
+    own_kafka.wait_ready()
+    send(own_kafka.bootstrap, mine.kafka_topic, [b"no", *numbered(100, 200)])
+    arrive(mine, 200)
+    consumer.wait_for("Kafka is back", PATIENCE)
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    assert consumer.output().count("Kafka is away") == 1
+    assert "Traceback" not in consumer.output()
+    assert_each_once_in_order(mine)
+
+
+def test_a_stop_while_nothing_answers_takes_less_than_ten_seconds(
+    run_script: RunScript,
+    environment: dict[str, str],
+    own_kafka: Kafka,
+    own_redis: Redis,
+    settings: Settings,
+) -> None:
+    env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap, "REDIS_URL": own_redis.url}
+    consumer = run_script("consumer.py", env=env)
+    consumer.wait_for("made topic")
+    until(lambda: settings.log_file.exists(), PATIENCE)
+    send(own_kafka.bootstrap, settings.kafka_topic, [*numbered(0, 10), b"no"])
+    arrive(settings, 10)
+    own_redis.pause()
+    send(own_kafka.bootstrap, settings.kafka_topic, [*numbered(10, 20), b"no"])
+    arrive(settings, 20)
+    own_kafka.pause()
+    time.sleep(1)
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    assert "Traceback" not in consumer.output()
+
+
+def test_redis_away_holds_up_nothing(
+    run_script: RunScript,
+    environment: dict[str, str],
+    own_redis: Redis,
+    made: Settings,
+) -> None:
+    own_redis.kill()
+    consumer = run_script("consumer.py", env=environment | {"REDIS_URL": own_redis.url})
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 500), partition=0)
+    arrive(made, 500)
+    consumer.wait_for("no Redis, the archive goes on without it")
+    own_redis.start()
+    consumer.wait_for("Redis is back", 20)
+    with RedisClient.from_url(own_redis.url) as client:
+        assert client.lrange(made.redis_key, 0, -1) == lines(made)[: -CAP - 1 : -1]
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+
+
+def test_a_disk_that_fills_up_tears_nothing_and_is_survived(
+    run_script: RunScript, made: Settings
+) -> None:
+    """A limit on the file's size stands in for the disk: write() fails in the middle."""
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 100))
+    arrive(made, 100)
+    _, hard = resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE)
+    limit = made.log_file.stat().st_size + 10_000
+    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (limit, hard))
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 1_000))
+    consumer.wait_for("can't go on, waiting: [Errno 27] File too large")
+    time.sleep(2.5)
+    assert made.log_file.read_bytes().endswith(b"\n")
+    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    arrive(made, 1_000)
+    consumer.wait_for("logs.txt goes on")
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    assert consumer.output().count("can't go on") == 1
+    assert_each_once_in_order(made)
+
+
+def test_logs_txt_in_a_folder_that_is_missing_is_one_line_and_waited_for(
+    run_script: RunScript, environment: dict[str, str], made: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "archive" / "logs.txt"
+    mine = made.model_copy(update={"log_file": path})
+    consumer = run_script("consumer.py", "--log-file", str(path))
+    consumer.wait_for(f"{path} can't go on, waiting: [Errno 2] No such file or directory")
+    path.parent.mkdir()
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 5))
+    arrive(mine, 5)
+    assert consumer.output().count("can't go on") == 1
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+
+
+def test_a_corrupt_checkpoint_is_said_once_and_its_removal_heals(
+    run_script: RunScript, made: Settings
+) -> None:
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
+    arrive(made, 10)
+    until(lambda: sum(committed(made).values()) == 10, PATIENCE)
+    consumer.kill()
+    checkpoint = made.log_file.with_name("logs.txt.checkpoint")
+    checkpoint.write_bytes(b"{")
+    consumer = run_script("consumer.py")
+    consumer.wait_for("is not a checkpoint")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(10, 20))
+    time.sleep(2.5)
+    assert consumer.running()
+    assert len(lines(made)) == 10
+    assert consumer.output().count("is not a checkpoint") == 1
+    checkpoint.unlink()
+    arrive(made, 20)
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    assert_each_once_in_order(made)
+
+
+def test_what_kafka_has_deleted_unread_is_counted_as_a_gap(
+    run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient
+) -> None:
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10), partition=1)
+    arrive(made, 10)
+    consumer.kill()
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(10, 40), partition=1)
+    kafka_admin.delete_records({TopicPartition(made.kafka_topic, 1): 25})
+    consumer = run_script("consumer.py")
+    arrive(made, 25)
+    assert f"{made.kafka_topic}[1]: Kafka has deleted offsets 10 to 24" in consumer.output()
+    assert "15 records are lost" in consumer.output()
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    assert lines(made) == numbered(0, 10) + numbered(25, 40)
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
+    run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient, running: bool
+) -> None:
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
+    arrive(made, 20)
+    if not running:
+        consumer.kill()
+    delete_topic(kafka_admin, made.kafka_topic)
+    assert topic.ensure(made, Stop())
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
+    if not running:
+        consumer = run_script("consumer.py")
+    arrive(made, 50)
+    assert lines(made) == numbered(0, 20) + numbered(100, 130)
+    assert consumer.output().count("was deleted and made again") == 1
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+
+
+def test_partitions_that_are_added_are_read_too(
+    run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient
+) -> None:
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
+    arrive(made, 10)
+    kafka_admin.create_partitions({made.kafka_topic: NewPartitions(6)})
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(10, 20), partition=5)
+    consumer = run_script("consumer.py")
+    arrive(made, 20)
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    assert_each_once_in_order(made)
+
+
+def test_another_hosts_archive_goes_on_where_the_group_is(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    elsewhere = made.model_copy(update={"log_file": tmp_path / "elsewhere.txt"})
+    counts = [0, 0]
+    for turn in range(4):
+        mine = (made, elsewhere)[turn % 2]
+        consumer = run_script("consumer.py", "--log-file", str(mine.log_file))
+        values = numbered(10 * turn, 10 * turn + 10)
+        send(made.kafka_bootstrap_servers, made.kafka_topic, values, partition=0)
+        counts[turn % 2] += 10
+        arrive(mine, counts[turn % 2])
+        consumer.terminate()
+        assert consumer.wait(10) == 0, consumer
+    assert lines(made) == numbered(0, 10) + numbered(20, 30)
+    assert lines(elsewhere) == numbered(10, 20) + numbered(30, 40)
+
+
+@pytest.mark.parametrize(
+    "argv", [["--kafka-topic", "a b"], ["--redis-max-logs", "0"], ["--log-file", "/"]]
+)
+def test_nonsense_is_refused_in_one_line(run_script: RunScript, argv: list[str]) -> None:
+    consumer: Process = run_script("consumer.py", *argv)
+    assert consumer.wait() == 2
+    assert consumer.output().count("\n") == 1
+    assert "allowed is" in consumer.output()

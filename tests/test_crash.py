@@ -1,0 +1,102 @@
+"""The consumer is killed at every step between poll and commit in turn, and nothing shows."""
+
+import signal
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from redis import Redis as RedisClient
+
+from config import Settings
+from local.stack import variables
+from pipeline import topic
+from pipeline.event import parse
+from pipeline.stop import Stop
+from tests.process import ROOT, Process, script
+from tests.records import event
+from tests.topics import read_all, send
+from tests.waiting import until
+
+AT_ONCE = 8
+PATIENCE = 90.0
+FIRST = [event(number) for number in range(5)]
+SECOND = [event(number, level="WARN") for number in range(5, 25)]
+BAD = b"no event"
+
+
+class Case:
+    """Topics, Redis keys and a folder for one step, beside the other steps'."""
+
+    def __init__(self, settings: Settings, folder: Path, step: int) -> None:
+        name = f"{settings.kafka_topic}-{step}"
+        folder.mkdir()
+        self.step = step
+        self.settings = settings.model_copy(
+            update={
+                "kafka_topic": name,
+                "kafka_group_id": name,
+                "kafka_dead_letter_topic": f"{name}.dead-letter",
+                "kafka_partitions": 1,
+                "redis_key": name,
+                "log_file": folder / "logs.txt",
+            }
+        )
+        self.folder = folder
+
+    def run(self, environment: dict[str, str]) -> Process:
+        """Kill at the step, start again, check. Returns the killed process."""
+        mine = self.settings
+        assert topic.ensure(mine, Stop())
+        environment = environment | variables(mine) | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "tests.crash", str(self.step)]
+        killed = Process(command, self.folder / "killed.output", environment)
+        self._send(FIRST)
+        self._reach(len(FIRST))
+        self._send([*SECOND[:10], BAD, *SECOND[10:]])
+        if self.step:
+            killed.wait(PATIENCE)
+            again = Process(script("consumer.py"), self.folder / "again.output", environment)
+            self._reach(len(FIRST + SECOND) + 1)
+            again.kill()
+        else:
+            self._reach(len(FIRST + SECOND) + 1)
+            killed.kill()
+        self._check()
+        return killed
+
+    def _send(self, values: list[bytes]) -> None:
+        send(self.settings.kafka_bootstrap_servers, self.settings.kafka_topic, values)
+
+    def _reach(self, offset: int) -> None:
+        """Wait until Redis, which comes last, is at the offset."""
+        key = f"{self.settings.redis_key}:offsets"
+        with RedisClient.from_url(self.settings.redis_url) as redis:
+            until(lambda: redis.hget(key, "0") == b"%d" % offset, PATIENCE, f"step {self.step}")
+
+    def _check(self) -> None:
+        mine, events = self.settings, FIRST + SECOND
+        assert mine.log_file.read_bytes().splitlines() == events, f"step {self.step}"
+        letters = read_all(mine.kafka_bootstrap_servers, mine.kafka_dead_letter_topic)
+        assert {letter.value for letter in letters} == {BAD}
+        counts: Counter[bytes] = Counter()
+        with RedisClient.from_url(mine.redis_url) as redis:
+            assert redis.lrange(mine.redis_key, 0, -1) == events[::-1]
+            assert redis.lrange(f"{mine.redis_key}:WARNING", 0, -1) == SECOND[::-1]
+            for key in redis.scan_iter(f"{mine.redis_key}:counts:*"):
+                counts.update({level: int(n) for level, n in redis.hgetall(key).items()})
+        assert counts == Counter(parse(value).level.encode() for value in events)
+
+
+def test_a_kill_at_any_step_between_poll_and_commit_loses_and_doubles_nothing(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    def run(step: int) -> Process:
+        return Case(settings, tmp_path / f"step-{step}", step).run(environment)
+
+    steps = [line for line in run(0).output().splitlines() if line.startswith("step ")]
+    for name in ("c_return write", "c_return fdatasync", "c_call replace", "return __call__"):
+        assert any(step.endswith(name) for step in steps), steps
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for killed in pool.map(run, range(1, len(steps) + 1)):
+            assert killed.popen.returncode == -signal.SIGKILL, killed

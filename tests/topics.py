@@ -1,0 +1,48 @@
+"""Topics: what is in a topic of a real broker, and how to put something there."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+
+Pair = tuple[bytes, bytes]
+
+
+def records(servers: str, topic: str) -> dict[int, list[Pair]]:
+    """All that the topic has: partition → (key, value) in order."""
+    found: dict[int, list[Pair]] = defaultdict(list)
+    for record in read_all(servers, topic):
+        found[record.partition].append((record.key, record.value))
+    return found
+
+
+def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
+    """All records of the topic, as kafka-python has them."""
+    found = []
+    with closing(
+        KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+    ) as consumer:
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(partitions)
+        while any(consumer.position(at) < ends[at] for at in partitions):
+            for batch in consumer.poll(500, max_records=10_000).values():
+                found += batch
+    return found
+
+
+def send(
+    servers: str,
+    topic: str,
+    values: Iterable[bytes | None],
+    partition: int | None = None,
+    key: bytes = b"key",
+) -> None:
+    """Put values into a topic that exists, and wait until the broker has them."""
+    with closing(KafkaProducer(bootstrap_servers=servers, linger_ms=5)) as producer:
+        futures = [producer.send(topic, value, key, partition=partition) for value in values]
+        for future in futures:
+            future.get(timeout=30)
