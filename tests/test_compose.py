@@ -7,7 +7,6 @@ tests/test_compose.py`. Then a missing Docker is an error. The tests are one sto
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import tempfile
 from collections import Counter
@@ -20,18 +19,20 @@ import pytest
 
 from config import Settings
 from local.server import free_port
+from tests.clone import copy_files
+from tests.readme import compose_commands
 from tests.waiting import until
 
 if os.environ.get("COMPOSE_TESTS") != "1":
     pytest.skip("builds containers: asked for by COMPOSE_TESTS=1", allow_module_level=True)
 
-ROOT = Path(__file__).resolve().parent.parent
 OWNER = os.getuid() or 12345  # of the clone: nobody that an image knows, and never root
 CAP = 77
 PARTITIONS = 4
 PATIENCE = 60.0
 SCRIPTS = {"producer", "consumer"}
 BAD = "this is no event"
+UP_AND_DOWN = {"docker compose up", "docker compose down"}  # of which the other tests consist
 
 
 class Clone:
@@ -111,12 +112,7 @@ class Clone:
         return sum(int(row.rsplit(":", 1)[1]) for row in rows)
 
     def _copy_files(self) -> None:
-        which = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        git = ["git", "-c", "safe.directory=*", *which]
-        for name in subprocess.check_output(git, cwd=ROOT, text=True).split("\0")[:-1]:
-            if (ROOT / name).is_file():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.folder / name)
+        copy_files(self.folder)
         ours = {
             "KAFKA_HOST_PORT": self.kafka_port,
             "REDIS_HOST_PORT": self.redis_port,
@@ -218,6 +214,12 @@ def test_three_consumers_share_four_partitions(clone: Clone) -> None:
     clone.compose("up", "-d", "--wait", "--scale", "consumer=3")
     until(lambda: clone.shares() == [1, 1, 2], PATIENCE, "three members do not share the topic")
     clone.grows()
+
+
+def test_what_the_readme_tells_people_to_type_works(clone: Clone) -> None:
+    for command in compose_commands():
+        if command not in UP_AND_DOWN:
+            assert clone.docker(*command.split()[1:]) or " up " in command
 
 
 def test_restart_and_down_and_up_lose_and_double_nothing(clone: Clone) -> None:
