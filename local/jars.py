@@ -4,6 +4,9 @@ import fcntl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
 
 from local.child import spawn
 from local.server import ServerError
@@ -20,7 +23,7 @@ FOLDER = Path(__file__).resolve().parent.parent / ".local" / "jars"
 
 
 def classpath(folder: Path = FOLDER) -> str:
-    """Kafka's jars as java wants them. The first time downloads them, 23 MB, showing progress on
+    """Kafka's jars as java wants them. The first time downloads them, 43 MB, showing progress on
     stderr; later neither jgo nor the network is asked. Raises ServerError, OSError."""
     remembered = folder / f"kafka-{KAFKA_VERSION}.txt"
     jars = _existing(remembered)
@@ -40,13 +43,22 @@ def _existing(remembered: Path) -> list[str]:
 
 
 def _fetch(folder: Path) -> list[str]:
-    print(f"fetching Apache Kafka {KAFKA_VERSION} (once)", file=sys.stderr, flush=True)
-    command = [sys.executable, "-c", JGO, "--cache-dir", str(folder), "--update"]
-    with spawn([*command, "info", "jars", ARTIFACTS], stdout=subprocess.PIPE) as jgo:
-        output = jgo.communicate()[0].decode()
-    jars = [line for line in output.splitlines() if line.endswith(".jar") and Path(line).is_file()]
+    what = f"fetching Apache Kafka {KAFKA_VERSION}, once"
+    print(f"{what}: 43 MB", file=sys.stderr, flush=True)
+    command = [sys.executable, "-u", "-c", JGO, "--cache-dir", str(folder), "--update"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    jars, last = [], "it said nothing"
+    with (
+        spawn([*command, "info", "jars", ARTIFACTS], **pipes) as jgo,
+        tqdm(desc=what, unit=" files", leave=False, disable=None) as bar,
+    ):
+        assert jgo.stdout
+        for text in jgo.stdout:
+            line = str(text).rstrip()
+            bar.update(line.startswith("Downloading"))
+            if line.endswith(".jar") and Path(line).is_file():
+                jars.append(line)
+            last = line or last
     if jgo.returncode or not jars:
-        raise ServerError(
-            "Kafka's jars can't be fetched from Maven Central: jgo's line above says why"
-        )
+        raise ServerError(f"Kafka's jars can't be fetched from Maven Central: {last}")
     return jars
