@@ -66,6 +66,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=1_500,
             max_poll_interval_ms=60_000,
             reconnect_backoff_max_ms=1_000,
+            metadata_max_age_ms=15_000,  # how soon new partitions and a new topic are noticed
             max_poll_records=MOST_RECORDS,
             metrics_enabled=False,
         )
