@@ -3,17 +3,11 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from pipeline.event import NotAnEvent, one_line, parse
+from pipeline.columns import Columns, Record
+from pipeline.event import NotAnEvent, one_line, parse, parse_all
 
-
-class Record(Protocol):
-    """What is used of a kafka-python ConsumerRecord."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
+CHUNK = 500  # records that are decoded at once, so that one that is no event slows only these
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +55,41 @@ class Slice:
         )
 
 
-def read(partition: int, start: int, records: Iterable[Record]) -> Slice:
-    """The slice that begins at `start` and holds `records`, sorted into events and rejects."""
-    offsets: list[int] = []
-    lines: list[bytes] = []
-    levels: list[str] = []
-    minutes: list[int] = []
-    rejects: list[Reject] = []
-    end = start
-    for record in records:
-        value = record.value
-        end = record.offset + 1
+def read(partition: int, start: int, polled: Iterable[Record | Columns]) -> Slice:
+    """The slice that begins at `start` and holds what was polled: events and rejects."""
+    records = Columns.of(polled)
+    end = records.offsets[-1] + 1 if records else start
+    part = Slice(partition, start, end)
+    for i in range(0, len(records), CHUNK):
+        _add(part, records.part(i, i + CHUNK))
+    return part
+
+
+def _add(part: Slice, records: Columns) -> None:
+    parsed = parse_all(records.values)
+    if parsed is None:
+        _add_singly(part, records)
+        return
+    levels, timestamps = parsed
+    part.offsets.extend(records.offsets)
+    part.lines.extend(records.values)  # type: ignore[arg-type]  # there is no None
+    part.levels.extend(levels)
+    first, last = int(min(timestamps) // 60), int(max(timestamps) // 60)
+    if first == last:
+        part.minutes.extend([first] * len(levels))
+    else:
+        part.minutes.extend(int(timestamp // 60) for timestamp in timestamps)
+
+
+def _add_singly(part: Slice, records: Columns) -> None:
+    for offset, key, value in zip(records.offsets, records.keys, records.values, strict=True):
         try:
             event = parse(value)
         except NotAnEvent as error:
-            rejects.append(Reject(record.offset, record.key, value, error.reason, str(error)))
+            part.rejects.append(Reject(offset, key, value, error.reason, str(error)))
             continue
         assert value is not None  # parse has refused it
-        offsets.append(record.offset)
-        lines.append(one_line(value))
-        levels.append(event.level)
-        minutes.append(int(event.timestamp // 60))
-    return Slice(partition, start, end, offsets, lines, levels, minutes, rejects)
+        part.offsets.append(offset)
+        part.lines.append(one_line(value))
+        part.levels.append(event.level)
+        part.minutes.append(int(event.timestamp // 60))

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -21,7 +22,12 @@ ALIASES = {
 JSON_SPACE = b" \t\r\n"
 # Of JSON: a string, which has no raw line break in it, or what may stand between two tokens.
 STRING_OR_SPACE = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
-LEVEL_OF = {name: level for level in LEVELS for name in (level, *ALIASES[level])}
+LEVEL_OF = {
+    spelling: level
+    for level in LEVELS
+    for name in (level, *ALIASES[level])
+    for spelling in (name, name.lower(), name.title())
+}
 
 
 class NotAnEvent(Exception):  # noqa: N818 - it is a verdict about data, not a failure
@@ -43,7 +49,8 @@ class LogEvent(msgspec.Struct, frozen=True, gc=False):
     timestamp: float
 
 
-_decode = msgspec.json.Decoder(LogEvent).decode
+_decoder = msgspec.json.Decoder(LogEvent)
+_decode = _decoder.decode
 
 
 def level_of(name: str) -> str | None:
@@ -72,6 +79,34 @@ def parse(value: bytes | None) -> LogEvent:
             "or another usual name of these",
         )
     return LogEvent(level, event.message, event.timestamp)
+
+
+def parse_all(values: Sequence[bytes | None]) -> tuple[list[str], list[float]] | None:
+    """The levels and timestamps of `values` by one call of the decoder, a fourth of the cost.
+
+    None when not each of them surely is one event, as `parse` would have it, on one line.
+    """
+    try:
+        joined = b"\n".join(values)  # type: ignore[arg-type]  # a None is caught
+        # No value can end inside another's string, where a newline is not allowed, and between
+        # "}" and "{" JSON needs a comma: so each line that the decoder accepts is whole.
+        if (
+            joined[:1] != b"{"
+            or joined[-1:] != b"}"
+            or not joined.count(b"}\n{") == joined.count(b"\n") == len(values) - 1
+            or b"\r" in joined
+        ):
+            return None
+        # msgspec skips over unknown fields without looking at their UTF-8.
+        if not joined.isascii():
+            joined.decode()
+        events = _decoder.decode_lines(joined)
+    except (TypeError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    levels = [LEVEL_OF.get(event.level) for event in events]
+    if len(events) != len(values) or None in levels:
+        return None
+    return levels, [event.timestamp for event in events]  # type: ignore[return-value]
 
 
 def one_line(value: bytes) -> bytes:

@@ -19,7 +19,7 @@ from kafka.errors import (
 )
 
 from config import Settings
-from pipeline import batch, topic
+from pipeline import batch, fetched, topic
 from pipeline.archive import Archive, Standing
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
@@ -70,6 +70,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             max_poll_records=MOST_RECORDS,
             metrics_enabled=False,
         )
+        fetched.install(self._consumer)
         self._topic_id = ""
         self._consumer.subscribe([self._topic], listener=self)
 

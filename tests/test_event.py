@@ -3,12 +3,13 @@
 import json
 import math
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from pipeline.batch import read
-from pipeline.event import ALIASES, LEVELS, NotAnEvent, level_of, one_line, parse
+from pipeline.event import ALIASES, LEVELS, NotAnEvent, level_of, one_line, parse, parse_all
 from tests.records import Record
 
 HEAD = b'{"level":"INFO","message":"m","timestamp":1'
@@ -213,3 +214,32 @@ def test_a_slice_is_cut_at_an_offset() -> None:
         assert later.lines == [event(n=n) for n in later.offsets]
         assert [r.offset for r in later.rejects] == [n for n in (2, 6) if n >= offset]
     assert part.since(20).start == part.since(20).end
+
+
+def test_many_values_at_once_are_judged_as_one_by_one() -> None:
+    dice = random.Random(6)
+    whole = [
+        event(level="warn", x={"a": [{}]}),
+        event(level="Fatal", message='"}\n{"', timestamp=-0.5),
+        '{"level":"INFO","message":"ü","timestamp":1,"x":{}}'.encode(),
+        b'{"x":{"level":"INFO","message":"m","timestamp":1},"level":"INFO","message":"m","timestamp":2}',
+    ]
+    between = [b"", b"\n", b" ", b"\r", b"}", b"{", b",", b'"', b"\xff", b'{"x":"', b"}\n{"]
+    judged = 0
+    for _ in range(20_000):
+        values: list[bytes | None] = [dice.choice(whole) for _ in range(dice.randrange(1, 5))]
+        if dice.random() < 0.8:
+            text = dice.choice(between).join(value for value in values if value)
+            braces = [at for at, byte in enumerate(text) if byte in b"{}"]
+            cuts = sorted(at + dice.randrange(2) for at in dice.choices(braces, k=len(values) - 1))
+            values = [text[a:b] for a, b in pairwise([0, *cuts, len(text)])]
+        if dice.random() < 0.02:
+            values.append(None)
+        found = parse_all(values)
+        if found is not None:
+            judged += 1
+            singly = [parse(value) for value in values]
+            assert found == ([one.level for one in singly], [one.timestamp for one in singly])
+            assert [one_line(value) for value in values if value] == values
+    assert 4_000 < judged < 19_000
+    assert parse_all([*whole]) is not None

@@ -1,0 +1,129 @@
+"""Fetched: what kafka-python has fetched of a partition, given as Columns.
+
+`install` puts one class between the library's fetcher and its record batches. Checksums,
+transactions, control batches and positions stay the library's work, and so does each batch that
+the flat loop does not take, so that errors are the library's own.
+"""
+
+import logging
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any
+
+import kafka
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.record import MemoryRecords, MemoryRecordsBuilder
+from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
+
+from pipeline.columns import Columns, decode
+
+log = logging.getLogger(__name__)
+
+KNOWN = "3.0.12"  # the kafka-python whose private parts are used here
+
+
+def install(consumer: KafkaConsumer) -> bool:
+    """Let `consumer.poll` give lists of Columns. False, and a log line, when this kafka-python is
+    not the known one: the lists are of its own records then, which takes longer."""
+    if kafka.__version__ != KNOWN or not _works():
+        log.warning(
+            "kafka-python %s is not the known %s: its records are decoded by itself, more slowly",
+            *(kafka.__version__, KNOWN),
+        )
+        return False
+    consumer._fetcher.PartitionRecords = Fetched
+    return True
+
+
+class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
+    """The library's class, but `take` gives Columns.
+
+    To the library's own loop each batch looks like one record, whose value is its Columns.
+    """
+
+    def __init__(self, fetch_offset: int, at: TopicPartition, records: Any, **options: Any) -> None:
+        super().__init__(fetch_offset, at, _Batches(records), **options)
+        self._rest = Columns()
+
+    def take(self, n: int) -> Columns:
+        """Up to `n` records. An error waits for the next call when there are records before it."""
+        taken = Columns()
+        while len(taken) < n:
+            try:
+                self._rest = self._rest or self._next_batch()
+            except Exception as error:
+                if not taken:
+                    raise
+                self._next_inline_exception = error
+                break
+            if not self._rest:
+                break
+            taken.extend(self._rest.cut(n - len(taken)))
+            self.next_fetch_offset = taken.offsets[-1] + 1
+        return taken
+
+    def _next_batch(self) -> Columns:
+        """The next batch, or record of a batch that the library decodes; empty at the end."""
+        return Columns.of(
+            record.value if isinstance(record.value, Columns) else record
+            for record in super().take(1)
+        )
+
+    def _maybe_skip_record(self, record: Any) -> bool:
+        """Asked until the first record is wanted: a batch may begin before the wanted offset."""
+        skip: bool = super()._maybe_skip_record(record)
+        if not skip and isinstance(record.value, Columns):
+            record.value.cut(bisect_left(record.value.offsets, self.fetch_offset))
+        return skip
+
+
+class _Batches:
+    """The library's batches, those of the present format wrapped."""
+
+    def __init__(self, records: MemoryRecords) -> None:
+        self._records = records
+
+    def next_batch(self) -> Any:
+        batch = self._records.next_batch()
+        return _Batch(batch) if type(batch) is DefaultRecordBatch else batch
+
+
+class _Batch:
+    """A batch of the library that is iterated as one record; if it is unusual, as it is."""
+
+    def __init__(self, batch: DefaultRecordBatch) -> None:
+        self._batch = batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            columns = decode(self._batch)
+        except Exception:  # noqa: BLE001 - whatever it is, the library will say it
+            return iter(self._batch)
+        size = self._batch.size_in_bytes
+        return iter([DefaultRecord(size, columns.offsets[-1], -1, 0, None, columns, [])])
+
+
+def _works() -> bool:
+    """Whether a small batch gives the same by the library's class and by ours."""
+    builder = MemoryRecordsBuilder(2, 0, 4096)
+    for number in range(3):
+        builder.append(number, b"key", b"value %d" % number)
+    builder.close()
+    at = TopicPartition("self-check", 0)
+    try:
+        theirs = Fetcher.PartitionRecords(1, at, builder.records())
+        ours = Fetched(1, at, builder.records())
+        return all(
+            Columns.of(theirs.take(most)) == Columns.of(ours.take(most))
+            and theirs.next_fetch_offset == ours.next_fetch_offset
+            for most in (1, 2)
+        )
+    except Exception:  # noqa: BLE001 - another version may differ in any way
+        return False

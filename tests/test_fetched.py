@@ -1,0 +1,250 @@
+"""Fetched: whatever bytes come from Kafka, it gives what kafka-python gives."""
+
+import struct
+from contextlib import closing
+from typing import Any
+
+import kafka
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
+from kafka.protocol.consumer import IsolationLevel
+from kafka.record import MemoryRecords
+from kafka.record.default_records import DefaultRecordBatch
+
+from config import Settings
+from pipeline import fetched
+from pipeline.columns import Columns
+from pipeline.fetched import Fetched
+from tests import segments
+from tests.segments import Batch, Record, segment
+
+AT = TopicPartition("logs", 3)
+CHECKED = settings(max_examples=300, deadline=None, derandomize=True)
+
+sizes = st.sampled_from([0, 1, 62, 63, 64, 127, 128, 8_190, 8_191, 8_192, 1_100_000])
+some_bytes = st.none() | st.binary(max_size=80) | sizes.map(lambda size: b"v" * size)
+headers = st.tuples(st.text(max_size=3), st.none() | st.binary(max_size=3))
+records = st.builds(
+    Record,
+    key=st.none() | st.binary(max_size=80),
+    value=some_bytes,
+    headers=st.lists(headers, max_size=2).map(tuple),
+    milliseconds=st.sampled_from([0, 1, 63, 64, 8_191, 8_192, -1, -65, -9_000, 2**40]),
+    skipped=st.sampled_from([0, 0, 0, 1, 100, 9_000]),
+)
+batches = st.builds(
+    Batch,
+    records=st.lists(records, min_size=1, max_size=4),
+    compression=st.integers(segments.NONE, segments.ZSTD),
+    skipped=st.sampled_from([0, 0, 3]),
+)
+old_batches = st.builds(
+    Batch,
+    records=st.lists(records, min_size=1, max_size=4),
+    magic=st.integers(0, 1),
+    compression=st.integers(segments.NONE, segments.SNAPPY),
+)
+transactions = st.builds(
+    Batch,
+    records=st.lists(records, min_size=1, max_size=2),
+    producer=st.integers(1, 2),
+    control=st.booleans(),
+    aborts=st.booleans(),
+)
+logs = st.lists(batches | old_batches | transactions, min_size=1, max_size=5)
+
+
+def trace(kind: Any, data: bytes, start: int, most: int, **options: Any) -> list[object]:
+    """All that can be seen while `data` is read from `start`, `most` records at a time."""
+    part = kind(start, AT, MemoryRecords(data), **options)
+    seen: list[object] = []
+    errors = 0
+    while part and errors < 2:
+        try:
+            taken = part.take(most)
+        except Exception as error:  # noqa: BLE001 - all of them are compared
+            errors += 1
+            seen.append((type(error), str(error)))
+        else:
+            errors += not taken
+            seen += [len(taken), Columns.of(taken)]
+        seen += [part.next_fetch_offset, part.leader_epoch]
+    return seen
+
+
+def assert_same(data: bytes, start: int = 0, most: int = 3, **options: Any) -> list[object]:
+    theirs = trace(Fetcher.PartitionRecords, data, start, most, **options)
+    assert trace(Fetched, data, start, most, **options) == theirs
+    return theirs
+
+
+@CHECKED
+@given(logs, st.integers(0, 12), st.integers(1, 6), st.sampled_from(IsolationLevel))
+def test_every_kind_of_batch_is_read_as_kafka_python_reads_it(
+    log: list[Batch], start: int, most: int, isolation: IsolationLevel
+) -> None:
+    assert_same(segment(log), start, most, isolation_level=isolation)
+
+
+@CHECKED
+@given(logs, st.integers(0, 12), st.integers(1, 6), st.booleans(), st.data())
+def test_flipped_bits_give_the_same_records_and_errors(
+    log: list[Batch], start: int, most: int, check_crcs: bool, data: st.DataObject
+) -> None:
+    damaged = bytearray(segment(log))
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
+    assert_same(bytes(damaged), start, most, check_crcs=check_crcs)
+
+
+@CHECKED
+@given(st.lists(records, min_size=1, max_size=4), st.integers(0, 3), st.data())
+def test_wrong_records_under_a_right_checksum_give_the_same_errors(
+    given_records: list[Record], start: int, data: st.DataObject
+) -> None:
+    damaged = bytearray(segment([Batch(given_records)]))
+    first = DefaultRecordBatch.HEADER_STRUCT.size
+    for _ in range(data.draw(st.integers(1, 2))):
+        at = data.draw(st.integers(first, min(len(damaged) - 1, first + 40)))
+        damaged[at] = data.draw(st.sampled_from([0, 1, 2, 3, 127, 128, 129, 255]))
+    assert_same(segments.sealed(damaged) + segment([Batch()], 100), start)
+
+
+@CHECKED
+@given(st.binary(min_size=1, max_size=40), st.integers(-1, 9))
+def test_random_records_under_a_right_checksum_give_the_same_errors(
+    payload: bytes, count: int
+) -> None:
+    header = bytearray(segment([Batch()])[: DefaultRecordBatch.HEADER_STRUCT.size])
+    struct.pack_into(">i", header, 8, len(header) - 12 + len(payload))
+    struct.pack_into(">i", header, len(header) - 4, count)
+    assert_same(segments.sealed(header + payload))
+
+
+@CHECKED
+@given(logs, st.integers(1, 100))
+def test_a_cut_last_batch_waits_for_the_next_fetch(log: list[Batch], missing: int) -> None:
+    assert_same(segment(log)[:-missing])
+
+
+def test_a_corrupt_batch_is_an_error_after_the_records_before_it() -> None:
+    three = [Record(value=b"%d" % number) for number in range(3)]
+    good, bad = segment([Batch(three)]), bytearray(segment([Batch(three)], 3))
+    bad[-1] ^= 1
+    seen = assert_same(good + bytes(bad), most=10)
+    assert seen[0] == 3
+    assert seen[4] == (
+        CorruptRecordError,
+        "[Error 2] CorruptRecordError: Record batch for partition "
+        "TopicPartition(topic='logs', partition=3) at offset 3 failed crc check",
+    )
+
+
+def test_the_usual_batch_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(self: DefaultRecordBatch) -> None:
+        raise AssertionError("decoded by the library")
+
+    monkeypatch.setattr(DefaultRecordBatch, "__iter__", slow)
+    usual = [
+        Record(b"key", b"value", milliseconds=5),
+        Record(None, b"v" * 200, (("trace", b"1"), ("host", None)), milliseconds=10_000),
+        Record(b"k" * 200, None, skipped=9_000),
+        Record(b"key", b"v" * 1_100_000),
+    ]
+    for compression in range(segments.ZSTD + 1):
+        part = Fetched(7_000, AT, MemoryRecords(segment([Batch(usual, compression=compression)])))
+        assert [len(part.take(1)), len(part.take(9))] == [1, 1]
+
+
+def test_bytes_after_the_records_are_an_error() -> None:
+    data = bytearray(segment([Batch([Record(value=b"a"), Record(value=b"b")])]))
+    struct.pack_into(">i", data, DefaultRecordBatch.HEADER_STRUCT.size - 4, 1)
+    seen = assert_same(segments.sealed(data))
+    assert CorruptRecordError in [error[0] for error in seen if isinstance(error, tuple)]
+
+
+def test_offsets_out_of_order_are_given_as_they_are() -> None:
+    data = bytearray(segment([Batch([Record(value=b"a"), Record(value=b"b")])]))
+    first, second = (at + 3 for at in (DefaultRecordBatch.HEADER_STRUCT.size, len(data) - 8))
+    data[first], data[second] = data[second], data[first]
+    assert assert_same(segments.sealed(data), 1)[1] == Columns([1, 0], [None] * 2, [b"a", b"b"])
+
+
+def test_a_consumer_reads_the_same_with_and_without_it(
+    settings: Settings, kafka_admin: KafkaAdminClient
+) -> None:
+    at = TopicPartition(settings.kafka_topic, 0)
+    kafka_admin.create_topics({at.topic: {"num_partitions": 1, "replication_factor": 1}})
+    for codec in (None, "gzip", "snappy", "lz4", "zstd"):
+        fill(settings, codec)
+    for start in (0, 1, 57, 299, 300):
+        seen = []
+        for installed in (False, True):
+            with closing(
+                KafkaConsumer(
+                    bootstrap_servers=settings.kafka_bootstrap_servers,
+                    enable_auto_commit=False,
+                    max_poll_records=70,
+                )
+            ) as consumer:
+                assert not installed or fetched.install(consumer)
+                consumer.assign([at])
+                consumer.seek(at, start)
+                seen.append(rest(consumer, at))
+        assert seen[0] == seen[1]
+        assert seen[0].offsets[:1] == [start]
+
+
+def fill(settings: Settings, codec: str | None) -> None:
+    """A hundred records: half of them plain, half in a transaction that is aborted."""
+    servers = settings.kafka_bootstrap_servers
+    with closing(KafkaProducer(bootstrap_servers=servers, compression_type=codec)) as producer:
+        for number in range(50):
+            headers = [("number", b"%d" % number)] if number % 3 else []
+            value = None if number == 7 else b'{"number": %d}' % number
+            producer.send(settings.kafka_topic, value, b"key", headers)
+    transactional = KafkaProducer(
+        bootstrap_servers=servers, compression_type=codec, transactional_id=settings.kafka_topic
+    )
+    with closing(transactional) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        for number in range(50):
+            producer.send(settings.kafka_topic, b"%d" % number)
+        producer.flush()
+        producer.abort_transaction()
+
+
+def rest(consumer: KafkaConsumer, at: TopicPartition) -> Columns:
+    """All records from the consumer's position to the end, polled as few at a time as it does."""
+    read = Columns()
+    end = consumer.end_offsets([at])[at]
+    while consumer.position(at) < end:
+        polled = Columns.of(consumer.poll(500).get(at, []))
+        assert len(polled) <= 70
+        read.extend(polled)
+    return read
+
+
+@pytest.mark.parametrize("difference", ["version", "attribute"])
+def test_another_kafka_python_decodes_by_itself_and_says_so(
+    difference: str,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if difference == "version":
+        monkeypatch.setattr(kafka, "__version__", "3.1.0")
+    else:
+        monkeypatch.delattr(DefaultRecordBatch, "_maybe_uncompress")
+    with closing(KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)) as consumer:
+        assert not fetched.install(consumer)
+        assert consumer._fetcher.PartitionRecords is Fetcher.PartitionRecords
+    assert [record.message for record in caplog.records if record.name == "pipeline.fetched"] == [
+        f"kafka-python {kafka.__version__} is not the known 3.0.12: "
+        "its records are decoded by itself, more slowly"
+    ]
