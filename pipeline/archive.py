@@ -13,10 +13,10 @@ after 4 leaves records that are read again, which 2 drops.
 
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -120,7 +120,7 @@ class Archive:
             fresh = _fresh(topic, batch)
             if fresh:
                 _advance(topic, fresh)
-                size = self._write(checkpoint, [line for part in fresh for line in part.lines])
+                size = self._write(checkpoint, chain.from_iterable(part.lines for part in fresh))
         if fresh:
             self._note(fresh, size)
 
@@ -148,9 +148,10 @@ class Archive:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, checkpoint: Checkpoint, lines: list[bytes]) -> int:
+    def _write(self, checkpoint: Checkpoint, lines: Iterable[bytes]) -> int:
         """Steps 3 and 4 of the module's docstring. Returns the bytes appended. Raises OSError."""
-        data = b"\n".join(lines) + b"\n" if lines else b""
+        data = b"\n".join(lines)
+        data += b"\n" if data else b""  # no event is empty
         old_length = checkpoint.length
         checkpoint.length += len(data)
         try:
@@ -169,7 +170,7 @@ class Archive:
         self._metrics.batches.inc()
         self._metrics.bytes.inc(size)
         for part in fresh:
-            for level, events in Counter(part.levels).items():
+            for (_, level), events in part.counts.items():
                 self._metrics.events.labels(level).inc(events)
 
     def _read(self) -> Checkpoint:

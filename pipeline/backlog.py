@@ -33,8 +33,10 @@ class News:
     def add(self, part: Slice) -> None:
         """Put a slice at the end."""
         self._span(part.partition, part.start, part.end)
-        self.counts.update(zip(part.minutes, part.levels, strict=True))
-        self.add_lines(zip(part.levels, part.lines, strict=True))
+        self.counts.update(part.counts)
+        self.lists[""].extend(part.lines[-self.cap :])
+        for level, line in zip(part.levels, part.lines, strict=True):
+            self.lists[level].append(line)
 
     def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
         """Put (level, line) pairs at the end of the lists alone."""
@@ -73,6 +75,10 @@ class Backlog:
 
     def __bool__(self) -> bool:
         return bool(self._slices or self._folded.spans)
+
+    def __len__(self) -> int:
+        """The events in the slices that are not folded."""
+        return self._events
 
     def add(self, part: Slice) -> None:
         """Put a slice at the end."""
@@ -116,8 +122,7 @@ class Backlog:
         if all(stood.get(partition, 0) <= start for partition, (start, _) in spans):
             counts.update(self._folded.counts)
         for part in self._slices:
-            new = part.since(stood.get(part.partition, 0))
-            counts.update(zip(new.minutes, new.levels, strict=True))
+            counts.update(part.since(stood.get(part.partition, 0)).counts)
         return counts
 
     def _fold(self) -> None:

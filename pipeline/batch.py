@@ -1,8 +1,10 @@
 """Slice: what one poll brought of one partition, as events and rejects."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pipeline.columns import Columns, Record
 from pipeline.event import NotAnEvent, one_line, parse, parse_all
@@ -21,7 +23,7 @@ class Reject:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Slice:
     """The records of one partition from offset `start` up to, not including, `end`.
 
@@ -37,6 +39,11 @@ class Slice:
     levels: list[str] = field(default_factory=list)
     minutes: list[int] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+
+    @cached_property
+    def counts(self) -> Counter[tuple[int, str]]:
+        """Events per (minute, level)."""
+        return Counter(zip(self.minutes, self.levels, strict=True))
 
     def since(self, offset: int) -> "Slice":
         """The part of it from `offset` on; empty (`start` == `end`) if it ends before."""

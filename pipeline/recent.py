@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 COUNTS_KEPT = 24 * 3600  # seconds
 SCAN_BYTES = 16 * 2**20  # of logs.txt, to make lists anew: about 100,000 events in 0.2 s
 REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
+PACE = 0.05  # seconds from one step to the next while each would replace whole lists
 LOOK_AFTER = 2.0  # seconds without news until it looks whether Redis has forgotten something
 TIMEOUT = 2.0  # seconds for one answer of Redis
 QUICK = 0.5  # seconds, where the archive would wait for it
@@ -74,7 +75,11 @@ for _, c in ipairs(group(3)) do
 end
 for i = 3, #KEYS do
   if ARGV[3] == '1' then redis.call('DEL', KEYS[i]) end
-  for _, line in ipairs(group(1)) do redis.call('LPUSH', KEYS[i], line[1]) end
+  local last = at + tonumber(ARGV[at])
+  for first = at + 1, last, 1000 do
+    redis.call('LPUSH', KEYS[i], unpack(ARGV, first, math.min(first + 999, last)))
+  end
+  at = last + 1
   redis.call('LTRIM', KEYS[i], 0, ARGV[4] - 1)
 end
 return 1
@@ -102,7 +107,8 @@ class Recent:
         self._script = self._redis.register_script(SCRIPT)
         self._complaint = Complaint(log)
         self._stand: Stand | None = None  # None: look
-        self._sending = Backlog(self._cap)  # the sender's own
+        self._sending = Backlog(self._cap)  # the sender's own, as is:
+        self._many = False  # so many events that they replace a whole list
         self._news = threading.Condition()  # guards what follows
         self._offered = Backlog(self._cap)
         self._topic_id = ""
@@ -172,12 +178,15 @@ class Recent:
     def _wait(self) -> bool:
         """Wait for news, or until it is time to look at Redis. False when it is time to end."""
         with self._news:
+            if self._many:
+                self._news.wait_for(lambda: self._closing, PACE)
             if not (self._offered or self._sending or self._closing):
                 self._news.wait(LOOK_AFTER)
                 if not self._offered:
                     self._stand = None
             self._sending.extend(self._offered)
             self._offered = Backlog(self._cap)
+            self._many = len(self._sending) > self._cap
             return bool(self._sending) or not self._closing
 
     def _send(self) -> None:
