@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 REQUIREMENTS := requirements.txt requirements-dev.txt local/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint fmt recent clean
+.PHONY: help install up test lint bench fmt recent clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ lint: $(INSTALLED) ## check style, format and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+
+bench: $(INSTALLED) ## measure it beside the alternatives, into bench/RESULTS.md (SMOKE=1: in a minute; FULL=1: all)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@$(RUN) -m bench $(if $(SMOKE),--smoke) $(if $(FULL),--full)
 
 fmt: $(INSTALLED) ## repair style and format
 	@$(RUN) -m ruff check --fix .

@@ -1,0 +1,166 @@
+"""How fast it is, beside the alternatives, in one run on this machine: what make bench runs.
+
+Starts a Kafka and a Redis of its own on free ports, and writes bench/RESULTS.md and
+bench/results.svg. With --smoke it takes under a minute, prints the ratios and writes nothing.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import chart, crowd, latency, report, rivals
+from bench.contender import Contender, ContenderError, Filled, Result, race
+from bench.stage import Stage
+from local.server import ServerError
+
+HERE = Path(__file__).resolve().parent
+ROUNDS = 5
+EVENTS = 1_000_000
+SENT = 200_000
+RATES = (100, 1_000, 10_000, 50_000)  # events/s
+BACKLOGS = (10_000, 100_000, 1_000_000)
+SMOKE_EVENTS = 200_000
+SECONDS = 12.0  # of each latency
+CROWD_EVENTS = 500_000
+
+TEXT = """\
+# How fast it is
+
+`make bench` wrote this on one machine, where everything shares its cores: the broker, Redis, the
+producers and what is measured. So read the ratios; other machines have other figures. All take
+turns on the same topics and are repeated; figures are medians.
+
+{machine}
+
+## Reading a topic
+
+![Events per second](results.svg)
+
+{race}
+
+{ratios}
+
+{events} events of {size} bytes, in 4 partitions and lz4 batches, already in Kafka. consumer.py
+runs with all its promises: each event validated, in logs.txt once and on disk (fsync), a
+checkpoint, the newest in Redis, Kafka's commit. The tutorial loop does `lpush`, `ltrim`, `open`
+and `write` for each message, with neither fsync nor checkpoint, and reads {share:.0%} of the
+events. Bare polling throws the records away. rsyslog (imkafka, omfile, omhiredis) writes without
+fsync and publishes to Redis without keeping anything; its batches and buffers are larger than
+its defaults. kcat is the floor: librdkafka that throws the events away, its start included.
+Otherwise the time is from the first event that is seen to the last, and the CPU time is that of
+the reading process alone, without the broker and Redis.
+
+## Sending
+
+{sending}
+
+{sent} events made beforehand, by the same client library. The outbox is what producer.py sends
+with: idempotent, acknowledged by all replicas, lz4, every event counted; the bare loop is
+`KafkaProducer.send` with its defaults.
+
+## From event to file and to Redis
+
+{latency}
+
+producer.py and consumer.py with default settings for {seconds:.0f} s each; from the event's own
+timestamp to the checkpoint that follows its fsync, and to the offset in Redis that changes
+together with the lists. Seen by an observer that looks every millisecond.
+
+## Backlogs
+
+{backlogs}
+
+## Several consumers
+
+{crowd}
+
+They share one consumer group of 8 partitions, one logs.txt and the machine's cores. The memory
+is that of the largest.
+"""
+
+
+def main() -> int:
+    options = parse()
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="bench-") as folder,
+            Stage(Path(folder)).running() as stage,
+        ):
+            smoke(stage) if options.smoke else measure(stage, options.full)
+    except (ServerError, ContenderError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def smoke(stage: Stage) -> None:
+    """One short race."""
+    filled = stage.filled(4, SMOKE_EVENTS)
+    results = compete(1, lambda: rivals.all_here(stage, filled), filled)
+    print(report.results_table(results, "reading"), report.ratios(results), sep="\n\n")
+
+
+def measure(stage: Stage, full: bool) -> None:
+    """Everything, into RESULTS.md and results.svg."""
+    machine = report.machine()
+    filled = stage.filled(4, EVENTS)
+    reading = compete(ROUNDS, lambda: rivals.all_here(stage, filled), filled)
+    to_send = Filled("", SENT, 0)
+    sending = compete(ROUNDS, lambda: rivals.senders(stage, SENT), to_send)
+    latencies = [latency.measure(stage, rate, SECONDS) for rate in RATES]
+    backlogs = {}
+    for count in [*BACKLOGS, *([10_000_000] if full else [])]:
+        backlog = stage.filled(4, count)
+        alone = compete(3, lambda: [rivals.consumer(stage, backlog.topic)], backlog)  # noqa: B023
+        backlogs[f"{count:,}"] = alone[rivals.OURS]
+    crowds = {
+        str(members): [crowd.measure(stage, members, CROWD_EVENTS)]
+        for members in (range(1, 9) if full else (1, 2, 4, 8))
+    }
+    rates = {name: report.middle(runs).rate for name, runs in reading.items()}
+    (HERE / "results.svg").write_text(chart.bars("events per second", rates, rivals.OURS))
+    text = TEXT.format(
+        machine=machine,
+        race=report.results_table(reading, "reading"),
+        ratios=report.ratios(reading),
+        events=f"{filled.count:,}",
+        size=filled.size // filled.count,
+        share=rivals.SHARE,
+        sending=report.results_table(sending, "sending"),
+        sent=f"{SENT:,}",
+        latency=report.latency_table(latencies),
+        seconds=SECONDS,
+        backlogs=report.results_table(backlogs, "events waiting"),
+        crowd=report.results_table(crowds, "consumers"),
+    )
+    (HERE / "RESULTS.md").write_text(text)
+    print(text)
+
+
+def compete(
+    rounds: int, contenders: Callable[[], list[Contender]], filled: Filled
+) -> dict[str, list[Result]]:
+    """The results of each, which take turns: a round lets each run once."""
+    results: dict[str, list[Result]] = {}
+    for number in range(rounds):
+        for contender in contenders():
+            print(f"{number + 1}/{rounds} {contender.name}", file=sys.stderr, flush=True)
+            results.setdefault(contender.name, []).append(race(contender, filled))
+    return results
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--smoke", action="store_true", help="one short race, under a minute")
+    parser.add_argument(
+        "--full", action="store_true", help="also 10,000,000 events, and each of 1 to 8 consumers"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

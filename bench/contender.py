@@ -1,0 +1,111 @@
+"""Contender: a program that reads a topic, and how fast it does."""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.usage import cpu_seconds, peak_megabytes
+from local.child import spawn
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 300.0  # seconds
+LOOK = 0.002  # seconds between looks at a file or a process
+
+
+class ContenderError(Exception):
+    """A contender did not do what it should."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A topic with `count` events, which are `size` bytes in logs.txt."""
+
+    topic: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """`cpu` in seconds for a million events, `memory` in MB."""
+
+    rate: float
+    cpu: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`command` writes each event to `log`, or prints a number at the first and at the last, or
+    ends after the last. `share` is the part of the topic that it is given time for."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] | None = None
+    log: Path | None = None
+    prints: bool = False
+    share: float = 1.0
+
+
+def race(contender: Contender, filled: Filled) -> Result:
+    """Let it read the topic; measured from the first sign of an event to the last event.
+
+    Raises ContenderError.
+    """
+    process = spawn(
+        contender.command,
+        env=contender.environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE if contender.prints else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        if contender.log:
+            return _by_file(contender, contender.log, process, filled)
+        return _by_output(process, filled.count) if contender.prints else _by_end(process, filled)
+    finally:
+        process.kill()
+        process.communicate()
+        if contender.log:
+            contender.log.unlink(missing_ok=True)
+
+
+def _by_file(
+    contender: Contender, log: Path, process: subprocess.Popen[bytes], filled: Filled
+) -> Result:
+    deadline = time.monotonic() + PATIENCE
+    wanted = int(filled.size * contender.share)
+    first, began, busy = 0, 0.0, 0.0
+    while (size := log.stat().st_size if log.exists() else 0) < wanted:
+        if size and not first:
+            first, began, busy = size, time.monotonic(), cpu_seconds(process.pid)
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ContenderError(f"{contender.name} wrote {size} of {wanted} bytes")
+        time.sleep(LOOK)
+    return _result(process, filled.count * (size - first) / filled.size, began, busy)
+
+
+def _by_output(process: subprocess.Popen[bytes], count: int) -> Result:
+    assert process.stdout
+    first = int(process.stdout.readline())
+    began, busy = time.monotonic(), cpu_seconds(process.pid)
+    last = int(process.stdout.readline())
+    if last != count:
+        raise ContenderError(f"{last} of {count} events were read")
+    return _result(process, last - first, began, busy)
+
+
+def _by_end(process: subprocess.Popen[bytes], filled: Filled) -> Result:
+    began, memory = time.monotonic(), 0.0
+    while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        memory = peak_megabytes(process.pid) or memory
+        time.sleep(LOOK)
+    return replace(_result(process, filled.count, began, 0.0), memory=memory)
+
+
+def _result(process: subprocess.Popen[bytes], events: float, began: float, busy: float) -> Result:
+    took = time.monotonic() - began
+    busy = cpu_seconds(process.pid) - busy
+    return Result(events / took, busy / events * 1e6, peak_megabytes(process.pid))

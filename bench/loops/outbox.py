@@ -1,0 +1,22 @@
+"""What producer.py sends with, which knows what became of each event: topic, servers, count."""
+
+import sys
+import time
+from contextlib import closing
+from itertools import cycle, islice
+
+from bench.stage import events
+from config import Settings
+from pipeline.outbox import Outbox
+from pipeline.stop import Stop
+
+topic, servers, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+given = list(islice(cycle(events()), count))
+settings = Settings(_env_file=None, kafka_topic=topic, kafka_bootstrap_servers=servers)
+outbox = Outbox(settings, Stop())
+with closing(outbox):
+    print(0, flush=True)
+    for key, value in given:
+        outbox.send(key, value)
+print(outbox.delivered, flush=True)
+time.sleep(60)  # to be measured, and killed

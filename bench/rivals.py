@@ -1,0 +1,100 @@
+"""Rivals: consumer.py, and what else reads a topic here, from the loop of tutorials to rsyslog."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from bench.contender import ROOT, Contender, Filled
+from bench.stage import Stage
+
+OURS, TUTORIAL, BARE = "consumer.py", "tutorial loop", "bare kafka-python polling"
+CONFLUENT, KCAT, RSYSLOG = "bare confluent-kafka polling", "kcat to /dev/null", "rsyslog"
+OUTBOX, SEND = "producer.py's outbox", "bare KafkaProducer.send"
+SHARE = 0.02  # of the events for the tutorial loop: it is slow
+
+CONF = """\
+global(workDirectory="{folder}")
+module(load="imkafka")
+module(load="omhiredis")
+template(name="line" type="string" string="%rawmsg%\\n")
+template(name="raw" type="string" string="%rawmsg%")
+ruleset(name="logs" queue.type="FixedArray" queue.size="100000" queue.dequeueBatchSize="4096") {{
+  action(type="omfile" file="{log}" template="line" ioBufferSize="256k")
+  action(type="omhiredis" server="127.0.0.1" serverport="{redis}" mode="publish" key="rsyslog"
+         template="raw")
+}}
+input(type="imkafka" topic="{topic}" broker="{kafka}" consumergroup="{group}" ruleset="logs"
+      confParam=["auto.offset.reset=earliest"])
+"""
+
+
+def all_here(stage: Stage, filled: Filled) -> list[Contender]:
+    """Each as new, with a group, a file and keys of its own; rsyslog and kcat if installed."""
+    found = [consumer(stage, filled.topic), *loops(stage, filled)]
+    if shutil.which("kcat"):
+        found.append(kcat(stage, filled.topic))
+    if has_rsyslog():
+        found.append(rsyslog(stage, filled.topic))
+    return found
+
+
+def consumer(stage: Stage, topic: str) -> Contender:
+    """consumer.py as anybody runs it, from the topic's beginning."""
+    environment = stage.environment(topic)
+    command = [sys.executable, str(ROOT / "consumer.py")]
+    return Contender(OURS, command, environment, Path(environment["LOG_FILE"]))
+
+
+def loops(stage: Stage, filled: Filled) -> list[Contender]:
+    """The scripts in bench/loops."""
+    python, topic, servers = [sys.executable, "-m"], filled.topic, stage.kafka.bootstrap
+    bare = [topic, servers, str(filled.count)]
+    log = stage.folder / f"{stage.new_name()}.txt"
+    tutorial = [topic, servers, str(stage.redis.port), str(log)]
+    return [
+        Contender(TUTORIAL, [*python, "bench.loops.tutorial", *tutorial], log=log, share=SHARE),
+        Contender(BARE, [*python, "bench.loops.bare", *bare], prints=True),
+        Contender(CONFLUENT, [*python, "bench.loops.confluent", *bare], prints=True),
+    ]
+
+
+def kcat(stage: Stage, topic: str) -> Contender:
+    """The floor: librdkafka in C, checksums on, which throws the events away."""
+    command = ["kcat", "-C", "-b", stage.kafka.bootstrap, "-t", topic, "-o", "beginning"]
+    return Contender(KCAT, [*command, "-e", "-q", "-X", "check.crcs=true"])
+
+
+def has_rsyslog() -> bool:
+    """With its modules for Kafka and Redis."""
+    modules = {path.stem for path in Path("/usr/lib").glob("*/rsyslog/*.so")}
+    return bool(shutil.which("rsyslogd")) and {"imkafka", "omhiredis"} <= modules
+
+
+def rsyslog(stage: Stage, topic: str) -> Contender:
+    """To a file and to Redis, without fsync; batches and buffers larger than its defaults."""
+    name = stage.new_name()
+    log, conf = stage.folder / f"{name}.txt", stage.folder / f"{name}.conf"
+    text = CONF.format(
+        folder=stage.folder,
+        log=log,
+        redis=stage.redis.port,
+        topic=topic,
+        kafka=stage.kafka.bootstrap,
+        group=name,
+    )
+    conf.write_text(text)
+    command = ["rsyslogd", "-n", "-f", str(conf), "-i", str(conf.with_suffix(".pid"))]
+    return Contender(RSYSLOG, command, log=log)
+
+
+def senders(stage: Stage, count: int) -> list[Contender]:
+    """producer.py's outbox and the bare loop, each with a topic of its own."""
+    python = [sys.executable, "-m"]
+    return [
+        Contender(
+            name,
+            [*python, f"bench.loops.{loop}", stage.topic(4), stage.kafka.bootstrap, str(count)],
+            prints=True,
+        )
+        for name, loop in ((OUTBOX, "outbox"), (SEND, "send"))
+    ]

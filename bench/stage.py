@@ -1,0 +1,125 @@
+"""Stage: a Kafka and a Redis of the benchmark's own, and topics full of simulated events."""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from itertools import cycle, islice
+from pathlib import Path
+
+from confluent_kafka import ConsumerGroupState, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from kafka import KafkaAdminClient
+
+from bench.contender import Filled
+from local.kafka import Kafka
+from local.redis import Redis
+from local.server import free_port
+from pipeline.outbox import BATCHED
+from pipeline.simulator import simulate
+
+DIFFERENT = 20_000  # events that are made; topics repeat them
+SEED = 1
+PATIENCE = 60.0  # seconds
+
+
+class Stage:
+    """Servers that run, and a folder for what is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kafka = Kafka(folder / "kafka", free_port())
+        self.redis = Redis(folder / "redis", free_port())
+
+    @contextmanager
+    def running(self) -> Iterator["Stage"]:
+        """Raises ServerError."""
+        servers = (self.kafka, self.redis)
+        try:
+            for server in servers:
+                server.start()
+            for server in servers:
+                server.wait_ready()
+            yield self
+        finally:
+            for server in servers:
+                server.kill()
+
+    def topic(self, partitions: int) -> str:
+        """A new, empty topic."""
+        name = self.new_name()
+        with closing(KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)) as admin:
+            shape = {"num_partitions": partitions, "replication_factor": 1}
+            admin.create_topics({name: shape}, wait_for_metadata=True)
+        return name
+
+    def wait_for_group(self, group: str, members: int) -> None:
+        """Until all its members have partitions. Raises TimeoutError."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 0})
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with suppress(KafkaException):  # the group may not be there yet
+                found = admin.describe_consumer_groups([group])[group].result()
+                busy = [member for member in found.members if member.assignment.topic_partitions]
+                if found.state == ConsumerGroupState.STABLE and len(busy) == members:
+                    return
+            time.sleep(0.2)
+        raise TimeoutError(f"group {group} has not got {members} members with partitions")
+
+    def filled(self, partitions: int, count: int) -> Filled:
+        """A new topic with so many events."""
+        topic = self.topic(partitions)
+        return Filled(topic, count, self.fill(topic, count))
+
+    def fill(self, topic: str, count: int) -> int:
+        """Put events into it, batched as producer.py does. Returns their bytes in logs.txt."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self.kafka.bootstrap,
+                "log_level": 0,
+                "partitioner": "murmur2_random",
+                "compression.type": BATCHED["compression_type"],
+                "batch.size": BATCHED["batch_size"],
+                "linger.ms": BATCHED["linger_ms"],
+                "queue.buffering.max.messages": 200_000,
+            }
+        )
+        size = 0
+        for key, value in islice(cycle(events()), count):
+            size += len(value) + 1
+            while True:
+                try:
+                    producer.produce(topic, value, key)
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+        producer.flush()
+        return size
+
+    @staticmethod
+    def new_name() -> str:
+        """One that nothing has yet."""
+        return f"bench-{secrets.token_hex(4)}"
+
+    def environment(self, topic: str) -> dict[str, str]:
+        """For consumer.py and producer.py: a group, Redis keys and a logs.txt not used before."""
+        name = self.new_name()
+        return {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
+            "KAFKA_TOPIC": topic,
+            "KAFKA_GROUP_ID": name,
+            "KAFKA_DEAD_LETTER_TOPIC": "bench.dead-letter",
+            "REDIS_URL": f"{self.redis.url}/0",
+            "REDIS_KEY": name,
+            "LOG_FILE": str(self.folder / f"{name}.txt"),
+            "METRICS_PORT": "0",
+        }
+
+
+@cache
+def events() -> list[tuple[bytes, bytes]]:
+    """The events (key, value) that topics are filled with."""
+    return list(islice(simulate(SEED, 0), DIFFERENT))
