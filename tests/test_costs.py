@@ -1,0 +1,92 @@
+"""What a batch costs: one fsync of each file, one round trip to Redis, one commit."""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+from redis import Redis as RedisClient
+
+import consumer
+from config import Settings
+from pipeline import topic
+from pipeline.metrics import Metrics
+from pipeline.stop import Stop
+from pipeline.subscription import Subscription
+from tests.records import event
+from tests.topics import send
+from tests.waiting import until
+
+PATIENCE = 60.0  # seconds
+
+
+@contextmanager
+def consuming(settings: Settings, metrics: Metrics) -> Iterator[None]:
+    """consumer.py's loop, in a thread of this process."""
+    stop = Stop()
+    thread = threading.Thread(target=consumer.consume, args=(settings, metrics, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.request()
+        thread.join(PATIENCE)
+
+
+def test_a_batch_is_one_fsync_of_each_file_one_round_trip_and_one_commit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert topic.ensure(settings, Stop())
+    done: Counter[str] = Counter()
+    reached: dict[TopicPartition, int] = {}
+    fdatasync, committed = os.fdatasync, Subscription._committed
+
+    def count_sync(fd: int) -> None:
+        done[Path(f"/proc/self/fd/{fd}").readlink().name] += 1
+        fdatasync(fd)
+
+    def count_commit(
+        self: Subscription, offsets: dict[TopicPartition, OffsetAndMetadata], response: object
+    ) -> None:
+        done["commit"] += 1
+        reached.update({at: place.offset for at, place in offsets.items()})
+        committed(self, offsets, response)
+
+    monkeypatch.setattr(os, "fdatasync", count_sync)
+    monkeypatch.setattr(Subscription, "_committed", count_commit)
+    metrics = Metrics()
+
+    with RedisClient.from_url(settings.redis_url) as redis, consuming(settings, metrics):
+
+        def costs() -> Counter[str]:
+            """So far. A step of Redis is one EVALSHA."""
+            steps = redis.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
+            batches = int(metrics.batches._value.get())
+            return Counter(done) + Counter({"step": steps, "batch": batches})
+
+        def arrive(start: int, end: int) -> None:
+            """Send events, and wait until they are everywhere and committed."""
+            values = [event(number) for number in range(start, end)]
+            send(settings.kafka_bootstrap_servers, settings.kafka_topic, values)
+            until(lambda: stored(redis, settings) == end, PATIENCE)
+            until(lambda: sum(reached.values()) == end, PATIENCE)
+
+        arrive(0, 10)
+        before = costs()
+        for start in range(10, 3_010, 1_000):
+            arrive(start, start + 1_000)
+        spent = costs() - before
+
+    assert 3 <= spent["batch"] < 300
+    assert spent["logs.txt"] == spent["logs.txt.checkpoint.tmp"] == spent["batch"]
+    assert spent["commit"] == spent["batch"]
+    assert 3 <= spent["step"] <= spent["batch"]
+
+
+def stored(redis: RedisClient, settings: Settings) -> int:
+    """The events that Redis has been given."""
+    return sum(map(int, redis.hvals(f"{settings.redis_key}:offsets")))
