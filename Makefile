@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 REQUIREMENTS := requirements.txt requirements-dev.txt local/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint bench fmt recent clean
+.PHONY: help install up recent verify test lint fmt bench clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ fmt: $(INSTALLED) ## repair style and format
 
 recent: $(INSTALLED) ## show the newest events, newest last (LEVEL=ERROR, N=20)
 	@exec $(RUN) -m pipeline.show --count '$(N)' $(if $(LEVEL),--level '$(LEVEL)')
+
+verify: $(INSTALLED) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
+	@exec $(RUN) verify.py $(ARGS)
 
 clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
 	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \

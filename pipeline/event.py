@@ -108,6 +108,15 @@ def parse_all(values: Sequence[Any]) -> tuple[list[str], list[float]] | None:
     return levels, [event.timestamp for event in events]  # type: ignore[return-value]
 
 
+def is_event(value: bytes) -> bool:
+    """Whether `parse` takes it."""
+    try:
+        parse(value)
+    except NotAnEvent:
+        return False
+    return True
+
+
 def one_line(value: bytes) -> bytes:
     """An event's bytes as a line of logs.txt, without the newline.
 

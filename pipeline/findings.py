@@ -1,0 +1,70 @@
+"""Findings: what an audit found wrong, and what it could not see, in a bounded number of words."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+EXAMPLES = 5  # of each kind
+
+
+@dataclass
+class Example:
+    """`count` problems of one kind: told by `text`, or events from offset `first` to `last`."""
+
+    text: str
+    first: int | None = None
+    last: int | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return self.text
+        span = f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
+        return f"{self.text}@{span}"
+
+
+@dataclass
+class Findings:
+    """Of one place: Kafka, logs.txt or Redis.
+
+    `agreed` is what to say when nothing is wrong. `counts` are the problems of each kind; `notes`
+    are no problems, but worth knowing.
+    """
+
+    agreed: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    _examples: dict[str, list[Example]] = field(default_factory=dict)
+    _newest: dict[str, Example] = field(default_factory=dict)
+
+    def add(self, kind: str, text: str) -> None:
+        """One problem."""
+        self._add(kind, Example(text))
+
+    def add_offset(self, kind: str, stream: str, offset: int) -> None:
+        """One event with a problem; neighbours, added one after the other, are one example."""
+        newest = self._newest.get(kind)
+        if newest and newest.text == stream and newest.last == offset - 1:
+            newest.last = offset
+            newest.count += 1
+            self.counts[kind] += 1
+        else:
+            self._add(kind, Example(stream, offset, offset))
+
+    def __str__(self) -> str:
+        """Everything in one line."""
+        problems = [self._words(kind, count) for kind, count in self.counts.items()]
+        verdict = "DIFFERS: " if problems else "agrees: "
+        return verdict + "; ".join((problems or [self.agreed]) + self.notes)
+
+    def _add(self, kind: str, example: Example) -> None:
+        examples = self._examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
+        self._newest[kind] = example
+        self.counts[kind] += 1
+
+    def _words(self, kind: str, count: int) -> str:
+        examples = self._examples[kind]
+        untold = count - sum(example.count for example in examples)
+        more = f" and {untold:,} more" if untold else ""
+        return f"{count:,} {kind}: {', '.join(map(str, examples))}{more}"

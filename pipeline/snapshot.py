@@ -1,0 +1,214 @@
+"""Snapshot: Kafka, Redis and logs.txt as they stood at about one moment, beside running consumers.
+
+Each is looked at before what must be ahead of it: Kafka's commit, Redis, logs.txt, the dead
+letters and Kafka's end. What a checkpoint accounts for never changes, so the lines can be read
+later; what moves in Redis is read in one atomic step.
+"""
+
+import fcntl
+import os
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaConnectionError
+
+from config import Settings
+from pipeline import topic
+from pipeline.checkpoint import Checkpoint, CheckpointError, Topic
+from pipeline.event import LEVELS
+from pipeline.lock import same_file
+from pipeline.recent import connect
+
+REQUEST_MS = 10_000
+REDIS_TIMEOUT = 30.0  # seconds; its lists may be long
+CATCH_UP = 20.0  # seconds in which Redis has what the archive had
+STEP = 0.25  # seconds between looks
+WRITING = 2.0  # seconds in which an append that is under way comes to its end
+
+
+@dataclass(frozen=True)
+class RedisView:
+    """What Redis holds: the topic's id, partition → next offset, level ("" for all) → lines,
+    newest first, and (minute, level) → events."""
+
+    topic_id: str
+    next: dict[int, int]
+    lists: dict[str, list[bytes]]
+    counts: Counter[tuple[int, str]]
+
+    def behind(self, topic: Topic) -> dict[int, int]:
+        """The partitions that it lacks something of: partition → logs.txt's next offset."""
+        stands = self.next if self.topic_id == topic.id else {}
+        return {
+            partition: known.next
+            for partition, known in topic.partitions.items()
+            if stands.get(partition, 0) < known.next
+        }
+
+
+@dataclass(frozen=True)
+class ArchiveView:
+    """The checkpoint and the open logs.txt. `extra` are the bytes that the file has beyond what
+    the checkpoint accounts for (below 0: that it lacks) while nobody is writing."""
+
+    checkpoint: Checkpoint
+    file: BinaryIO
+    extra: int
+
+
+@dataclass(frozen=True)
+class KafkaView:
+    """Topic → id, and each partition's first offset, next offset and group's commit."""
+
+    ids: dict[str, str]
+    first: dict[TopicPartition, int]
+    end: dict[TopicPartition, int]
+    commits: dict[TopicPartition, OffsetAndMetadata]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`behind` is what Redis lacked CATCH_UP seconds later of what logs.txt had: partition →
+    logs.txt's next offset then."""
+
+    redis: RedisView
+    behind: dict[int, int]
+    archive: ArchiveView
+    kafka: KafkaView
+
+    @classmethod
+    def take(cls, settings: Settings) -> "Snapshot":
+        """Raises KafkaError, redis.RedisError, CheckpointError, OSError when one can't be seen."""
+        if not topic.answers(settings.kafka_bootstrap_servers):
+            raise KafkaConnectionError(
+                f"Kafka does not answer at {settings.kafka_bootstrap_servers}"
+            )
+        with closing(_consumer(settings)) as consumer:
+            commits = _commits(consumer, settings.kafka_topic)
+            seen_redis, behind = _caught_up(settings)
+            archive = _archive(settings.log_file)
+            names = {settings.kafka_dead_letter_topic, *archive.checkpoint.topics}
+            ids, ats = _topics(settings, names)
+            return cls(
+                seen_redis,
+                behind,
+                archive,
+                KafkaView(
+                    ids,
+                    consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS),
+                    consumer.end_offsets(ats, timeout_ms=REQUEST_MS),
+                    commits,
+                ),
+            )
+
+
+def checkpoint_of(log_file: Path) -> Checkpoint:
+    """Raises CheckpointError, also when there is none; OSError."""
+    path = log_file.with_name(log_file.name + ".checkpoint")
+    checkpoint = Checkpoint.load(path)
+    if checkpoint is None:
+        raise CheckpointError(f"{path} is not there: no consumer has written {log_file} yet")
+    return checkpoint
+
+
+def _consumer(settings: Settings) -> KafkaConsumer:
+    """It never joins the group, it only asks for what the group has committed."""
+    return KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+        group_id=settings.kafka_group_id,
+        enable_auto_commit=False,
+        metrics_enabled=False,
+    )
+
+
+def _commits(consumer: KafkaConsumer, name: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    ats = [TopicPartition(name, n) for n in consumer.partitions_for_topic(name) or ()]
+    return {
+        at: committed
+        for at in ats
+        if (committed := consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS))
+    }
+
+
+def _topics(settings: Settings, names: set[str]) -> tuple[dict[str, str], list[TopicPartition]]:
+    """The ids and the partitions of those topics that are there."""
+    servers = settings.kafka_bootstrap_servers.split(",")
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        topics = [topic for topic in admin.describe_topics(sorted(names)) if topic["topic_id"]]
+    ats = [
+        TopicPartition(topic["name"], partition["partition_index"])
+        for topic in topics
+        for partition in topic["partitions"]
+    ]
+    return {topic["name"]: str(topic["topic_id"]) for topic in topics}, ats
+
+
+def _caught_up(settings: Settings) -> tuple[RedisView, dict[int, int]]:
+    """Redis, once it has what logs.txt has now, and what it lacks after CATCH_UP seconds."""
+    topic = checkpoint_of(settings.log_file).topics.get(settings.kafka_topic)
+    deadline = time.monotonic() + CATCH_UP
+    while True:
+        seen = _redis(settings)
+        behind = seen.behind(topic) if topic else {}
+        if not behind or time.monotonic() > deadline:
+            return seen, behind
+        time.sleep(STEP)
+
+
+def _redis(settings: Settings) -> RedisView:
+    key = settings.redis_key
+    with connect(settings.redis_url, REDIS_TIMEOUT) as client:
+        minutes = sorted(client.scan_iter(f"{key}:counts:*", count=1_000))
+        with client.pipeline(transaction=True) as together:
+            together.get(f"{key}:topic")
+            together.hgetall(f"{key}:offsets")
+            for level in ("", *LEVELS):
+                together.lrange(f"{key}:{level}" if level else key, 0, -1)
+            for minute in minutes:
+                together.hgetall(minute)
+            topic_id, offsets, *rest = together.execute()
+    counts = Counter(
+        {
+            (int(minute.rpartition(b":")[2]), level.decode()): int(events)
+            for minute, levels in zip(minutes, rest[1 + len(LEVELS) :], strict=True)
+            for level, events in levels.items()
+        }
+    )
+    lists = dict(zip(("", *LEVELS), rest, strict=False))
+    next_offsets = {int(partition): int(offset) for partition, offset in offsets.items()}
+    return RedisView((topic_id or b"").decode(), next_offsets, lists, counts)
+
+
+def _archive(path: Path) -> ArchiveView:
+    while True:
+        file = path.open("rb")
+        checkpoint = checkpoint_of(path)
+        if same_file(file.fileno(), path):
+            return ArchiveView(checkpoint, file, _extra(path, file, checkpoint))
+        file.close()
+
+
+def _extra(path: Path, file: BinaryIO, checkpoint: Checkpoint) -> int:
+    """See ArchiveView. While somebody holds the lock, or has written since, there is none."""
+    deadline = time.monotonic() + WRITING
+    while os.fstat(file.fileno()).st_size != checkpoint.length:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return 0
+            time.sleep(0.01)
+            continue
+        else:
+            if checkpoint_of(path).length != checkpoint.length:
+                return 0
+            return os.fstat(file.fileno()).st_size - checkpoint.length
+        finally:
+            os.close(lock)
+    return 0

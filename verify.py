@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Kafka = logs.txt = Redis?
+
+Reads Kafka, logs.txt with its checkpoint, and Redis, and says in one line for each whether they
+agree, else which partition and offsets are missing, doubled, torn or out of order. Consumers may
+run meanwhile: what logs.txt has at the start is compared.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+
+import redis
+from kafka.errors import KafkaError
+from tqdm import tqdm
+
+import config
+from pipeline.audit import audit_kafka, audit_logs_txt
+from pipeline.audit_recent import audit_redis
+from pipeline.checkpoint import CheckpointError
+from pipeline.snapshot import Snapshot
+from pipeline.sources import Sources
+
+EXAMPLES = """\
+examples:
+  python verify.py
+  python verify.py --log-file /var/log/app/logs.txt --kafka-topic app
+
+exit status: 0 when they agree, 1 when they differ, 2 when one of them can't be read or a
+setting can't be used
+"""
+AGREE, DIFFER, UNKNOWN = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    try:
+        return verify(settings)
+    except (KafkaError, redis.RedisError, CheckpointError, OSError) as error:
+        config.fail("verify", f"can't look: {error}", UNKNOWN)
+
+
+def verify(settings: config.Settings) -> int:
+    """Print the three verdicts. Returns the exit status.
+
+    Raises KafkaError, redis.RedisError, CheckpointError, OSError when one can't be read.
+    """
+    snapshot = Snapshot.take(settings)
+    with (
+        closing(snapshot.archive.file),
+        tqdm(unit=" records", unit_scale=True, delay=1, leave=False, disable=None) as bar,
+        closing(Sources(settings, snapshot, bar.update)) as sources,
+    ):
+        bar.reset(sources.total)
+        logs_txt = audit_logs_txt(snapshot, sources)
+        kafka = audit_kafka(snapshot, sources)
+        recent = audit_redis(settings, snapshot, sources)
+    for name, found in ("Kafka", kafka), (settings.log_file.name, logs_txt), ("Redis", recent):
+        print(f"{name:8} {found}")
+    return DIFFER if kafka.counts or logs_txt.counts or recent.counts else AGREE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
