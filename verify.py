@@ -16,11 +16,11 @@ from kafka.errors import KafkaError
 from tqdm import tqdm
 
 import config
-from pipeline.audit import audit_kafka, audit_logs_txt
-from pipeline.audit_recent import audit_redis
+from audit.archive import audit_kafka, audit_logs_txt
+from audit.recent import audit_redis
+from audit.snapshot import Snapshot
+from audit.sources import Sources
 from pipeline.checkpoint import CheckpointError
-from pipeline.snapshot import Snapshot
-from pipeline.sources import Sources
 
 EXAMPLES = """\
 examples:

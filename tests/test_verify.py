@@ -14,10 +14,10 @@ import pytest
 from redis import Redis
 
 import verify
+from audit import interleaving, snapshot
 from config import Settings
 from local.server import free_port
 from local.stack import variables
-from pipeline import interleaving, snapshot
 from pipeline.checkpoint import Checkpoint, Partition
 from pipeline.lock import locked
 from tests.conftest import RunScript

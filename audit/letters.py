@@ -4,9 +4,9 @@ from contextlib import closing
 
 from kafka import TopicPartition
 
+from audit.records import Records
+from audit.snapshot import KafkaView
 from config import Settings
-from pipeline.records import Records
-from pipeline.snapshot import KafkaView
 
 
 class Letters:

@@ -7,14 +7,14 @@ from typing import Any
 
 from kafka import TopicPartition
 
+from audit.interleaving import AHEAD, Stream
+from audit.letters import Letters
+from audit.records import Records
+from audit.snapshot import Snapshot
 from config import Settings
 from pipeline import batch
 from pipeline.checkpoint import Partition
 from pipeline.event import LEVELS, one_line
-from pipeline.interleaving import AHEAD, Stream
-from pipeline.letters import Letters
-from pipeline.records import Records
-from pipeline.snapshot import Snapshot
 
 Span = tuple[int, int]  # from an offset up to, not including, another
 

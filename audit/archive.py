@@ -5,12 +5,12 @@ What Kafka no longer has (retention, a deleted topic) is accepted unseen, as far
 
 from kafka import TopicPartition
 
+from audit.findings import Findings
+from audit.interleaving import Interleaving
+from audit.lines import Lines
+from audit.snapshot import ArchiveView, Snapshot
+from audit.sources import Sources
 from pipeline.event import is_event
-from pipeline.findings import Findings
-from pipeline.interleaving import Interleaving
-from pipeline.lines import Lines
-from pipeline.snapshot import ArchiveView, Snapshot
-from pipeline.sources import Sources
 
 
 def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:

@@ -2,15 +2,15 @@
 
 from collections import Counter, deque
 
+from audit.findings import Findings
+from audit.interleaving import Interleaving, Stream
+from audit.lines import Lines
+from audit.snapshot import Snapshot
+from audit.sources import Source, Sources
 from config import Settings
 from pipeline.checkpoint import Topic
 from pipeline.event import NotAnEvent, is_event, parse
-from pipeline.findings import Findings
-from pipeline.interleaving import Interleaving, Stream
-from pipeline.lines import Lines
 from pipeline.recent import SCAN_BYTES
-from pipeline.snapshot import Snapshot
-from pipeline.sources import Source, Sources
 
 
 class Newest:
