@@ -7,7 +7,7 @@ COPY requirements.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -r requirements.txt
 
 # Given to the user it runs as: a clone made with a strict umask is readable to its owner alone.
-COPY --chown=10001:10001 *.py ./
+COPY --chown=10001:10001 *.py alerts.toml ./
 COPY --chown=10001:10001 pipeline pipeline
 COPY --chown=10001:10001 audit audit
 

@@ -73,6 +73,15 @@ class Settings(BaseSettings):
     metrics_host: str = setting(
         "127.0.0.1", "address the metrics listen on", "a host name or address", pattern=A_HOST
     )
+    alerts_file: Path = setting(
+        Path("alerts.toml"), "rules of alerts.py", "a file's path, not a folder"
+    )
+    alert_urls: str = setting(
+        "",
+        "whom alerts.py tells beside the log: Apprise URLs (secret)",
+        "one or more of https://appriseit.com/services/, with commas or spaces between",
+        repr=False,
+    )
     dashboard_port: int = setting(
         8080, "port of the web page", "a whole number from 1 to 65535", ge=1, le=65_535
     )
@@ -111,7 +120,14 @@ class Settings(BaseSettings):
                 raise ValueError("not a database's number")
         return value
 
-    @field_validator("log_file", mode="before")
+    @field_validator("alert_urls")
+    @classmethod
+    def _urls(cls, value: str) -> str:
+        if not all(re.match(r"\w[\w+.-]*://\S", url) for url in urls(value)):
+            raise ValueError("no URLs")
+        return value
+
+    @field_validator("alerts_file", "log_file", mode="before")
     @classmethod
     def _file(cls, value: object) -> object:
         if not str(value).strip() or str(value).endswith("/") or "\0" in str(value):
@@ -166,6 +182,11 @@ def load(
         fail(parser.prog, f".env can't be read: {error}")
 
 
+def urls(text: str) -> list[str]:
+    """The URLs of ALERT_URLS: each begins at a scheme, as some have commas inside."""
+    return re.split(r"[\s,]+(?=\w[\w+.-]*://)", text.strip(" ,\t\r\n")) if text.strip() else []
+
+
 def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:
     """End the program with one line on stderr: for a user's mistake, instead of a traceback."""
     print(f"{program}: {sentence}", file=sys.stderr)
@@ -185,5 +206,5 @@ def _sentence(error: Any) -> str:
     name = str(error["loc"][0])
     extra = Settings.model_fields[name].json_schema_extra
     allowed = extra["allowed"] if isinstance(extra, dict) else ""
-    value = SECRET.sub("***", str(error["input"]))
+    value = "***" if name == "alert_urls" else SECRET.sub("***", str(error["input"]))
     return f"{name.upper()}={value!r}: allowed is {allowed}"

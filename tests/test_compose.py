@@ -189,7 +189,7 @@ def test_dead_letters_carry_their_headers(clone: Clone) -> None:
 
 def test_nothing_runs_as_root(clone: Clone) -> None:
     services = {container["Service"] for container in clone.containers()}
-    assert services == {"kafka", "redis", *SCRIPTS}
+    assert services == {"kafka", "redis", "alerts", *SCRIPTS}
     for service in services:
         assert clone.compose("exec", "-T", service, "id", "-u").strip() != "0"
     for container in clone.containers():

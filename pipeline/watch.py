@@ -1,0 +1,80 @@
+"""Watch: one look at Redis after the other, and what there is to tell about it."""
+
+import logging
+import time
+from contextlib import suppress
+
+import redis
+
+from config import SECRET, Settings
+from pipeline.alert import Alert, Notice, follow
+from pipeline.ledger import Ledger
+from pipeline.recent import connect
+from pipeline.rules import Rules
+from pipeline.snapshot import History, take
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 3.0  # seconds for one answer of Redis
+
+
+class Watch:
+    """Watches the pipeline whose Redis keys are in `settings`. `redis_up`: Redis answers;
+    `leading`: this is the one that tells, not another process."""
+
+    def __init__(self, settings: Settings, rules: Rules) -> None:
+        self.alerts: dict[str, Alert] = {}
+        self.redis_up: bool | None = None  # before the first look
+        self.leading: bool | None = None
+        self._rules = rules
+        self._key = settings.redis_key
+        self._address = SECRET.sub("***", settings.redis_url)
+        self._redis = connect(settings.redis_url, TIMEOUT)
+        self._ledger = Ledger(self._redis, self._key)
+        self._history = History(rules.span)
+
+    def look(self) -> list[Notice]:
+        """What is to be told now: nothing while Redis is away, or another process tells."""
+        try:
+            notices = self._look(time.time())
+        except (redis.RedisError, OSError) as error:
+            if self.redis_up is not False:
+                log.warning("Redis is away, nothing is watched (%s): %s", self._address, error)
+            self.redis_up = False
+            return []
+        self.redis_up = True
+        return notices
+
+    def close(self) -> None:
+        """Let another process watch at once."""
+        if self.leading:
+            with suppress(redis.RedisError, OSError):
+                self._ledger.release()
+        self._redis.close()
+
+    def _look(self, now: float) -> list[Notice]:
+        """Raises redis.RedisError, OSError."""
+        if not self._leads(now):
+            return []
+        self._history.add(take(self._redis, self._key, now, self._rules.span))
+        alerts, notices = follow(self.alerts, self._rules, self._rules.read(self._history), now)
+        if not self._ledger.store(alerts, notices):
+            return []
+        self.alerts = alerts
+        return notices
+
+    def _leads(self, now: float) -> bool:
+        """Whether this is the one that tells, after trying to become it."""
+        if self.redis_up is False:
+            log.info("Redis is back")
+        elif self.leading and self._ledger.keep():
+            return True
+        before, self.leading = self.leading, self._ledger.take() or self._ledger.keep()
+        if self.leading:
+            log.info("watching %s: %s", self._key, ", ".join(self._rules.rules))
+            # Redis may have been emptied: what was known before is still so.
+            self.alerts = self._ledger.load() or self.alerts
+            self._history.resume(now)
+        elif before is not False:
+            log.info("standing by: another alerts.py watches %s", self._key)
+        return self.leading
