@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import redis
 
-from config import SECRET, Settings
+from config import Settings
 from pipeline.alert import Alert, Notice, follow
+from pipeline.complaint import Complaint
 from pipeline.ledger import Ledger
 from pipeline.recent import connect
 from pipeline.rules import Rules
@@ -24,24 +25,25 @@ class Watch:
 
     def __init__(self, settings: Settings, rules: Rules) -> None:
         self.alerts: dict[str, Alert] = {}
-        self.redis_up: bool | None = None  # before the first look
+        self.redis_up = False
         self.leading: bool | None = None
         self._rules = rules
         self._key = settings.redis_key
-        self._address = SECRET.sub("***", settings.redis_url)
         self._redis = connect(settings.redis_url, TIMEOUT)
         self._ledger = Ledger(self._redis, self._key)
         self._history = History(rules.span)
+        self._complaint = Complaint(log)
 
     def look(self) -> list[Notice]:
         """What is to be told now: nothing while Redis is away, or another process tells."""
         try:
             notices = self._look(time.time())
         except (redis.RedisError, OSError) as error:
-            if self.redis_up is not False:
-                log.warning("Redis is away, nothing is watched (%s): %s", self._address, error)
+            if not self._complaint:
+                self._complaint.say(f"Redis is away, nothing is watched: {error}")
             self.redis_up = False
             return []
+        self._complaint.over("Redis is back")
         self.redis_up = True
         return notices
 
@@ -65,9 +67,7 @@ class Watch:
 
     def _leads(self, now: float) -> bool:
         """Whether this is the one that tells, after trying to become it."""
-        if self.redis_up is False:
-            log.info("Redis is back")
-        elif self.leading and self._ledger.keep():
+        if self.redis_up and self.leading and self._ledger.keep():
             return True
         before, self.leading = self.leading, self._ledger.take() or self._ledger.keep()
         if self.leading:

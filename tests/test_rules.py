@@ -5,29 +5,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from pipeline import batch, simulator
 from pipeline.alert import Alert, Notice, follow
-from pipeline.recent import Pending
+from pipeline.backlog import News
 from pipeline.rules import Rules, RulesError, load
 from pipeline.simulator import Incident, incidents, simulate
 from pipeline.snapshot import History, Snapshot, newest
 from tests.process import ROOT
+from tests.records import Record
 
 DAY = 24 * simulator.HOUR  # seconds: the simulator's hours last a minute
 NOON = 1_700_000_000.0
 CAP = 1000  # REDIS_MAX_LOGS
 SOON = 30.0  # seconds in which an incident has to be noticed
 DEFAULTS = load(ROOT / "alerts.toml")
-
-
-class Record(NamedTuple):
-    offset: int
-    key: bytes
-    value: bytes
 
 
 @dataclass
@@ -40,24 +34,24 @@ class Pipeline:
     def looks(self, every: int = 2) -> Iterator[Snapshot]:
         clock = NOON
         events = simulate(self.seed, self.rate, clock=lambda: clock)
-        pending = Pending(CAP)
+        news = News(CAP)
         for second in range(1, int(DAY) + 1):
             records = []
             for offset, (key, value) in enumerate(islice(events, self.rate)):
-                records.append(Record((second - 1) * self.rate + offset, key, value))
+                records.append(Record((second - 1) * self.rate + offset, value, key))
                 clock += 1 / self.rate
-            pending.add(batch.read(0, records[0].offset, records))
+            news.add(batch.read(0, records[0].offset, records))
             if second % every == 0:
-                yield self.look(pending, clock, second * self.rate)
+                yield self.look(news, clock, second * self.rate)
 
     @staticmethod
-    def look(pending: Pending, now: float, offset: int) -> Snapshot:
+    def look(news: News, now: float, offset: int) -> Snapshot:
         counts: dict[int, dict[str, int]] = {}
-        for (minute, level), events in pending.counts[0].items():
+        for (minute, level), events in news.counts.items():
             counts.setdefault(minute, {})[level] = events
         errors = []
         for level in ("ERROR", "CRITICAL"):
-            lines = list(reversed(pending.lists[level]))
+            lines = list(reversed(news.lists[level]))
             errors += newest(lambda a, b, lines=lines: lines[a : b + 1], now - DEFAULTS.span)  # type: ignore[misc]
         return Snapshot(now, counts, errors, {"0": str(offset)}, {"0": 7})
 
