@@ -14,6 +14,8 @@ from contextlib import closing
 
 import config
 from pipeline import rules
+from pipeline.endpoint import Endpoint
+from pipeline.metrics import AlertsMetrics
 from pipeline.stop import Stop
 from pipeline.targets import TargetError, Targets
 from pipeline.watch import Watch
@@ -45,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return test(targets)
     stop = Stop().on_signals()
     with closing(targets), closing(Watch(settings, found)) as watch:
+        metrics = AlertsMetrics(watch, targets)
+        endpoint = Endpoint(metrics.registry, stop, metrics.missing)
+        endpoint.serve(settings.metrics_host, settings.alerts_metrics_port, "ALERTS_METRICS_PORT")
         while not stop:
             for notice in watch.look():
                 log.warning("%s", notice)

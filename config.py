@@ -68,7 +68,13 @@ class Settings(BaseSettings):
         Path("logs.txt"), "file that gets every event", "a file's path, not a folder"
     )
     metrics_port: int = setting(
-        9100, "port of the Prometheus metrics; 0 turns them off", A_PORT, ge=0, le=65_535
+        9100, "port of consumer.py's Prometheus metrics; 0 turns them off", A_PORT, ge=0, le=65_535
+    )
+    producer_metrics_port: int = setting(
+        9101, "port of producer.py's Prometheus metrics; 0: off", A_PORT, ge=0, le=65_535
+    )
+    alerts_metrics_port: int = setting(
+        9102, "port of alerts.py's Prometheus metrics; 0: off", A_PORT, ge=0, le=65_535
     )
     metrics_host: str = setting(
         "127.0.0.1", "address the metrics listen on", "a host name or address", pattern=A_HOST

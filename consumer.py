@@ -18,6 +18,7 @@ from pipeline import topic
 from pipeline.archive import Archive, Gap
 from pipeline.checkpoint import CheckpointError
 from pipeline.dead_letters import DeadLetters
+from pipeline.endpoint import Endpoint
 from pipeline.metrics import Metrics
 from pipeline.recent import Recent
 from pipeline.stop import Stop
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     config.log_to_stderr()
     stop = Stop().on_signals()
     metrics = Metrics()
-    metrics.serve(settings.metrics_host, settings.metrics_port)
+    endpoint = Endpoint(metrics.registry, stop, metrics.missing)
+    endpoint.serve(settings.metrics_host, settings.metrics_port)
     for _ in stop.backoff():
         try:
             if topic.ensure(settings, stop):

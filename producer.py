@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 
 import config
+from pipeline.endpoint import Endpoint
+from pipeline.metrics import ProducerMetrics
 from pipeline.outbox import Outbox
 from pipeline.pace import paced
 from pipeline.progress import Progress
@@ -39,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
     config.log_to_stderr()
     stop = Stop().on_signals()
-    outbox = Outbox.when_ready(settings, stop)
+    metrics = ProducerMetrics()
+    endpoint = Endpoint(metrics.registry, stop, metrics.missing)
+    endpoint.serve(settings.metrics_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
+    metrics.outbox = outbox = Outbox.when_ready(settings, stop)
     if outbox is None:
         log.info("sent nothing: stopped before Kafka was there")
         return 0

@@ -69,6 +69,7 @@ class Archive:
         self._fd = -1
         self._last: bytes | None = None
         self._metrics = metrics or Metrics()
+        self._metrics.watch_checkpoint(self._checkpoint_path)
         self._complaint = Complaint(log)
 
     def open(self, topic_id: str) -> None:
@@ -126,7 +127,7 @@ class Archive:
 
     def complain(self, problem: Exception) -> None:
         """Say a problem that keeps the archive from going on: once, not at each try."""
-        self._metrics.archive_up.set(0)
+        self._metrics.archive_up.set(False)
         self._metrics.archive_failures.inc()
         self._complaint.say(f"{self.path} can't go on, waiting: {problem}", logging.ERROR)
 
@@ -166,12 +167,8 @@ class Archive:
 
     def _note(self, fresh: list[Slice], size: int) -> None:
         self._complaint.over(f"{self.path} goes on")
-        self._metrics.archive_up.set(1)
-        self._metrics.batches.inc()
-        self._metrics.bytes.inc(size)
-        for part in fresh:
-            for (_, level), events in part.counts.items():
-                self._metrics.events.labels(level).inc(events)
+        self._metrics.archive_up.set(True)
+        self._metrics.archived(fresh, size)
 
     def _read(self) -> Checkpoint:
         """The checkpoint on disk; what was last seen of it if somebody has deleted it."""

@@ -88,6 +88,7 @@ class DeadLetters:
         if failure := next((future.exception for _, future in sent if future.exception), None):
             self._complaint.say(f"dead letters: trying again: {failure}")
             self.close()  # an idempotent producer that has failed once goes on failing
+        self._metrics.dead_letter_failures.inc(len(left))
         if not left:
             self._complaint.over("dead letters: Kafka takes them again")
         return left

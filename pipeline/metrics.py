@@ -1,10 +1,49 @@
-"""Metrics: what Prometheus sees of a consumer."""
+"""Metrics: what Prometheus sees of the consumer, the producer and alerts.py.
 
-import logging
+The consumer counts per batch, never per event. The delay of a batch is that of its first event
+in each partition, by the event's own timestamp: the one that has waited longest. The others
+count by themselves, and are read when Prometheus asks.
+"""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-log = logging.getLogger(__name__)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from pipeline.backlog import News
+from pipeline.batch import Slice
+from pipeline.event import LEVELS, parse
+
+if TYPE_CHECKING:
+    from pipeline.outbox import Outbox
+    from pipeline.targets import Targets
+    from pipeline.watch import Watch
+
+BATCHES = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)  # events
+DELAYS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600)  # seconds
+
+
+class Up:
+    """Whether something is there, and how often it went away."""
+
+    def __init__(self, gauge: Gauge, outages: Counter) -> None:
+        self._gauge = gauge
+        self._outages = outages
+        self._up: bool | None = None  # not known yet
+
+    def __bool__(self) -> bool:
+        return bool(self._up)
+
+    def set(self, up: bool) -> None:
+        if not up and self._up is not False:
+            self._outages.inc()
+        self._up = up
+        self._gauge.set(up)
 
 
 class Metrics:
@@ -12,39 +51,176 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.events = self._counter("events", "Events appended to logs.txt", ["level"])
-        self.bytes = self._counter("archive_bytes", "Bytes appended to logs.txt")
-        self.batches = self._counter("batches", "Batches appended to logs.txt")
+        self._events = self._counter(
+            "events", "Events that a sink got: logs.txt, Redis", ["sink", "level"]
+        )
+        self._bytes = self._counter("archive_bytes", "Bytes appended to logs.txt")
+        self._batch = self._histogram("batch_events", "Events of a batch in logs.txt", BATCHES)
+        self._delay = self._histogram(
+            "delay_seconds", "From a batch's oldest event to the sink", DELAYS, ["sink"]
+        )
         self.dead_letters = self._counter("dead_letters", "Records that are no event", ["reason"])
         self.gap_records = self._counter("gap_records", "Records Kafka deleted before being read")
-        self.commit_failures = self._counter("commit_failures", "Commits that Kafka did not take")
-        self.archive_failures = self._counter("archive_failures", "Failed tries to append a batch")
-        self.archive_up = self._gauge("archive_up", "1 while logs.txt can be appended to")
-        self.kafka_up = self._gauge("kafka_up", "1 while Kafka answers")
-        self.redis_up = self._gauge("redis_up", "1 while Redis takes the newest events")
+        failures = self._counter("failures", "What failed and is tried again", ["step"])
+        self.archive_failures = failures.labels("append")
+        self.commit_failures = failures.labels("commit")
+        self.dead_letter_failures = failures.labels("dead_letter")
+        self.redis_failures = failures.labels("redis")
+        outages = self._counter("outages", "Times that something went away", ["of"])
+        self.archive_up = self._up("archive", "1 while logs.txt can be appended to", outages)
+        self.kafka_up = self._up("kafka", "1 while Kafka answers", outages)
+        self.redis_up = self._up("redis", "1 while Redis takes the newest events", outages)
+        self.archive_up.set(True)  # until the first problem
+        self.lag: dict[int, int] = {}  # partition → records behind
+        self._lag = self._gauge("lag_records", "Records not read yet", ["partition"])
+        self._checkpoint = self._gauge(
+            "last_checkpoint_timestamp_seconds", "When logs.txt was last known to be on disk"
+        )
+        for sink in ("archive", "redis"):
+            self._delay.labels(sink)
+            for level in LEVELS:
+                self._events.labels(sink, level)
 
-    def serve(self, host: str, port: int) -> None:
-        """Answer http://host:port/metrics from a thread; 0 is off. A taken port is only said."""
-        if not port:
-            return
-        try:
-            start_http_server(port, host, self.registry)
-        except OSError as error:
-            log.warning("no metrics: METRICS_PORT=%d on %s: %s", port, host, error)
+    def watch_checkpoint(self, path: Path) -> None:
+        """Let the age of the checkpoint be that of this file: 0 when it is missing."""
+        self._checkpoint.set_function(lambda: path.stat().st_mtime if path.exists() else 0)
+
+    def archived(self, batch: Iterable[Slice], size: int) -> None:
+        """Count what was appended to logs.txt, `size` in bytes."""
+        events = 0
+        now = time.time()
+        for part in batch:
+            events += len(part.lines)
+            for (_, level), number in part.counts.items():
+                self._events.labels("archive", level).inc(number)
+            if part.lines:
+                self._waited("archive", part.lines[0], now)
+        self._bytes.inc(size)
+        self._batch.observe(events)
+
+    def stored(self, news: News, anew: bool) -> None:
+        """Count what was put into Redis. Its lists hold the newest events alone: the delay is that
+        of the oldest of these, and there is none when the lists were made `anew`."""
+        for (_, level), number in news.counts.items():
+            self._events.labels("redis", level).inc(number)
+        if news.lists[""] and not anew:
+            self._waited("redis", news.lists[""][0], time.time())
+
+    def behind(self, lag: Mapping[int, int]) -> None:
+        """Note how many records this consumer has not read of each of its partitions."""
+        for partition in self.lag.keys() - lag.keys():
+            self._lag.remove(partition)
+        for partition, records in lag.items():
+            self._lag.labels(partition).set(records)
+        self.lag = dict(lag)
+
+    def letters(self) -> dict[str, int]:
+        """Reason → dead letters so far."""
+        return {sample.labels["reason"]: int(sample.value) for sample in _totals(self.dead_letters)}
+
+    def missing(self) -> str:
+        """What keeps the consumer from its work, "" when nothing does. Redis is not needed."""
+        needed = {"Kafka does not answer": self.kafka_up, "logs.txt can't grow": self.archive_up}
+        return "; ".join(sentence for sentence, up in needed.items() if not up)
 
     def totals(self) -> str:
         """The counts so far, for people."""
-        events = sum(self._samples(self.events))
-        letters = sum(self._samples(self.dead_letters))
-        return f"{events:,.0f} events to the archive, {letters:,.0f} dead letters"
+        samples = _totals(self._events)
+        events = sum(sample.value for sample in samples if sample.labels["sink"] == "archive")
+        letters = sum(self.letters().values())
+        return f"{events:,.0f} events to the archive, {letters:,} dead letters"
 
-    @staticmethod
-    def _samples(counter: Counter) -> list[float]:
-        samples = (sample for metric in counter.collect() for sample in metric.samples)
-        return [sample.value for sample in samples if sample.name.endswith("_total")]
+    def _waited(self, sink: str, line: bytes, now: float) -> None:
+        self._delay.labels(sink).observe(max(0.0, now - parse(line).timestamp))
 
-    def _counter(self, name: str, meaning: str, labels: list[str] | None = None) -> Counter:
-        return Counter(f"log_consumer_{name}", meaning, labels or [], registry=self.registry)
+    def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"log_consumer_{name}", meaning, labels, registry=self.registry)
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(f"log_consumer_{name}", meaning, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"log_consumer_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, buckets: Sequence[float], labels: Sequence[str] = ()
+    ) -> Histogram:
+        name = f"log_consumer_{name}"
+        return Histogram(name, meaning, labels, registry=self.registry, buckets=buckets)
+
+    def _up(self, name: str, meaning: str, outages: Counter) -> Up:
+        return Up(self._gauge(f"{name}_up", meaning), outages.labels(name))
+
+
+class ProducerMetrics(Collector):
+    """What an outbox has done, once there is one."""
+
+    def __init__(self) -> None:
+        self.outbox: Outbox | None = None
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        box = self.outbox
+        events = CounterMetricFamily(
+            "log_producer_events", "Events that Kafka has taken, or not", labels=["outcome"]
+        )
+        events.add_metric(["delivered"], box.delivered if box else 0)
+        events.add_metric(["undelivered"], box.undelivered if box else 0)
+        yield events
+        size, outages = (box.delivered_bytes, box.outages) if box else (0, 0)
+        yield CounterMetricFamily("log_producer_delivered_bytes", "Bytes of these events", size)
+        yield CounterMetricFamily("log_producer_outages", "Times that Kafka went away", outages)
+        yield GaugeMetricFamily(
+            "log_producer_waiting_events", "Events not acknowledged yet", box.waiting if box else 0
+        )
+        yield GaugeMetricFamily(
+            "log_producer_kafka_up", "1 while Kafka answers", not self.missing()
+        )
+
+    def missing(self) -> str:
+        """What keeps the producer from its work, "" when nothing does."""
+        return "Kafka does not answer" if self.outbox is None or self.outbox.away else ""
+
+
+class AlertsMetrics(Collector):
+    """What a watch sees, and what its targets have taken."""
+
+    def __init__(self, watch: "Watch", targets: "Targets") -> None:
+        self._watch = watch
+        self._targets = targets
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        watch = self._watch
+        yield GaugeMetricFamily("log_alerts_redis_up", "1 while Redis answers", watch.redis_up)
+        yield GaugeMetricFamily(
+            "log_alerts_leading", "1 if this one tells, 0 if it stands by", bool(watch.leading)
+        )
+        yield CounterMetricFamily("log_alerts_outages", "Times that Redis went away", watch.outages)
+        open_ = GaugeMetricFamily("log_alerts_open", "Open alerts", labels=["rule"])
+        for rule in watch.rules:
+            number = sum(alert.rule == rule for alert in list(watch.alerts.values()))
+            open_.add_metric([rule], number)
+        yield open_
+        notices = CounterMetricFamily(
+            "log_alerts_notices",
+            "Notices that a target has taken, or not",
+            labels=["target", "outcome"],
+        )
+        waiting = GaugeMetricFamily(
+            "log_alerts_waiting_notices", "Notices still to be sent", labels=["target"]
+        )
+        for target in self._targets.each:
+            notices.add_metric([target.name, "sent"], target.sent)
+            notices.add_metric([target.name, "lost"], target.lost)
+            waiting.add_metric([target.name], target.waiting)
+        yield notices
+        yield waiting
+
+    def missing(self) -> str:
+        """What keeps alerts.py from its work, "" when nothing does."""
+        return "" if self._watch.redis_up else "Redis does not answer"
+
+
+def _totals(counter: Counter) -> list[Sample]:
+    samples = (sample for metric in counter.collect() for sample in metric.samples)
+    return [sample for sample in samples if sample.name.endswith("_total")]

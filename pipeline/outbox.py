@@ -49,13 +49,15 @@ class Outbox:
 
     def __init__(self, settings: Settings, stop: Stop) -> None:
         self.delivered = 0
+        self.delivered_bytes = 0
         self.undelivered = 0
         self._settings = settings
         self._stop = stop
         self._waiting: deque[tuple[Any, int]] = deque()  # (future, bytes), oldest first
         self._bytes = 0
         self._quiet_since = time.monotonic()
-        self._away = False
+        self.away = False  # Kafka
+        self.outages = 0
         self._said: set[type] = set()
         self._producer = KafkaProducer(
             bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
@@ -96,6 +98,11 @@ class Outbox:
             self._bytes += len(value)
         return True
 
+    @property
+    def waiting(self) -> int:
+        """Events that Kafka has not acknowledged yet."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Wait until Kafka has everything; after a request to stop, for FLUSH seconds at most."""
         while self._settle() and not self._stop:
@@ -119,9 +126,10 @@ class Outbox:
         waiting, now = self._waiting, time.monotonic()
         if not waiting or waiting[0][0].is_done:
             self._quiet_since = now
-        elif now - self._quiet_since > QUIET and not self._away:
+        elif now - self._quiet_since > QUIET and not self.away:
             log.warning("Kafka is away: %s events are waiting", f"{len(waiting):,}")
-            self._away = True
+            self.away = True
+            self.outages += 1
         while waiting and waiting[0][0].is_done:
             future, size = waiting.popleft()
             self._bytes -= size
@@ -129,9 +137,10 @@ class Outbox:
                 self._refuse(future.exception)
                 continue
             self.delivered += 1
-            if self._away:
+            self.delivered_bytes += size
+            if self.away:
                 log.info("Kafka is back")
-                self._away = False
+                self.away = False
         return len(waiting)
 
     def _refuse(self, error: Exception) -> None:

@@ -164,14 +164,15 @@ class Recent:
                 self._send()
             except (redis.RedisError, OSError, CheckpointError) as error:
                 self._stand = None
-                self._metrics.redis_up.set(0)
+                self._metrics.redis_up.set(False)
+                self._metrics.redis_failures.inc()
                 self._complaint.say(f"no Redis, the archive goes on without it: {error}")
                 with self._news:
                     if self._news.wait_for(lambda: self._closing, BACKOFF[min(tries, 3)]):
                         return
                 tries += 1
             else:
-                self._metrics.redis_up.set(1)
+                self._metrics.redis_up.set(True)
                 self._complaint.over("Redis is back and has the newest events again")
                 tries = 0
 
@@ -266,7 +267,10 @@ class Recent:
             arguments += lines
         keys = [f"{self._key}:offsets", f"{self._key}:topic"]
         keys += [f"{self._key}:{level}" if level else self._key for level in lists]
-        return bool(self._script(keys=keys, args=arguments))
+        done = bool(self._script(keys=keys, args=arguments))
+        if done:
+            self._metrics.stored(news, anew=replace)
+        return done
 
 
 def connect(url: str, timeout: float) -> redis.Redis:

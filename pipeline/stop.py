@@ -9,12 +9,17 @@ STEP = 0.05  # seconds; kafka-python has no wakeup(), so every wait looks at the
 
 
 class Stop:
-    """True once somebody has asked the process to stop. A second Ctrl-C ends it at once."""
+    """True once somebody has asked the process to stop. A second Ctrl-C ends it at once.
+
+    `looked` is when (time.monotonic) the main loop last asked: one that turns does so all the time.
+    """
 
     def __init__(self) -> None:
         self._requested = False
+        self.looked = time.monotonic()
 
     def __bool__(self) -> bool:
+        self.looked = time.monotonic()
         return self._requested
 
     def on_signals(self) -> "Stop":
@@ -29,14 +34,14 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Sleep, but not past a request to stop. Returns whether there was one."""
         deadline = time.monotonic() + seconds
-        while not self._requested and (left := deadline - time.monotonic()) > 0:
+        while not self and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(STEP, left))
         return self._requested
 
     def backoff(self, first: float = 0.2, most: float = 5.0) -> Iterator[int]:
         """Count the tries of something, with doubling waits between; ends on a request to stop."""
         seconds, tries = first, 0
-        while not self._requested:
+        while not self:
             yield tries
             tries += 1
             self.wait(seconds)

@@ -41,6 +41,11 @@ class Target:
         self._thread = threading.Thread(target=self._run, name=f"target {name}", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Notices in the queue, without the one in hand."""
+        return len(self._waiting)
+
     def tell(self, notice: Notice) -> None:
         """Never waits."""
         with self._news:

@@ -26,7 +26,9 @@ class Watch:
     def __init__(self, settings: Settings, rules: Rules) -> None:
         self.alerts: dict[str, Alert] = {}
         self.redis_up = False
+        self.outages = 0  # of Redis
         self.leading: bool | None = None
+        self.rules = rules.rules
         self._rules = rules
         self._key = settings.redis_key
         self._redis = connect(settings.redis_url, TIMEOUT)
@@ -41,6 +43,7 @@ class Watch:
         except (redis.RedisError, OSError) as error:
             if not self._complaint:
                 self._complaint.say(f"Redis is away, nothing is watched: {error}")
+                self.outages += 1
             self.redis_up = False
             return []
         self._complaint.over("Redis is back")

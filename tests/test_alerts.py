@@ -104,6 +104,7 @@ def start(own_redis: Redis, tmp_path: Path, client: Client) -> Iterator[Start]:
                 "REDIS_KEY": KEY,
                 "ALERTS_FILE": f"alerts-{number}.toml",
                 "ALERT_URLS": urls,
+                "ALERTS_METRICS_PORT": "0",
             }
             process = Process(
                 [*script("alerts.py"), *args], tmp_path / f"alerts-{number}.output", environment

@@ -19,6 +19,8 @@ WHOLE_NUMBERS = {
     "KAFKA_REPLICATION_FACTOR": (1, 100),
     "REDIS_MAX_LOGS": (1, 1_000_000),
     "METRICS_PORT": (0, 65_535),
+    "PRODUCER_METRICS_PORT": (0, 65_535),
+    "ALERTS_METRICS_PORT": (0, 65_535),
     "DASHBOARD_PORT": (1, 65_535),
 }
 NO_NUMBERS = ["", " ", "many", "-1", "1.5", "NaN", "inf", "1e3", "0x10", "4 4", "4;", "9" * 30]
@@ -97,7 +99,7 @@ class TestEnvExample:
         compose = (ROOT / "docker-compose.yml").read_text("utf-8")
         passed = set(re.findall(r"^ +([A-Z_]+):$", compose, re.MULTILINE))
         fixed = set(re.findall(r"^ +([A-Z_]+): \S", compose, re.MULTILINE)) & set(NAMES)
-        inside = {name for name in NAMES if name.startswith(("METRICS_", "DASHBOARD_"))}
+        inside = {name for name in NAMES if re.match(".*METRICS_|DASHBOARD_", name)}
         assert passed | fixed | inside == set(NAMES)
 
     @staticmethod

@@ -50,6 +50,8 @@ def stack_environment(tmp_path: Path) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{free_port()}",
         "REDIS_URL": f"redis://localhost:{free_port()}/0",
         "METRICS_PORT": "0",
+        "PRODUCER_METRICS_PORT": "0",
+        "ALERTS_METRICS_PORT": "0",
     }
 
 
