@@ -9,6 +9,7 @@ than it was), the lists are made anew from the last lines of logs.txt.
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -37,6 +38,8 @@ LOOK_AFTER = 2.0  # seconds without news until it looks whether Redis has forgot
 TIMEOUT = 2.0  # seconds for one answer of Redis
 QUICK = 0.5  # seconds, where the archive would wait for it
 BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is away
+REPORT_EVERY = 1.0  # seconds
+LAG_KEPT = 30  # seconds that a lag is believed after its consumer has told it
 RACES = 20  # tries against other consumers that change Redis at the same time
 
 # KEYS: offsets, topic, then a list per list in ARGV.
@@ -106,6 +109,8 @@ class Recent:
         self._redis = connect(self._url, TIMEOUT)
         self._script = self._redis.register_script(SCRIPT)
         self._complaint = Complaint(log)
+        self._reported: dict[str, int] = {}  # reason → dead letters that Redis has counted
+        self._reported_at = 0.0
         self._stand: Stand | None = None  # None: look
         self._sending = Backlog(self._cap)  # the sender's own, as is:
         self._many = False  # so many events that they replace a whole list
@@ -162,6 +167,8 @@ class Recent:
         while self._wait():
             try:
                 self._send()
+                if time.monotonic() - self._reported_at >= REPORT_EVERY:
+                    self._report()
             except (redis.RedisError, OSError, CheckpointError) as error:
                 self._stand = None
                 self._metrics.redis_up.set(False)
@@ -175,6 +182,8 @@ class Recent:
                 self._metrics.redis_up.set(True)
                 self._complaint.over("Redis is back and has the newest events again")
                 tries = 0
+        with suppress(redis.RedisError, OSError):
+            self._report()
 
     def _wait(self) -> bool:
         """Wait for news, or until it is time to look at Redis. False when it is time to end."""
@@ -200,6 +209,20 @@ class Recent:
                     self._sending = Backlog(self._cap)
                 return
         raise redis.WatchError("other consumers were quicker each time")
+
+    def _report(self) -> None:
+        """Tell alerts.py and the page how far this consumer is behind, and add its new dead
+        letters. Raises redis.RedisError, OSError."""
+        letters, lag = self._metrics.letters(), self._metrics.lag
+        with self._redis.pipeline() as both:
+            if lag:
+                both.hset(f"{self._key}:lag", mapping={str(p): n for p, n in lag.items()})
+                both.expire(f"{self._key}:lag", LAG_KEPT)
+            for reason, number in letters.items():
+                if new := number - self._reported.get(reason, 0):
+                    both.hincrby(f"{self._key}:dead-letters", reason, new)
+            both.execute()
+        self._reported, self._reported_at = letters, time.monotonic()
 
     def _advance(self, stand: Stand) -> Stand | None:
         """Put in what Redis lacks if it stands there. Returns where it stands then, None when it

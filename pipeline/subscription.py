@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -34,6 +35,7 @@ REQUEST_MS = 5_000
 CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and holds the lock and memory longer
 SETTLED_LOSS = 15.0  # seconds that Kafka's end must stay below the archive before it is believed
+LAG_EVERY = 1.0  # seconds
 QUIET = 5.0  # seconds without records until it looks whether Kafka answers
 MOVED = (OffsetOutOfRangeError, LogTruncationError, NoOffsetForPartitionError)
 
@@ -53,7 +55,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._unsettled: set[int] = set()  # assigned, but not yet sought
         self._lock = threading.Lock()
         self._short_since: dict[int, float] = {}
-        self._heard = time.monotonic()
+        self._heard = self._lag_noted = time.monotonic()
         self._away = Complaint(log)
         self._trouble = Complaint(log)
         self._consumer = KafkaConsumer(
@@ -89,6 +91,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         self._notice_topic()
         self._settle()
+        self._note_lag()
         try:
             polled = self._consumer.poll(POLL_MS)
         except MOVED as error:
@@ -244,6 +247,20 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         if place != known:
             self._archive.begin(partition, place)
         return place
+
+    def _note_lag(self) -> None:
+        """Say how far the sinks are behind Kafka, as of its last answer to each partition."""
+        now = time.monotonic()
+        if now - self._lag_noted < LAG_EVERY:
+            return
+        self._lag_noted = now
+        lag = {}
+        for at in self._consumer.assignment():
+            with suppress(KafkaError, KeyError):  # it may just be given away
+                end = self._consumer.highwater(at)
+                if end is not None and at.partition in self._positions:
+                    lag[at.partition] = max(0, end - self._positions[at.partition])
+        self._metrics.behind(lag)
 
     def _listen(self, heard: bool) -> None:
         """Say once when Kafka goes away, and when it is back."""

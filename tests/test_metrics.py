@@ -1,0 +1,224 @@
+"""Metrics: what the running processes say about themselves, over HTTP and in Redis."""
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from email.message import Message
+
+import pytest
+from kafka import KafkaProducer
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis as Client
+
+from config import Settings
+from local.redis import Redis
+from local.server import free_port
+from pipeline.endpoint import STUCK, Endpoint
+from pipeline.metrics import Metrics
+from pipeline.stop import Stop
+from tests.conftest import RunScript
+from tests.process import ROOT
+from tests.records import event, events
+from tests.waiting import until
+
+PORTS = ("METRICS_PORT", "PRODUCER_METRICS_PORT", "ALERTS_METRICS_PORT")
+
+
+def get(port: int, path: str) -> tuple[int, Message, str]:
+    """Status, headers and text; status 0 when nothing listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read().decode()
+    except OSError:
+        return 0, Message(), ""
+
+
+def samples(port: int) -> dict[str, float]:
+    """`name` or `name{label="value",…}` → value, of /metrics."""
+    found = {}
+    for family in text_string_to_metric_families(get(port, "/metrics")[2]):
+        for sample in family.samples:
+            labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+@pytest.fixture
+def ports(environment: dict[str, str]) -> dict[str, int]:
+    """A port for each process, in `environment` too."""
+    found = {name: free_port() for name in PORTS}
+    environment |= {name: str(port) for name, port in found.items()}
+    return found
+
+
+def test_a_consumer_tells_what_it_has_done(
+    settings: Settings, ports: dict[str, int], run_script: RunScript
+) -> None:
+    port = ports["METRICS_PORT"]
+    consumer = run_script("consumer.py")
+    until(lambda: get(port, "/readyz")[0] == 200, 60, "never ready")
+    now = time.time()
+    with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
+        for number in range(20):
+            level = "ERROR" if number < 5 else "INFO"
+            producer.send(settings.kafka_topic, event(number, level=level, timestamp=now))
+        producer.send(settings.kafka_topic, b"no event")
+        producer.flush()
+    wanted = {
+        'log_consumer_events_total{level="ERROR",sink="archive"}': 5,
+        'log_consumer_events_total{level="INFO",sink="archive"}': 15,
+        'log_consumer_events_total{level="ERROR",sink="redis"}': 5,
+        'log_consumer_events_total{level="DEBUG",sink="redis"}': 0,
+        'log_consumer_dead_letters_total{reason="broken JSON"}': 1,
+        "log_consumer_batch_events_sum": 20,
+        "log_consumer_kafka_up": 1,
+        "log_consumer_redis_up": 1,
+        "log_consumer_archive_up": 1,
+        'log_consumer_outages_total{of="redis"}': 0,
+        'log_consumer_failures_total{step="append"}': 0,
+        **{f'log_consumer_lag_records{{partition="{p}"}}': 0.0 for p in range(4)},
+    }
+    until(lambda: samples(port).items() >= wanted.items(), 30, "not all was counted")
+    found = samples(port)
+    assert found['log_consumer_delay_seconds_count{sink="archive"}'] >= 1
+    assert found['log_consumer_delay_seconds_count{sink="redis"}'] >= 1
+    assert found["log_consumer_archive_bytes_total"] == settings.log_file.stat().st_size
+    assert now <= found["log_consumer_last_checkpoint_timestamp_seconds"] <= time.time()
+    with Client.from_url(settings.redis_url, decode_responses=True) as redis:
+        until(lambda: redis.hgetall(f"{settings.redis_key}:dead-letters") == {"broken JSON": "1"})
+        assert redis.hgetall(f"{settings.redis_key}:lag") == {str(p): "0" for p in range(4)}
+        assert 0 < redis.ttl(f"{settings.redis_key}:lag") <= 30
+    assert get(port, "/healthz")[0] == 200
+    assert get(port, "/")[0] == get(port, "/metrics/x")[0] == 404
+    assert get(port, "/metrics")[1]["Content-Type"].startswith("text/plain; version=")
+    consumer.terminate()
+    assert consumer.wait() == 0
+    assert "done: 20 events to the archive, 1 dead letters" in consumer.output()
+
+
+def test_lag_is_what_the_archive_has_not_got(
+    settings: Settings, ports: dict[str, int], run_script: RunScript
+) -> None:
+    port = ports["METRICS_PORT"]
+    settings.log_file.symlink_to("/dev/full")
+    run_script("consumer.py")
+    until(lambda: get(port, "/healthz")[0] == 200, 60)
+    with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
+        for number in range(100):
+            producer.send(settings.kafka_topic, event(number), partition=2)
+        producer.flush()
+    until(lambda: get(port, "/readyz")[2] == "logs.txt can't grow\n", 30)
+    with Client.from_url(settings.redis_url, decode_responses=True) as redis:
+        until(lambda: redis.hget(f"{settings.redis_key}:lag", "2") == "100", 30)
+    assert samples(port)['log_consumer_lag_records{partition="2"}'] == 100
+
+
+def test_a_port_that_is_taken_is_said_in_one_line_and_stops_nothing(
+    settings: Settings, ports: dict[str, int], run_script: RunScript
+) -> None:
+    with socket.create_server(("127.0.0.1", ports["PRODUCER_METRICS_PORT"])):
+        producer = run_script("producer.py", "--count", "10", "--rate", "0")
+        assert producer.wait(60) == 0
+    line = f"no metrics: PRODUCER_METRICS_PORT={ports['PRODUCER_METRICS_PORT']} on 127.0.0.1: "
+    assert producer.output().count(line) == 1
+    assert "Traceback" not in producer.output()
+
+
+def test_a_producer_and_its_outage(
+    environment: dict[str, str], ports: dict[str, int], run_script: RunScript
+) -> None:
+    port = ports["PRODUCER_METRICS_PORT"]
+    run_script("producer.py", "--rate", "50")
+    until(lambda: get(port, "/readyz")[0] == 200, 60)
+    until(lambda: samples(port)['log_producer_events_total{outcome="delivered"}'] >= 50, 30)
+    found = samples(port)
+    assert found["log_producer_delivered_bytes_total"] > 50 * 80
+    assert found["log_producer_kafka_up"] == 1
+    assert found['log_producer_events_total{outcome="undelivered"}'] == 0
+    lost = environment | {
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+        "PRODUCER_METRICS_PORT": str(free_port()),
+    }
+    run_script("producer.py", env=lost)
+    port = int(lost["PRODUCER_METRICS_PORT"])
+    until(lambda: get(port, "/healthz")[0] == 200, 30)
+    assert get(port, "/readyz")[::2] == (503, "Kafka does not answer\n")
+    assert samples(port)["log_producer_kafka_up"] == 0
+
+
+def test_alerts_and_its_redis_that_goes_away(
+    own_redis: Redis,
+    environment: dict[str, str],
+    ports: dict[str, int],
+    run_script: RunScript,
+) -> None:
+    port = ports["ALERTS_METRICS_PORT"]
+    environment["REDIS_URL"] = own_redis.url
+    environment["ALERT_URLS"] = "json://127.0.0.1:9/secret"
+    environment["ALERTS_FILE"] = str(ROOT / "alerts.toml")
+    run_script("alerts.py")
+    until(lambda: get(port, "/readyz")[0] == 200, 30)
+    found = samples(port)
+    assert found["log_alerts_leading"] == 1
+    assert found['log_alerts_open{rule="error-share"}'] == 0
+    assert found['log_alerts_notices_total{outcome="sent",target="1:json"}'] == 0
+    own_redis.stop()
+    until(lambda: get(port, "/readyz")[::2] == (503, "Redis does not answer\n"), 30)
+    assert samples(port)["log_alerts_outages_total"] == 1
+    assert "secret" not in get(port, "/metrics")[2]
+
+
+def test_a_loop_that_does_not_turn_is_not_alive() -> None:
+    port = free_port()
+    stop = Stop()
+    Endpoint(Metrics().registry, stop, str).serve("127.0.0.1", port)
+    assert get(port, "/healthz")[::2] == (200, "alive\n")
+    stop.looked -= STUCK + 1
+    assert get(port, "/healthz")[::2] == (503, "the main loop has not turned for 61 s\n")
+    assert not stop
+    assert get(port, "/healthz")[0] == 200
+
+
+def test_outages_are_counted_when_they_begin() -> None:
+    metrics = Metrics()
+    for up in (False, False, True, True, False):
+        metrics.kafka_up.set(up)
+    count = metrics.registry.get_sample_value("log_consumer_outages_total", {"of": "kafka"})
+    assert count == 2
+    assert metrics.missing() == "Kafka does not answer"
+
+
+def test_a_partition_that_was_given_away_has_no_lag() -> None:
+    metrics = Metrics()
+    metrics.behind({0: 5, 1: 6})
+    metrics.behind({1: 7})
+    value = metrics.registry.get_sample_value
+    assert value("log_consumer_lag_records", {"partition": "0"}) is None
+    assert value("log_consumer_lag_records", {"partition": "1"}) == 7
+
+
+def test_the_delay_is_that_of_the_oldest_event() -> None:
+    metrics = Metrics()
+    metrics.archived([events(0, 0, 10, timestamp=time.time() - 20)], 1)
+    metrics.archived([events(0, 10, 20, timestamp=time.time() + 20)], 1)  # a clock that is ahead
+    value = metrics.registry.get_sample_value
+    assert value("log_consumer_delay_seconds_count", {"sink": "archive"}) == 2
+    assert 20 <= (value("log_consumer_delay_seconds_sum", {"sink": "archive"}) or 0) < 25
+
+
+def test_names_keep_to_the_conventions() -> None:
+    """https://prometheus.io/docs/practices/naming/: one unit, a base unit, _total on counters."""
+    for family in Metrics().registry.collect():
+        assert family.name.startswith("log_consumer_")
+        assert not family.name.endswith(("_total", "_count", "_sum", "_ms", "_milliseconds"))
+        assert family.documentation
+        if family.type == "counter":
+            assert {s.name for s in family.samples} <= {
+                f"{family.name}_total",
+                f"{family.name}_created",
+            }
