@@ -13,7 +13,12 @@ from socket import AF_INET6
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    make_wsgi_app,
+)
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from pipeline.stop import Stop
@@ -31,6 +36,8 @@ class Endpoint:
     the way of the process's work, "" when nothing is."""
 
     def __init__(self, registry: CollectorRegistry, stop: Stop, missing: Callable[[], str]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each
+        ProcessCollector(registry=registry)  # memory, CPU, open files
         self._metrics = make_wsgi_app(registry)
         self._stop = stop
         self._missing = missing

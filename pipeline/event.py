@@ -31,9 +31,16 @@ LEVEL_OF = {
 
 OPEN, CLOSE = b"{}"
 
+# Why a record is no event.
+FIELDS = ("level", "message", "timestamp")
+REASONS = (
+    *("no value", "invalid UTF-8", "broken JSON", "not an object", "NaN", "unknown level"),
+    *(f"{wrong} {name}" for wrong in ("missing", "mistyped") for name in FIELDS),
+)
+
 
 class NotAnEvent(Exception):  # noqa: N818 - it is a verdict about data, not a failure
-    """The record is no event; `reason` is a short constant for counting, str() the sentence."""
+    """The record is no event; `reason` is one of REASONS, str() the sentence."""
 
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 
 from pipeline.backlog import News
 from pipeline.batch import Slice
-from pipeline.event import LEVELS, parse
+from pipeline.event import LEVELS, REASONS, parse
 
 if TYPE_CHECKING:
     from pipeline.outbox import Outbox
@@ -76,6 +76,9 @@ class Metrics:
         self._checkpoint = self._gauge(
             "last_checkpoint_timestamp_seconds", "When logs.txt was last known to be on disk"
         )
+        # From zero on: Prometheus takes the first value of a series for no increase.
+        for reason in REASONS:
+            self.dead_letters.labels(reason)
         for sink in ("archive", "redis"):
             self._delay.labels(sink)
             for level in LEVELS:

@@ -15,12 +15,13 @@ from redis import Redis as Client
 from config import Settings
 from local.redis import Redis
 from local.server import free_port
+from pipeline.batch import read
 from pipeline.endpoint import STUCK, Endpoint
 from pipeline.metrics import Metrics
 from pipeline.stop import Stop
 from tests.conftest import RunScript
 from tests.process import ROOT
-from tests.records import event, events
+from tests.records import Record, event, events
 from tests.waiting import until
 
 PORTS = ("METRICS_PORT", "PRODUCER_METRICS_PORT", "ALERTS_METRICS_PORT")
@@ -93,6 +94,7 @@ def test_a_consumer_tells_what_it_has_done(
         until(lambda: redis.hgetall(f"{settings.redis_key}:dead-letters") == {"broken JSON": "1"})
         assert redis.hgetall(f"{settings.redis_key}:lag") == {str(p): "0" for p in range(4)}
         assert 0 < redis.ttl(f"{settings.redis_key}:lag") <= 30
+    assert found["process_resident_memory_bytes"] > 1e6
     assert get(port, "/healthz")[0] == 200
     assert get(port, "/")[0] == get(port, "/metrics/x")[0] == 404
     assert get(port, "/metrics")[1]["Content-Type"].startswith("text/plain; version=")
@@ -200,6 +202,18 @@ def test_a_partition_that_was_given_away_has_no_lag() -> None:
     value = metrics.registry.get_sample_value
     assert value("log_consumer_lag_records", {"partition": "0"}) is None
     assert value("log_consumer_lag_records", {"partition": "1"}) == 7
+
+
+BAD = (
+    *(None, b"\xff", b"{", b"[]", b"NaN", b'{"level":"x","message":"","timestamp":1}'),
+    *(b"{}", b'{"level":"INFO"}', b'{"level":"INFO","message":""}', b'{"level":1}'),
+    *(b'{"level":"INFO","message":1}', b'{"level":"INFO","message":"","timestamp":"1"}'),
+)
+
+
+def test_each_reason_of_a_dead_letter_is_counted_from_zero_on() -> None:
+    rejects = read(0, 0, [Record(*each) for each in enumerate(BAD)]).rejects
+    assert {reject.reason: 0 for reject in rejects} == Metrics().letters()
 
 
 def test_the_delay_is_that_of_the_oldest_event() -> None:
