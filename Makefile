@@ -3,15 +3,16 @@ PYTHON ?= python3
 RATE ?= 50
 N ?= 20
 LEVEL ?=
+DAY ?=
 ARGS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-REQUIREMENTS := requirements.txt requirements-dev.txt local/requirements.txt
+REQUIREMENTS := requirements.txt requirements-dev.txt local/requirements.txt report/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify test lint fmt bench clean
+.PHONY: help install up recent verify report test lint fmt bench clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -42,6 +43,9 @@ recent: $(INSTALLED) ## show the newest events, newest last (LEVEL=ERROR, N=20)
 
 verify: $(INSTALLED) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
 	@exec $(RUN) verify.py $(ARGS)
+
+report: $(INSTALLED) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
+	@exec $(RUN) -m report $(if $(DAY),--day '$(DAY)')
 
 clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
 	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \

@@ -1,0 +1,223 @@
+"""The report: what it reads, counts and shows, and the recipes that README gives."""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from config import Settings
+from report.page import ceiling
+from report.trends import NoLogs, Trends, files, table, trends
+from tests.process import ROOT
+
+NOON = datetime(2026, 11, 23, 12).timestamp()  # local time, as people ask for it
+HOSTILE = "</td><script>alert(1)</script> \u202e\x1b[31m & 'x'"
+
+
+def line(at: float, level: str = "INFO", service: str = "web", message: str = "m") -> bytes:
+    fields = {"level": level, "message": message, "timestamp": at, "service": service}
+    return json.dumps(fields).encode() + b"\n"
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """A logs.txt with two rotated files, and what else is beside it. 60 events from noon on, one
+    a minute: 20 in each; each tenth is an ERROR."""
+    folder = tmp_path / "it's [here]*"
+    folder.mkdir()
+    lines = [
+        line(NOON + 60 * i, "err" if i % 10 == 5 else "INFO", f"s{i // 20}", f"order {i} of 7")
+        for i in range(60)
+    ]
+    (folder / "logs-20261123T110000Z.txt.gz").write_bytes(gzip.compress(b"".join(lines[:20])))
+    plain, packed = tmp_path / "plain.json", tmp_path / "packed"
+    plain.write_bytes(b"".join(lines[20:40]))
+    with duckdb.connect() as database:
+        database.execute(f"COPY (FROM '{plain}') TO '{packed}' (FORMAT json, COMPRESSION zstd)")
+    packed.rename(folder / "logs-20261123T113000Z.txt.zst")
+    (folder / "logs.txt").write_bytes(b"".join(lines[40:]))
+    (folder / "logs.txt.checkpoint").write_text('{"level":"ERROR"}')
+    (folder / "logs.txt.lock").touch()
+    (folder / "logsother.txt").write_bytes(line(NOON))
+    return folder / "logs.txt"
+
+
+def day(path: Path) -> Trends:
+    return trends(path, NOON - 12 * 3600, NOON + 12 * 3600)
+
+
+def report(log_file: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    names = {name.upper() for name in Settings.model_fields}
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    environment |= {"LOG_FILE": str(log_file), "PYTHONPATH": str(ROOT), **variables}
+    command = [sys.executable, "-m", "report", *args]
+    cwd = log_file.parent
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def test_rotated_and_packed_files_are_read(logs: Path) -> None:
+    assert [path.name for path in files(logs)] == [
+        "logs-20261123T110000Z.txt.gz",
+        "logs-20261123T113000Z.txt.zst",
+        "logs.txt",
+    ]
+    found = day(logs)
+    assert sum(count.events for count in found.counts) == 60
+    assert {count.service for count in found.counts} == {"s0", "s1", "s2"}
+    assert [(m.shape, m.level, m.events) for m in found.messages] == [
+        ("order # of #", "ERROR", 2)
+    ] * 3
+    assert (found.start, found.end, found.step) == (NOON, NOON + 59 * 60, 60)
+    assert found.unreadable == 0
+
+
+def test_files_from_before_are_left_alone(logs: Path) -> None:
+    old = next(logs.parent.glob("*.gz"))
+    os.utime(old, (NOON, NOON))
+    assert old not in files(logs, NOON + 1)
+    assert old in files(logs, NOON)
+
+
+def test_only_the_time_that_was_asked_for_counts(logs: Path) -> None:
+    found = trends(logs, NOON + 600, NOON + 1200)
+    assert sum(count.events for count in found.counts) == 10
+    assert found.start == NOON + 600
+
+
+BAD = [
+    *(b"no event", b"", b"[1]", b"\xff\xfe", b"{", b'{"level":"ERROR"}', b'"text"', b"null"),
+    b'{"level":"nope","message":"m","timestamp":1}',
+    b'{"level":"ERROR","message":"m","timestamp":"yesterday"}',
+    b'{"level":"ERROR","message":"m","timestamp":1e300}',
+    b'{"level":{"a":1},"message":[],"timestamp":{}}',
+    b"\x00\x00\x00",
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=range(len(BAD)))
+def test_a_bad_line_does_not_stop_it(bad: bytes, logs: Path) -> None:
+    good = logs.read_bytes().splitlines(keepends=True)
+    torn = line(NOON)[:-20]
+    logs.write_bytes(b"".join(good[:10]) + bad + b"\n" + b"".join(good[10:]) + torn)
+    found = day(logs)
+    assert sum(count.events for count in found.counts) == 60
+    assert found.unreadable in {1, 2}  # an empty line is none
+
+
+def test_levels_are_understood_as_everywhere(logs: Path) -> None:
+    logs.write_bytes(b"".join(line(NOON, level) for level in ("warn", "Fatal", "TRACE", "error")))
+    counted = [c.level for c in day(logs).counts if c.service == "web"]
+    assert sorted(counted) == ["CRITICAL", "DEBUG", "ERROR", "WARNING"]
+
+
+def test_the_page_has_the_day_and_needs_nothing_from_outside(logs: Path) -> None:
+    logs.write_bytes(logs.read_bytes() + line(NOON, "ERROR", HOSTILE, HOSTILE) + b"no event\n")
+    done = report(logs, "--day", "2026-11-23")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "report.html\n", "")
+    page = (logs.parent / "report.html").read_text("utf-8")
+    assert "logs.txt on Monday, 23 November 2026" in page
+    assert "Nov 23, 12:00 to Nov 23, 12:59" in page
+    assert "<b>61</b><span>events" in page
+    assert "<b>7</b><span>ERROR or CRITICAL" in page
+    assert "1 lines of them are no events" in page
+    assert "order # of #" in page
+    assert "&lt;/td&gt;&lt;script&gt;" in page
+    assert not re.search(r"<script|\x1b|\u202e|https?:|src=|href=|url\(|@import", page)
+
+
+def test_a_day_without_events_has_a_page_that_says_so(logs: Path) -> None:
+    assert report(logs, "--day", "2026-11-22").returncode == 0
+    assert "No events in this time" in (logs.parent / "report.html").read_text("utf-8")
+
+
+def test_the_last_24_hours_are_the_default(logs: Path) -> None:
+    now = time.time()
+    logs.write_bytes(line(now - 25 * 3600, message="old") + line(now - 60, "ERROR", "web", "new"))
+    assert report(logs, "--output", "other.html").stdout == "other.html\n"
+    page = (logs.parent / "other.html").read_text("utf-8")
+    assert "<b>1</b><span>events" in page
+    assert "the last 24 hours" in page
+
+
+def test_no_logs(tmp_path: Path) -> None:
+    with pytest.raises(NoLogs):
+        files(tmp_path / "logs.txt")
+    done = report(tmp_path / "logs.txt")
+    assert done.returncode == 1
+    assert re.fullmatch(r"report: .*logs.txt is not there, .*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "words"),
+    [
+        (["--day", "monday"], 2, "'monday': allowed is a day, 2026-11-23"),
+        (["--sql", "SELECT nothing FROM events"], 1, "nothing"),
+        (["--output", "no/such/folder.html"], 1, "no/such/folder.html"),
+    ],
+)
+def test_a_mistake_is_said_without_a_traceback(
+    args: list[str], status: int, words: str, logs: Path
+) -> None:
+    done = report(logs, *args)
+    assert done.returncode == status
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_packed_file_that_is_broken_is_named(logs: Path) -> None:
+    broken = next(logs.parent.glob("*.gz"))
+    broken.write_bytes(broken.read_bytes()[:100])
+    done = report(logs)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+PER_HOUR = """SELECT date_trunc('hour', time) AS hour, service, count(*) AS errors FROM events
+WHERE level IN ('ERROR', 'CRITICAL') GROUP BY ALL ORDER BY ALL"""
+TOP = """SELECT count(*) AS events, service, shape FROM events
+WHERE level IN ('ERROR', 'CRITICAL') GROUP BY ALL ORDER BY events DESC, service LIMIT 10"""
+BEFORE_AND_AFTER = """SELECT shape, count(*) FILTER (time < t) AS before,
+count(*) FILTER (time >= t) AS after FROM events, (SELECT TIMESTAMPTZ '2026-11-23 12:30' AS t)
+WHERE time BETWEEN t - INTERVAL 1 HOUR AND t + INTERVAL 1 HOUR AND level <> 'DEBUG'
+GROUP BY ALL ORDER BY after - before DESC LIMIT 10"""
+
+
+class TestRecipes:
+    """What README shows."""
+
+    @staticmethod
+    def rows(logs: Path, sql: str) -> list[tuple[object, ...]]:
+        with table(files(logs)) as database:
+            return database.sql(sql).fetchall()
+
+    def test_errors_per_service_and_hour(self, logs: Path) -> None:
+        answer = report(logs, "--sql", PER_HOUR).stdout
+        assert len(re.findall(r"2026-11-23 12:00:00\S+ +│ s[012] +│ +2 │", answer)) == 3
+
+    def test_top_messages(self, logs: Path) -> None:
+        assert self.rows(logs, TOP) == [(2, f"s{i}", "order # of #") for i in range(3)]
+
+    def test_before_and_after_a_time(self, logs: Path) -> None:
+        assert self.rows(logs, BEFORE_AND_AFTER) == [("order # of #", 30, 30)]
+
+    def test_those_in_the_readme_answer(self, logs: Path) -> None:
+        readme = ROOT / "README.md"
+        text = readme.read_text("utf-8") if readme.exists() else ""
+        for sql in re.findall(r'-m report --sql "(.*?)"', text, re.DOTALL):
+            done = report(logs, "--sql", sql)
+            assert done.returncode == 0, done.stderr
+
+
+def test_an_axis_ends_at_a_round_number() -> None:
+    assert [ceiling(n) for n in (0, 1, 4, 5, 9, 33, 100, 101, 750)] == [
+        *(4, 4, 4, 8, 12, 40, 120, 120, 800),
+    ]
