@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         9100, "port of consumer.py's Prometheus metrics; 0 turns them off", A_PORT, ge=0, le=65_535
     )
     producer_metrics_port: int = setting(
-        9101, "port of producer.py's Prometheus metrics; 0: off", A_PORT, ge=0, le=65_535
+        0, "port of producer.py's Prometheus metrics; 0: off", A_PORT, ge=0, le=65_535
     )
     alerts_metrics_port: int = setting(
         9102, "port of alerts.py's Prometheus metrics; 0: off", A_PORT, ge=0, le=65_535

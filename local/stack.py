@@ -1,4 +1,4 @@
-"""Stack: Kafka, Redis and the two scripts, started, watched and stopped together."""
+"""Stack: Kafka, Redis and the scripts, started, watched and stopped together."""
 
 import fcntl
 import os
@@ -25,12 +25,12 @@ from local.server import ServerError
 from pipeline.show import coloured, paint, printable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "local": 1}
+COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "alerts": 31, "local": 1}
 LOOK = 0.1  # seconds between looks at the children
 BACKOFF = (1, 2, 4, 8, 15, 30)  # seconds before a child that died is started again
 LIVED = 60.0  # seconds after which a child's earlier deaths are forgotten
 # Seconds until SIGKILL, together below 10. A SIGKILL loses nothing, it only makes starts slower.
-PRODUCER_STOP, CONSUMER_STOP, SERVERS_STOP = 2.5, 3.5, 2.5
+PRODUCER_STOP, CONSUMER_STOP, ALERTS_STOP, SERVERS_STOP = 2.5, 3.5, 0.5, 2.5
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -51,6 +51,7 @@ class Stack:
         say = self._output.say
         self._consumer = Script("consumer", [], environment, say)
         self._producer = Script("producer", ["--rate", rate], environment, say)
+        self._alerts = Script("alerts", [], environment, say)
 
     def run(self) -> None:
         """Start all, watch them, and stop them when a signal comes. Raises ServerError, OSError."""
@@ -93,6 +94,7 @@ class Stack:
         self._output.line(self._banner())
         self._consumer.start()
         self._producer.start()
+        self._alerts.start()
 
     def _banner(self) -> str:
         settings = self._settings
@@ -110,12 +112,13 @@ class Stack:
         if settings.metrics_port:
             address = f"http://{settings.metrics_host}:{settings.metrics_port}/metrics"
             lines.append(("metrics", address))
+        lines.append(("alerts", f"here, by the rules in {settings.alerts_file}"))
         lines.append(("stop", "Ctrl-C; the next make up goes on with the same data"))
         return "\n" + "".join(f"  {what:14}{where}\n" for what, where in lines)
 
     def _watch(self) -> None:
         """Start again what dies, for ever; a producer that has finished is left alone."""
-        watched: list[Child] = [self._kafka, self._redis, self._consumer, self._producer]
+        watched: list[Child] = [self._kafka, self._redis, *self._scripts()]
         deaths: dict[str, int] = {}
         started = {child.name: time.monotonic() for child in watched}
         due: dict[str, float] = {}
@@ -142,9 +145,14 @@ class Stack:
                         self._output.say("local", str(error))
             time.sleep(LOOK)
 
+    def _scripts(self) -> list[Script]:
+        return [self._consumer, self._producer, self._alerts]
+
     def _stop(self) -> None:
+        self._alerts.signal(signal.SIGTERM)
         self._producer.stop(PRODUCER_STOP)
         self._consumer.stop(CONSUMER_STOP)
+        self._alerts.stop(ALERTS_STOP)
         self._redis.signal(signal.SIGTERM)
         self._kafka.stop(SERVERS_STOP)
         self._redis.stop(SERVERS_STOP / 5)
@@ -156,7 +164,7 @@ class Stack:
         raise KeyboardInterrupt
 
     def _hurry(self, number: int, frame: FrameType | None) -> None:
-        for child in (self._producer, self._consumer, self._kafka, self._redis):
+        for child in (*self._scripts(), self._kafka, self._redis):
             child.signal(signal.SIGKILL)
 
 

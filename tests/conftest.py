@@ -110,7 +110,6 @@ def settings(
         redis_key=test,
         log_file=tmp_path / "logs.txt",
         metrics_port=0,
-        producer_metrics_port=0,
         alerts_metrics_port=0,
     )
     yield mine

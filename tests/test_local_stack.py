@@ -50,8 +50,8 @@ def stack_environment(tmp_path: Path) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{free_port()}",
         "REDIS_URL": f"redis://localhost:{free_port()}/0",
         "METRICS_PORT": "0",
-        "PRODUCER_METRICS_PORT": "0",
         "ALERTS_METRICS_PORT": "0",
+        "ALERTS_FILE": str(ROOT / "alerts.toml"),
     }
 
 
@@ -156,6 +156,7 @@ def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
 ) -> None:
     first = start()
     first.wait_for("Ctrl-C", 90)
+    first.wait_for("watching logs: error-share")
     second = start()
     assert second.wait() == 1
     assert second.output() == f"local: it runs already, in {tmp_path / '.local'}\n"

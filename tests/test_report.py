@@ -209,13 +209,6 @@ class TestRecipes:
     def test_before_and_after_a_time(self, logs: Path) -> None:
         assert self.rows(logs, BEFORE_AND_AFTER) == [("order # of #", 30, 30)]
 
-    def test_those_in_the_readme_answer(self, logs: Path) -> None:
-        readme = ROOT / "README.md"
-        text = readme.read_text("utf-8") if readme.exists() else ""
-        for sql in re.findall(r'-m report --sql "(.*?)"', text, re.DOTALL):
-            done = report(logs, "--sql", sql)
-            assert done.returncode == 0, done.stderr
-
 
 def test_an_axis_ends_at_a_round_number() -> None:
     assert [ceiling(n) for n in (0, 1, 4, 5, 9, 33, 100, 101, 750)] == [
