@@ -197,6 +197,12 @@ class Rules(BaseModel):
         """Seconds that they look back."""
         return max([60, *(rule.span for rule in self.rules.values())])
 
+    @property
+    def burst_span(self) -> int:
+        """Seconds for which they look at single errors."""
+        bursts = [rule.span for rule in self.rules.values() if isinstance(rule, Burst)]
+        return max(bursts, default=0)
+
     def read(self, history: History) -> dict[str, list[Reading] | None]:
         """What each rule, by its name, finds now."""
         return {name: rule.read(history) for name, rule in self.rules.items()}

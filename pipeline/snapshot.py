@@ -10,10 +10,12 @@ import msgspec
 import redis
 
 from pipeline.event import LEVELS, NotAnEvent, parse
+from pipeline.show import printable
 
 PAGE = 200  # events read from a list at once
 MOST_ERRORS = 1_000  # and of each list at most
 MOST_BYTES = 16 * 2**20
+NAME = 100  # characters kept of a service's name
 
 Services = Counter[str]  # service ("" when the event names none) → events
 
@@ -97,8 +99,11 @@ class History:
         return [snapshot for snapshot in self._snapshots if snapshot.at >= begin]
 
 
-def take(client: redis.Redis, key: str, now: float, seconds: float) -> Snapshot:
-    """What Redis holds under the prefix `key` about the last `seconds` before `now`.
+def take(
+    client: redis.Redis, key: str, now: float, seconds: float, errors_seconds: float
+) -> Snapshot:
+    """What Redis holds under the prefix `key` about the last `seconds` before `now`, with the
+    errors of the last `errors_seconds`.
 
     Raises redis.RedisError, OSError.
     """
@@ -117,7 +122,7 @@ def take(client: redis.Redis, key: str, now: float, seconds: float) -> Snapshot:
         errors=[
             error
             for level in ("ERROR", "CRITICAL")
-            for error in newest(partial(_read, client, f"{key}:{level}"), now - seconds)
+            for error in newest(partial(_read, client, f"{key}:{level}"), now - errors_seconds)
         ],
         offsets={part.decode(): offset.decode() for part, offset in offsets.items()},
         lag=_numbers(lag) if lag else None,
@@ -139,7 +144,7 @@ def _event(line: bytes) -> tuple[float, str] | None:
     except NotAnEvent:
         return None
     try:
-        return timestamp, _service(line).service
+        return timestamp, printable(_service(line).service[:NAME])
     except (msgspec.MsgspecError, UnicodeDecodeError):  # a service that is no string
         return timestamp, ""
 
@@ -164,4 +169,5 @@ def newest(read: Callable[[int, int], list[bytes]], begin: float) -> list[tuple[
 
 
 def _numbers(hash_: dict[bytes, bytes]) -> dict[str, int]:
-    return {name.decode(errors="replace"): int(value) for name, value in hash_.items()}
+    """A hash of numbers, without what somebody else may have put there."""
+    return {name.decode(errors="replace"): int(n) for name, n in hash_.items() if n.isdigit()}

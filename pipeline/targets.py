@@ -30,7 +30,7 @@ class TargetError(Exception):
 class Target:
     """One URL. `sent` and `lost` count notices."""
 
-    def __init__(self, name: str, service: apprise.NotifyBase) -> None:
+    def __init__(self, name: str, service: apprise.Apprise) -> None:
         self.name = name
         self.sent = 0
         self.lost = 0
@@ -57,7 +57,9 @@ class Target:
     def send(self, title: str, body: str, kind: apprise.NotifyType) -> bool:
         """Whether it has taken it."""
         try:
-            return bool(self._service.notify(body=body, title=title, notify_type=kind))
+            # As text: a service's name may look like HTML.
+            form = apprise.NotifyFormat.TEXT
+            return bool(self._service.notify(body, title, kind, body_format=form))
         except Exception as error:  # noqa: BLE001 - of a hundred plugins; its text may be the URL
             log.warning("%s: %s", self.name, type(error).__name__)
             return False
@@ -117,8 +119,8 @@ class Targets:
         services = {}
         for number, url in enumerate(urls, 1):
             name = f"{number}:{url.partition('://')[0]}"
-            service = apprise.Apprise.instantiate(url)
-            if service is None:
+            service = apprise.Apprise()
+            if not service.add(url):
                 allowed = "see https://appriseit.com/services/"
                 raise TargetError(f"ALERT_URLS: {name} is no URL that Apprise knows: {allowed}")
             services[name] = service

@@ -61,7 +61,8 @@ class Watch:
         """Raises redis.RedisError, OSError."""
         if not self._leads(now):
             return []
-        self._history.add(take(self._redis, self._key, now, self._rules.span))
+        span, burst_span = self._rules.span, self._rules.burst_span
+        self._history.add(take(self._redis, self._key, now, span, burst_span))
         alerts, notices = follow(self.alerts, self._rules, self._rules.read(self._history), now)
         if not self._ledger.store(alerts, notices):
             return []

@@ -17,6 +17,7 @@ import config
 from local.redis import Redis
 from local.server import free_port
 from tests.process import Process, script
+from tests.records import event
 from tests.waiting import until
 
 KEY = "watched"
@@ -171,6 +172,35 @@ def test_a_target_that_is_down_holds_up_nobody_and_gets_it_later(
     alerts.wait_for("1:json takes alerts again")
     assert alerts.output().count("does not take alerts") == 1
     assert HIDDEN not in alerts.output()
+
+
+BURST = """
+calm = 1
+[rules.burst]
+kind = "burst"
+over = 5
+share = 0.5
+window = 60
+"""
+
+
+def test_a_service_is_named_whatever_it_is_called_and_whatever_else_is_in_redis(
+    start: Start, client: Client, webhook: Hook
+) -> None:
+    hook = webhook()
+    minute = int(time.time() // 60)
+    client.hset(f"{KEY}:counts:{minute}", mapping={"ERROR": "many", "": "-1"})
+    client.hset(f"{KEY}:lag", mapping={"0": "x"})
+    client.hset(f"{KEY}:alerts", "junk", "junk")
+    client.lpush(f"{KEY}:ERROR", "no event", event(1, service=7), event(2, service="a" * 10**6))
+    for number in range(10):
+        late = {"level": "ERROR", "timestamp": time.time(), "service": "<b>\x1b[31m\nevil"}
+        client.lpush(f"{KEY}:ERROR", event(number, **late))
+    alerts = start(rules=BURST, urls=hook.url)
+    until(lambda: hook.got == ["[warning] burst <b>\\x1b[31m\\nevil"], 20, str(alerts))
+    alerts.wait_for("10 of 10 ERROR and CRITICAL events in 60 s")
+    assert "\x1b" not in alerts.output()
+    assert alerts.running()
 
 
 def test_a_stop_does_not_wait_for_a_target_that_hangs(

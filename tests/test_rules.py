@@ -52,7 +52,7 @@ class Pipeline:
         errors = []
         for level in ("ERROR", "CRITICAL"):
             lines = list(reversed(news.lists[level]))
-            errors += newest(lambda a, b, lines=lines: lines[a : b + 1], now - DEFAULTS.span)  # type: ignore[misc]
+            errors += newest(lambda a, b, lines=lines: lines[a : b + 1], now - DEFAULTS.burst_span)  # type: ignore[misc]
         return Snapshot(now, counts, errors, {"0": str(offset)}, {"0": 7})
 
 
