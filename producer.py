@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Log events → Kafka.
 
-Simulates the services of a small company and sends their events to the topic: keyed by
-service, so that one service's events stay in their order.
+Ships the lines of log files (--input), goes on with what is written to them (--follow), or
+simulates the services of a small company. What belongs together (a file's lines, a service's
+events) has one key, and so stays in its order.
 """
 
 import argparse
 import logging
-import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,25 +15,30 @@ from contextlib import closing, suppress
 
 import config
 from pipeline.endpoint import Endpoint
+from pipeline.input import Input
 from pipeline.metrics import ProducerMetrics
 from pipeline.outbox import Outbox
 from pipeline.pace import paced
 from pipeline.progress import Progress
-from pipeline.simulator import simulate, spoil
+from pipeline.source import Pair, Simulated, Source
 from pipeline.stop import Stop
 
 log = logging.getLogger("producer")
 
+SIMULATED_RATE = 10.0  # events a second
+
 EXAMPLES = """\
 examples:
-  python producer.py                             ten events a second, until Ctrl-C
+  python producer.py --input app.log.1 app.log   every line of two files
+  journalctl -o json -f | python producer.py --input - --service journal
+  python producer.py                             ten simulated events a second, until Ctrl-C
   python producer.py --rate 500 --count 30000    a minute of traffic
   python producer.py --rate 0 --count 1000000    a million, as fast as it goes
   python producer.py --seed 42 --count 1000      the same thousand each time
   python producer.py --malformed 0.01            with something for the dead letters
 
-exit status: 0 when Kafka has every event, 1 when it has not (the last line says how many),
-2 for an option or a setting that can't be used
+exit status: 0 when Kafka has every event, 1 when it has not or a file was not read to its end
+(the last line says how many), 2 for an option or a setting that can't be used
 """
 
 
@@ -41,40 +46,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
     config.log_to_stderr()
     stop = Stop().on_signals()
+    source = chosen(options, stop)
     metrics = ProducerMetrics()
     endpoint = Endpoint(metrics.registry, stop, metrics.missing)
     endpoint.serve(settings.metrics_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
     metrics.outbox = outbox = Outbox.when_ready(settings, stop)
     if outbox is None:
         log.info("sent nothing: stopped before Kafka was there")
-        return 0
+        return 1 if options.input else 0
     start = time.monotonic()
-    with closing(Progress(outbox, options.count)) as progress, closing(outbox):
-        for key, value in paced(simulated(options), options.rate, options.count, stop):
+    with (
+        closing(source),
+        closing(Progress(outbox, source, options.count)) as progress,
+        closing(outbox),
+    ):
+        events = until_stopped(source.events(outbox), options, stop)
+        for key, value in events:
             if not outbox.send(key, value):
-                break
+                outbox.undelivered += 1 + sum(1 for _ in events)
             progress.show()
-    return totals(outbox, time.monotonic() - start)
+    return totals(outbox, source, time.monotonic() - start)
 
 
-def simulated(options: argparse.Namespace) -> Iterator[tuple[bytes, bytes]]:
-    """The events that the options ask for, as (key, value), without end."""
-    seed = random.getrandbits(32) if options.seed is None else options.seed
-    log.info("--seed %d --rate %g makes the same events again", seed, options.rate)
-    events = simulate(seed, options.rate)
-    return spoil(events, options.malformed, seed) if options.malformed else events
+def chosen(options: argparse.Namespace, stop: Stop) -> Source:
+    """What the options ask for. Raises SystemExit when they make no sense or can't be had."""
+    if options.rate is None:
+        options.rate = 0.0 if options.input else SIMULATED_RATE
+    if not options.input:
+        if options.service is not None:
+            config.fail("producer.py", "--service: allowed is it only with --input")
+        return Simulated(options, stop)
+    for name in ("seed", "malformed"):
+        if getattr(options, name) is not None:
+            config.fail("producer.py", f"--{name}: allowed is it only for simulated events")
+    try:
+        return Input(options.input, options.service, stop)
+    except OSError as error:
+        config.fail("producer.py", f"--input {error.filename}: {error.strerror}")
 
 
-def totals(outbox: Outbox, seconds: float) -> int:
+def until_stopped(
+    events: Iterator[Pair], options: argparse.Namespace, stop: Stop
+) -> Iterator[Pair]:
+    """At --rate, --count at most; after a request to stop at once what was taken before."""
+    yield from paced(events, options.rate, options.count, stop)
+    if stop:
+        yield from events
+
+
+def totals(outbox: Outbox, source: Source, seconds: float) -> int:
     """Say them in one line. Returns the exit status."""
     log.info(
-        "sent %s events in %.1f s (%s/s), %s undelivered",
+        "sent %s events in %.1f s (%s/s), %s undelivered%s",
         f"{outbox.delivered:,}",
         seconds,
         f"{outbox.delivered / seconds:,.0f}",
         f"{outbox.undelivered:,}",
+        source.summary(),
     )
-    return 1 if outbox.undelivered else 0
+    return 0 if source.complete and not outbox.undelivered else 1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -90,9 +120,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
         parser.add_argument(flag, type=parse, metavar="N", help=f"{meaning}: {allowed}")
 
-    parser.set_defaults(rate=10.0, malformed=0.0)
+    parser.add_argument(
+        "--input", nargs="+", metavar="FILE", help="ship the lines of these; - is standard input"
+    )
+    parser.add_argument(
+        "--service", help="service of shipped lines (default: the file's name up to its first dot)"
+    )
     whole, unpaced = "a whole number from 0", "0 for as fast as it goes, or from 0.001"
-    number("--rate", float, unpaced, "events a second (default: 10)", least=0.001)
+    rate = "events a second (default: 10 simulated, 0 shipped)"
+    number("--rate", float, unpaced, rate, least=0.001)
     number("--count", int, whole, "stop after so many events (default: never)")
     number("--seed", int, whole, "repeat the run of this seed (default: a new one)")
     number("--malformed", float, "from 0 to below 1", "share of broken events (default: 0)", most=1)

@@ -10,27 +10,33 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pipeline.outbox import Outbox
+from pipeline.source import Source
 
 log = logging.getLogger(__name__)
 
 LONG = 5_000  # events that deserve a bar
+LARGE = 2**20  # bytes that do
 EVERY = 10.0  # seconds between log lines
 
 
 class Progress:
-    """A bar when `count` events are many and stderr is a terminal, else a log line now and then.
+    """A bar when the work is known and long, and stderr a terminal; else a log line now and then.
 
-    While there is a bar, log lines go above it.
+    The bar counts up to `count` events, or without it the bytes of `source`. Log lines go above it.
     """
 
-    def __init__(self, outbox: Outbox, count: int | None) -> None:
+    def __init__(self, outbox: Outbox, source: Source, count: int | None) -> None:
         self._outbox = outbox
+        self._source = source
+        self._by_count = count is not None
         self._bar: tqdm[Any] | None = None
         self._every = EVERY
         self._cleanup = ExitStack()
-        if count is not None and count >= LONG and sys.stderr.isatty():
+        total, least = (source.size, LARGE) if count is None else (count, LONG)
+        if total is not None and total >= least and sys.stderr.isatty():
             self._cleanup.enter_context(logging_redirect_tqdm())
-            bar: tqdm[Any] = tqdm(total=count, unit=" events", unit_scale=True)
+            unit = " events" if self._by_count else "B"
+            bar: tqdm[Any] = tqdm(total=total, unit=unit, unit_scale=True)
             self._bar = self._cleanup.enter_context(bar)
             self._every = bar.mininterval
         self._next = time.monotonic() + self._every
@@ -43,9 +49,13 @@ class Progress:
         if self._bar is None:
             log.info("%s events sent", f"{self._outbox.delivered:,}")
         else:
-            self._bar.update(self._outbox.delivered - self._bar.n)
+            self._update(self._bar)
 
     def close(self) -> None:
         if self._bar is not None:
-            self._bar.update(self._outbox.delivered - self._bar.n)
+            self._update(self._bar)
         self._cleanup.close()
+
+    def _update(self, bar: "tqdm[Any]") -> None:
+        done = self._outbox.delivered if self._by_count else self._source.position
+        bar.update(done - bar.n)

@@ -1,0 +1,106 @@
+"""Times: how logs write them → Unix seconds, as the text of a JSON number.
+
+Text, because a float would round what was stated: nanoseconds arrive as they were written. A
+time without zone is this machine's local time; one without year lies in the newest year that
+does not put it in the future.
+"""
+
+import re
+import time
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+
+# Date and time of ISO 8601 and its everyday variants: 2024-03-23T22:56:07.890123+01:00,
+# 2024/03/23 22:56:07,890, 20240323 225607.
+ISO = (
+    r"(?P<at>\d{4}[-/]?\d\d[-/]?\d\d[T _]\d\d:?\d\d):?(?P<s>[0-6]\d)(?:[.,](?P<f>\d{1,12}))?"
+    r"(?: ?(?P<z>Z\b|UTC\b|GMT\b|[+-]\d\d(?::?\d\d)?(?!\d)))?"
+)
+WHOLE_ISO = re.compile(ISO, re.ASCII)
+NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+DAY = 86_400
+YEARS = 12  # that a time without one may be old: February 29 comes within eight
+
+# A number is a Unix time from 1973 on; by its size in seconds, or in these parts of one.
+EARLIEST = Decimal(10**8)
+UNITS = ((Decimal(10**11), 0), (Decimal(10**14), 3), (Decimal(10**17), 6), (Decimal(10**20), 9))
+
+
+def now() -> str:
+    return f"{time.time():.6f}"
+
+
+def seconds(
+    at: str, clock: str, second: str, fraction: str | None = None, zone: str | None = None
+) -> str | None:
+    """A time that a line states, None when it can't be one (a thirteenth month).
+
+    `at` is everything down to the minute, in strptime's `clock`, "" for ISO.
+    """
+    if "%y" in clock or "%Y" in clock or not clock:
+        minute = _minute(at, clock, zone)
+    else:
+        minute = _yearless(at, clock, zone, int(time.time()) // DAY)
+    return None if minute is None else joined(minute + int(second), fraction)
+
+
+def joined(whole: int, fraction: str | None) -> str:
+    """Whole seconds and the digits after the point, as one number."""
+    if not fraction:
+        return str(whole)
+    return f"{whole}.{fraction}" if whole >= 0 else f"{whole + Decimal('0.' + fraction):f}"
+
+
+def of_text(text: str) -> str | None:
+    """What a field of a logger holds: ISO 8601, or a number as `of_number` knows them."""
+    if found := WHOLE_ISO.fullmatch(text.strip()):
+        return seconds(found["at"], "", found["s"], found["f"], found["z"])
+    return of_number(text)
+
+
+def of_number(text: str) -> str | None:
+    """Unix seconds, milliseconds, microseconds or nanoseconds; None for another number."""
+    if len(text) > 40 or not NUMBER.fullmatch(text):
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    for most, places in UNITS:
+        if EARLIEST <= value < most:
+            scaled = value.scaleb(-places)
+            return f"{scaled:f}" if int(scaled.as_tuple().exponent) > -15 else f"{scaled:.9f}"
+    return None
+
+
+@lru_cache(maxsize=4_096)
+def _minute(at: str, clock: str, zone: str | None) -> int | None:
+    """The Unix time of a minute. Remembered: neighbouring lines share theirs."""
+    try:
+        if clock:
+            moment = datetime.strptime(at, clock)
+        else:
+            moment = datetime.fromisoformat(at.replace("/", "-").replace("_", "T"))
+        return int(moment.replace(tzinfo=_zone(zone)).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+@lru_cache(maxsize=4_096)
+def _yearless(at: str, clock: str, zone: str | None, today: int) -> int | None:
+    """The same for a minute without year, as seen on the day `today` (Unix time / DAY)."""
+    year = datetime.fromtimestamp(today * DAY, UTC).year + 1
+    for guess in range(year, year - YEARS, -1):
+        minute = _minute(f"{guess} {at}", f"%Y {clock}", zone)
+        if minute is not None and minute < (today + 2) * DAY:
+            return minute
+    return None
+
+
+def _zone(zone: str | None) -> tzinfo | None:
+    if zone is None:
+        return None
+    if zone in {"Z", "UTC", "GMT"}:
+        return UTC
+    return datetime.strptime(zone.ljust(5, "0"), "%z").tzinfo
