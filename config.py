@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     log_file: Path = setting(
         Path("logs.txt"), "file that gets every event", "a file's path, not a folder"
     )
+    state_dir: Path = setting(
+        Path(".state"), "folder of the positions of producer.py --follow", "a folder's path"
+    )
     metrics_port: int = setting(
         9100, "port of consumer.py's Prometheus metrics; 0 turns them off", A_PORT, ge=0, le=65_535
     )
@@ -140,6 +143,13 @@ class Settings(BaseSettings):
             raise ValueError("not a file's path")
         if Path(str(value)).is_dir():
             raise ValueError("a folder")
+        return value
+
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        if not str(value).strip() or "\0" in str(value) or Path(str(value)).is_file():
+            raise ValueError("not a folder's path")
         return value
 
     @model_validator(mode="after")

@@ -12,9 +12,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from typing import NoReturn
 
 import config
 from pipeline.endpoint import Endpoint
+from pipeline.follow import Follow
 from pipeline.input import Input
 from pipeline.metrics import ProducerMetrics
 from pipeline.outbox import Outbox
@@ -22,14 +24,17 @@ from pipeline.pace import paced
 from pipeline.progress import Progress
 from pipeline.source import Pair, Simulated, Source
 from pipeline.stop import Stop
+from pipeline.tail import TailError
 
 log = logging.getLogger("producer")
 
+PROGRAM = "producer.py"
 SIMULATED_RATE = 10.0  # events a second
 
 EXAMPLES = """\
 examples:
   python producer.py --input app.log.1 app.log   every line of two files
+  python producer.py --follow app.log '/var/log/nginx/*.log'
   journalctl -o json -f | python producer.py --input - --service journal
   python producer.py                             ten simulated events a second, until Ctrl-C
   python producer.py --rate 500 --count 30000    a minute of traffic
@@ -46,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
     config.log_to_stderr()
     stop = Stop().on_signals()
-    source = chosen(options, stop)
+    source = chosen(settings, options, stop)
     metrics = ProducerMetrics()
     endpoint = Endpoint(metrics.registry, stop, metrics.missing)
     endpoint.serve(settings.metrics_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
@@ -68,21 +73,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     return totals(outbox, source, time.monotonic() - start)
 
 
-def chosen(options: argparse.Namespace, stop: Stop) -> Source:
+def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -> Source:
     """What the options ask for. Raises SystemExit when they make no sense or can't be had."""
+    shipped = options.input or options.follow
     if options.rate is None:
-        options.rate = 0.0 if options.input else SIMULATED_RATE
-    if not options.input:
-        if options.service is not None:
-            config.fail("producer.py", "--service: allowed is it only with --input")
-        return Simulated(options, stop)
-    for name in ("seed", "malformed"):
-        if getattr(options, name) is not None:
-            config.fail("producer.py", f"--{name}: allowed is it only for simulated events")
+        options.rate = 0.0 if shipped else SIMULATED_RATE
+    if options.input and options.follow:
+        refuse("--follow", "without --input")
+    for flag, given in (("--seed", options.seed), ("--malformed", options.malformed)):
+        if shipped and given is not None:
+            refuse(flag, "for simulated events")
+    if options.service is not None and not shipped:
+        refuse("--service", "with --input or --follow")
     try:
-        return Input(options.input, options.service, stop)
+        if options.follow:
+            return Follow(options.follow, options.service, settings, stop)
+        if options.input:
+            return Input(options.input, options.service, stop)
+    except TailError as error:
+        config.fail(PROGRAM, f"--follow {error}")
     except OSError as error:
-        config.fail("producer.py", f"--input {error.filename}: {error.strerror}")
+        config.fail(PROGRAM, f"{error.filename} can't be read: {error.strerror}")
+    return Simulated(options, stop)
+
+
+def refuse(flag: str, only: str) -> NoReturn:
+    config.fail(PROGRAM, f"{flag}: allowed is it only {only}")
 
 
 def until_stopped(
@@ -122,6 +138,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "--input", nargs="+", metavar="FILE", help="ship the lines of these; - is standard input"
+    )
+    parser.add_argument(
+        "--follow", nargs="+", metavar="FILE", help="ship what is written to these, like tail -F"
     )
     parser.add_argument(
         "--service", help="service of shipped lines (default: the file's name up to its first dot)"

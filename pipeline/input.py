@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from pipeline.lines import Lines, Splitter, default_service
+from pipeline.lines import Lines, Splitter, default_service, summary
 from pipeline.outbox import Outbox
 from pipeline.source import Pair, Source
 from pipeline.stop import STEP, Stop
@@ -57,13 +57,7 @@ class Input(Source):
                     yield key, value
 
     def summary(self) -> str:
-        def total(what: str) -> str:
-            return f"{sum(getattr(lines, what) for lines in self._lines):,}"
-
-        return (
-            f"; {total('count')} lines: {total('blank')} blank, {total('cut')} cut, "
-            f"{total('replaced')} with bytes that are not UTF-8"
-        )
+        return summary(self._lines)
 
     def close(self) -> None:
         self._opened.close()

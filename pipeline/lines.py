@@ -1,6 +1,6 @@
 """Lines: a line of any log → the bytes of an event."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -142,3 +142,15 @@ class Lines:
 def default_service(name: str) -> str:
     """What a file's name says about who writes it: "shop" for /var/log/shop.log.1."""
     return Path(name).name.strip("-.").split(".")[0]
+
+
+def summary(logs: Sequence[Lines]) -> str:
+    """What the lines of several logs were, for the line of totals."""
+
+    def total(what: str) -> str:
+        return f"{sum(getattr(lines, what) for lines in logs):,}"
+
+    return (
+        f"; {total('count')} lines: {total('blank')} blank, {total('cut')} cut, "
+        f"{total('replaced')} with bytes that are not UTF-8"
+    )

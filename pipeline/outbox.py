@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.future import Future
 from kafka.partitioner import Partitioner
 from kafka.partitioner.default import murmur2
 
@@ -44,6 +45,7 @@ BATCHED = {"compression_type": "lz4", "linger_ms": 5, "batch_size": 2**17}
 class Outbox:
     """Sends (key, value) pairs to KAFKA_TOPIC. `delivered` and `undelivered` count events.
 
+    `settled` counts those that Kafka has answered for: always the first so many that were sent.
     Raises KafkaError when Kafka can't be reached: `when_ready` waits for it. For one thread.
     """
 
@@ -51,6 +53,8 @@ class Outbox:
         self.delivered = 0
         self.delivered_bytes = 0
         self.undelivered = 0
+        self.settled = 0
+        self._given_up = False
         self._settings = settings
         self._stop = stop
         self._waiting: deque[tuple[Any, int]] = deque()  # (future, bytes), oldest first
@@ -84,18 +88,17 @@ class Outbox:
 
     def send(self, key: bytes, value: bytes) -> bool:
         """Take one event, once there is room. False when a stop came first: it is not taken."""
-        while self._settle() and self._full():
+        while self.settle() and self._full():
             if self._stop.wait(STEP):
                 return False
         try:
             future = self._producer.send(self._settings.kafka_topic, value, key)
         except MessageSizeTooLargeError as error:
-            self._refuse(error)
+            future = Future().failure(error)
         except KafkaTimeoutError:  # it knows of no such topic, which somebody has deleted
             return topic.ensure(self._settings, self._stop) and self.send(key, value)
-        else:
-            self._waiting.append((future, len(value)))
-            self._bytes += len(value)
+        self._waiting.append((future, len(value)))
+        self._bytes += len(value)
         return True
 
     @property
@@ -105,23 +108,24 @@ class Outbox:
 
     def close(self) -> None:
         """Wait until Kafka has everything; after a request to stop, for FLUSH seconds at most."""
-        while self._settle() and not self._stop:
+        while self.settle() and not self._stop:
             time.sleep(STEP)
         deadline = time.monotonic() + FLUSH
-        while self._settle() and time.monotonic() < deadline:
+        while self.settle() and time.monotonic() < deadline:
             time.sleep(STEP)
         if self._waiting:
+            self._given_up = True
             # Fails what is left, which close() would wait for, and leave its thread behind.
             self._producer._sender.force_close()
             self._producer._sender.join(1)
         self._producer.close(timeout=1)
-        self._settle()
+        self.settle()
         self.undelivered += len(self._waiting)
 
     def _full(self) -> bool:
         return len(self._waiting) >= MOST_EVENTS or self._bytes >= MOST_BYTES
 
-    def _settle(self) -> int:
+    def settle(self) -> int:
         """Count what is done, and say when Kafka goes and comes. Returns how many are waiting."""
         waiting, now = self._waiting, time.monotonic()
         if not waiting or waiting[0][0].is_done:
@@ -133,6 +137,7 @@ class Outbox:
         while waiting and waiting[0][0].is_done:
             future, size = waiting.popleft()
             self._bytes -= size
+            self.settled += not self._given_up
             if future.exception:
                 self._refuse(future.exception)
                 continue

@@ -51,6 +51,7 @@ IMPOSSIBLE = {
     "LOG_FILE": ["", " ", "/", ".", "..", "logs/", "/tmp", "a\0b"],  # noqa: S108
     "ALERTS_FILE": ["", " ", "/", ".", "..", "rules/", "/tmp", "a\0b"],  # noqa: S108
     "ALERT_URLS": ["mail", "a@b", ",", "json://a mail://", "://a", "json:a"],
+    "STATE_DIR": ["", " ", "a\0b", __file__],
     "METRICS_HOST": [*NO_NAMES, "local host"],
     "DASHBOARD_HOST": [*NO_NAMES, "local host"],
 }
@@ -150,6 +151,7 @@ class TestFlags:
         "REDIS_URL": "rediss://me:secret@example.org:6380/1",
         "LOG_FILE": "other/my logs.txt",
         "ALERT_URLS": "mailto://me:pw@example.org?to=a@b.c,d@e.f json://h",
+        "STATE_DIR": "/var/lib/my pipeline",
         "METRICS_HOST": "0.0.0.0",  # noqa: S104
         "DASHBOARD_HOST": "::1",
         **{name: str(most) for name, (_, most) in WHOLE_NUMBERS.items()},

@@ -216,12 +216,13 @@ def test_a_person_sees_a_bar_of_the_bytes(run_script: RunScript, tmp_path: Path)
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--input", "missing.log"], "--input missing.log: No such file or directory"),
-        (["--input", "."], "--input .: Is a directory"),
-        (["--input", ""], "--input .: Is a directory"),
+        (["--input", "missing.log"], "missing.log can't be read: No such file or directory"),
+        (["--input", "."], ". can't be read: Is a directory"),
+        (["--input", ""], ". can't be read: Is a directory"),
         (["--input", "-", "--seed", "1"], "--seed: allowed is it only for simulated events"),
         (["--input", "-", "--malformed", "0"], "--malformed: allowed is it only for simulated"),
-        (["--service", "x"], "--service: allowed is it only with --input"),
+        (["--input", "-", "--follow", "x"], "--follow: allowed is it only without --input"),
+        (["--service", "x"], "--service: allowed is it only with --input or --follow"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(

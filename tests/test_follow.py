@@ -1,0 +1,211 @@
+"""producer.py --follow: real files that are written, on real Kafka."""
+
+import json
+import random
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+import producer
+from config import Settings
+from local.kafka import Kafka
+from pipeline import topic
+from pipeline.stop import Stop
+from tests.conftest import RunScript
+from tests.test_input import arrived, key_of, messages
+from tests.test_producer import away, records
+from tests.test_tail import copytruncate, numbered, rename, write
+from tests.waiting import until
+
+
+@pytest.fixture
+def made(settings: Settings) -> Settings:
+    """The same settings, once the topics are there."""
+    assert topic.ensure(settings, Stop())
+    return settings
+
+
+def of(settings: Settings, path: Path) -> list[str]:
+    """The messages of a log that have arrived, in order."""
+    return messages(arrived(settings).get(key_of(path), []))
+
+
+def test_goes_on_where_it_left_off(run_script: RunScript, made: Settings, tmp_path: Path) -> None:
+    log = tmp_path / "shop.log"
+    write(log, "before", "")
+    run = run_script("producer.py", "--follow", "shop.log")
+    until(lambda: of(made, log) == ["before"], 60, "nothing arrives")
+    write(log, "while it runs")
+    until(lambda: of(made, log) == ["before", "while it runs"])
+    run.terminate()
+    assert run.wait(10) == 0, run
+    assert "sent 2 events in " in run.output()
+    assert ", 0 undelivered; 3 lines: 1 blank, 0 cut" in run.output()
+    write(log, "while it does not")
+    rename(log)
+    write(log, "after rotation")
+    run = run_script("producer.py", "--follow", str(log))
+    expected = ["before", "while it runs", "while it does not", "after rotation"]
+    until(lambda: of(made, log) == expected, 60)
+    run.signal(signal.SIGINT)
+    assert run.wait(10) == 0, run
+    assert of(made, log) == expected
+    assert list((tmp_path / ".state").glob("shop.log-*.json"))
+    [values] = arrived(made).values()
+    assert all(json.loads(value)["service"] == "shop" for value in values)
+
+
+def test_several_files_patterns_and_files_that_come_later(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    one, two, later, named = (tmp_path / "logs" / f"{n}.log" for n in ("one", "two", "new", "x"))
+    write(one, "1")
+    write(two, "2")
+    run = run_script("producer.py", "--follow", "logs/*.log*", str(named))
+    run.wait_for(f"waiting for {named} to appear")
+    until(lambda: (of(made, one), of(made, two)) == (["1"], ["2"]), 60)
+    rename(one, "one.log.1")
+    write(one, "1 rotated")
+    write(later, "3")
+    write(named, "4")
+    until(lambda: of(made, later) == ["3"] and of(made, named) == ["4"])
+    until(lambda: of(made, one) == ["1", "1 rotated"])
+    assert arrived(made).keys() == {key_of(path) for path in (one, two, later, named)}
+    run.terminate()
+    assert run.wait(10) == 0, run
+
+
+def test_sigkill_and_rotation_at_any_moment_lose_nothing(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "app.log"
+    lines = numbered("line", 30_000)
+    done = threading.Event()
+
+    def writer() -> None:
+        dice, at = random.Random(1), 0
+        while at < len(lines):
+            step = dice.randint(1, 400)
+            write(log, *lines[at : at + step])
+            at += step
+            if dice.random() < 0.08:
+                old = len(list(tmp_path.glob("app.log.*")))
+                name = log.with_name(f"app.log.{old + 1}")
+                copytruncate(log, name) if dice.random() < 0.5 else log.rename(name)
+            done.wait(0.06)
+        done.set()
+
+    write(log, "the beginning")
+    run = run_script("producer.py", "--follow", "app.log")
+    until(lambda: of(made, log) == ["the beginning"], 60)
+    run.kill()
+    thread = threading.Thread(target=writer)
+    thread.start()
+    kills, dice = 0, random.Random(2)
+    try:
+        while not done.is_set() or kills < 6:
+            run = run_script("producer.py", "--follow", "app.log")
+            before = len(of(made, log))
+            until(lambda n=before: len(of(made, log)) > n or done.is_set(), 60)  # type: ignore[misc]
+            done.wait(dice.random())
+            run.kill()
+            kills += 1
+    finally:
+        thread.join()
+    write(log, "the end")
+    run = run_script("producer.py", "--follow", "app.log")
+    until(lambda: "the end" in of(made, log), 60)
+    run.terminate()
+    assert run.wait(10) == 0, run
+    got = of(made, log)
+    assert not set(lines) - set(got)
+    assert list(dict.fromkeys(got)) == ["the beginning", *lines, "the end"]
+    assert "before is gone" not in run.output()
+
+
+def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(
+    run_script: RunScript,
+    environment: dict[str, str],
+    own_kafka: Kafka,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    env = away(environment, own_kafka)
+    log = tmp_path / "app.log"
+    write(log, "one")
+    run = run_script("producer.py", "--follow", "app.log", env=env)
+    mine = own_kafka.bootstrap, settings.kafka_topic
+    run.wait_for("made topic " + settings.kafka_topic, 60)
+    until(lambda: any(records(*mine).values()), 60)
+    own_kafka.pause()
+    write(log, *numbered("two", 100))
+    run.wait_for("Kafka is away: 100 events are waiting", 30)
+    run.kill()
+    own_kafka.kill()
+    own_kafka.start()
+    own_kafka.wait_ready()
+    run = run_script("producer.py", "--follow", "app.log", env=env)
+    until(lambda: any(len(pairs) > 100 for pairs in records(*mine).values()), 60)
+    run.terminate()
+    assert run.wait(20) == 0, run
+    [pairs] = [pairs for pairs in records(*mine).values() if pairs]
+    got = messages([value for _, value in pairs])
+    assert list(dict.fromkeys(got)) == ["one", *numbered("two", 100)]
+
+
+def test_two_producers_do_not_follow_one_file(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    write(tmp_path / "app.log", "x")
+    first = run_script("producer.py", "--follow", "app.log")
+    until(lambda: of(made, tmp_path / "app.log") == ["x"], 60)
+    second = run_script("producer.py", "--follow", "app.log")
+    assert second.wait() == 2
+    assert len(second.output().splitlines()) == 1
+    assert "app.log: another producer follows it" in second.output()
+    assert first.running()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--follow", "."], ".: allowed are files; --input reads a pipe"),
+        (["--follow", "x", "--seed", "1"], "--seed: allowed is it only for simulated events"),
+        (["--follow", "x", "--state-dir", "file/in"], "file/in can't be read: Not a directory"),
+        (["--follow", "x", "--state-dir", "file"], "STATE_DIR='file': allowed is a folder's path"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(
+    argv: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        producer.main(argv)
+    [line] = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert said in line
+
+
+def test_a_file_that_can_not_be_read_is_said_once(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    loop = tmp_path / "loop.log"
+    loop.symlink_to(loop)
+    write(tmp_path / "good.log", "x")
+    run = run_script("producer.py", "--follow", "loop.log", "good.log")
+    until(lambda: of(made, tmp_path / "good.log") == ["x"], 60)
+    run.wait_for(f"{loop}: can't be read: ")
+    loop.unlink()
+    write(loop, "y")
+    until(lambda: of(made, loop) == ["y"])
+    run.terminate()
+    assert run.wait(10) == 0, run
+    assert run.output().count("can't be read") == 1

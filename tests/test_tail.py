@@ -1,0 +1,335 @@
+"""A log that is followed across rotation, truncation and restarts: real files, without Kafka."""
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import event, tail
+from pipeline.lines import Lines
+from pipeline.rotation import is_rotated
+from pipeline.tail import Tail, TailError
+
+MANY = 2_000
+
+
+class Following:
+    """A Tail, and the messages it gave. Kafka has each at once, unless `acknowledge` is off."""
+
+    def __init__(self, path: Path) -> None:
+        self.got: list[str] = []
+        self.acknowledge = True
+        self._path = path
+        self._state = path.parent / "state" / "it.json"
+        self._state.parent.mkdir(exist_ok=True)
+        self._tail = self._open()
+
+    def _open(self) -> Tail:
+        return Tail(self._path, self._state, Lines())
+
+    def read(self) -> list[str]:
+        """What is new since the last time."""
+        before = len(self.got)
+        while events := list(self.events()):
+            self.got += events
+        self._tail.save()
+        return self.got[before:]
+
+    def events(self) -> Iterator[str]:
+        for value, piece in self._tail.read():
+            if self.acknowledge:
+                piece.acknowledge(piece.offset)
+            yield event.parse(value).message
+
+    def stop(self) -> None:
+        self._tail.close()
+
+    def start(self) -> None:
+        self._tail = self._open()
+
+    def twice(self) -> Tail:
+        return self._open()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+@pytest.fixture
+def following(path: Path) -> Iterator[Following]:
+    it = Following(path)
+    yield it
+    it.stop()
+
+
+def write(path: Path, *lines: str) -> None:
+    with path.open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
+def numbered(name: str, count: int = MANY) -> list[str]:
+    return [f"{name} {number}" for number in range(count)]
+
+
+def copytruncate(path: Path, copy: Path) -> None:
+    shutil.copyfile(path, copy)
+    os.truncate(path, 0)
+
+
+def rename(path: Path, name: str = "app.log.1") -> Path:
+    return path.rename(path.with_name(name))
+
+
+def test_lines_come_when_they_are_whole(following: Following, path: Path) -> None:
+    assert following.read() == []
+    write(path, "one", "", "two")
+    assert following.read() == ["one", "two"]
+    with path.open("a") as file:
+        file.write("thr")
+        file.flush()
+        assert following.read() == []
+        file.write("ee\nfour\n")
+    assert following.read() == ["three", "four"]
+
+
+def test_after_a_rename_the_old_file_is_read_to_its_end_first(
+    following: Following, path: Path
+) -> None:
+    write(path, *numbered("a"))
+    assert following.read() == numbered("a")
+    with path.open("a") as writer:
+        rename(path)
+        writer.write("late, no new file yet\n")
+        writer.flush()
+        assert following.read() == ["late, no new file yet"]
+        writer.write("unread rest\n")
+        writer.flush()
+        write(path, *numbered("b"))
+        assert following.read() == ["unread rest", *numbered("b")]
+        writer.write("a writer that has not switched\n")
+        writer.flush()
+        assert following.read() == ["a writer that has not switched"]
+
+
+def test_a_rotated_file_is_left_once_it_is_silent_its_last_line_whole_or_not(
+    following: Following, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, "a")
+    following.read()
+    with path.open("a") as file:
+        file.write("unfinished")
+    rename(path)
+    write(path, "b")
+    assert following.read() == ["b"]
+    monkeypatch.setattr(tail, "GRACE", 0)
+    assert following.read() == ["unfinished"]
+    assert following.read() == []
+    assert str(path.with_name("app.log.1").stat().st_ino) not in state(path)
+    write(path, "c")
+    assert following.read() == ["c"]
+
+
+def state(path: Path) -> str:
+    return (path.parent / "state" / "it.json").read_text()
+
+
+def test_two_rotations_between_two_looks(following: Following, path: Path) -> None:
+    write(path, "a1")
+    following.read()
+    write(path, "a2")
+    rename(path, "app.log.2")
+    write(path, *numbered("b"))
+    rename(path, "app.log.1")
+    write(path, "c")
+    assert following.read() == ["a2", *numbered("b"), "c"]
+
+
+def test_copytruncate_loses_nothing(following: Following, path: Path) -> None:
+    write(path, *numbered("a"))
+    following.read()
+    write(path, *numbered("unread"))
+    copytruncate(path, path.with_name("app.log.1"))
+    write(path, "b")
+    assert following.read() == [*numbered("unread"), "b"]
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_truncated_to_begin_again_even_when_it_has_grown_longer(
+    following: Following, path: Path, count: int
+) -> None:
+    write(path, *numbered("a", 100))
+    following.read()
+    with path.open("a") as file:
+        file.write("unfinished")
+    following.read()
+    os.truncate(path, 0)
+    write(path, *numbered("b", count))
+    assert following.read() == ["unfinished", *numbered("b", count)]
+    os.truncate(path, 0)
+    assert following.read() == []
+    write(path, "c")
+    assert following.read() == ["c"]
+
+
+def test_removed_and_made_again(following: Following, path: Path) -> None:
+    write(path, "a")
+    following.read()
+    write(path, "unread")
+    path.unlink()
+    following_reads = following.read()
+    assert following_reads == [] or following_reads == ["unread"]
+    write(path, "b")
+    assert following_reads + following.read() == ["unread", "b"]
+
+
+DOWN: dict[str, Callable[[Path], None]] = {
+    "nothing": lambda path: None,
+    "renamed": lambda path: (rename(path), None)[1],
+    "renamed to any name": lambda path: (rename(path, "old app"), None)[1],
+    "copied and truncated": lambda path: copytruncate(path, path.with_name("app.log-20240323")),
+    "packed": lambda path: _pack(path, "app.log.1.gz"),
+}
+
+
+def _pack(path: Path, name: str) -> None:
+    path.with_name(name).write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+
+
+@pytest.mark.parametrize("how", DOWN)
+def test_what_was_rotated_while_nobody_looked_is_read_to_its_end(
+    following: Following, path: Path, how: str
+) -> None:
+    write(path, *numbered("a"))
+    following.read()
+    following.stop()
+    write(path, *numbered("unread"))
+    DOWN[how](path)
+    write(path, *numbered("b"))
+    following.start()
+    assert following.read() == [*numbered("unread"), *numbered("b")]
+    following.stop()
+    write(path, "c")
+    following.start()
+    assert following.read() == ["c"]
+
+
+def test_several_rotations_while_nobody_looked(following: Following, path: Path) -> None:
+    write(path.with_name("app.log.9"), "old, read before")
+    os.utime(path.with_name("app.log.9"), (1, 1))
+    write(path, "a")
+    following.read()
+    following.stop()
+    write(path, "unread")
+    rename(path, "app.log.3")
+    write(path, "b")
+    _pack(path, "app.log.2.gz")
+    os.utime(path.with_name("app.log.2.gz"))
+    write(path, "c")
+    rename(path, "app.log.1")
+    write(path, "d")
+    write(path.with_name("app.logs.1"), "of another")
+    following.start()
+    assert following.read() == ["unread", "b", "c", "d"]
+
+
+def test_what_is_gone_for_good_is_said(
+    following: Following, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(path, "a")
+    following.read()
+    following.stop()
+    path.unlink()
+    write(path, "b")
+    following.start()
+    assert following.read() == ["b"]
+    assert "what it held before is gone" in caplog.text
+
+
+def test_what_kafka_has_not_acknowledged_is_read_again(following: Following, path: Path) -> None:
+    write(path, "a", "", "b")
+    following.read()
+    following.acknowledge = False
+    write(path, *numbered("c"))
+    rename(path)
+    write(path, *numbered("d"))
+    assert following.read() == [*numbered("c"), *numbered("d")]
+    for _ in range(2):
+        following.stop()
+        following.start()
+        assert following.read() == [*numbered("c"), *numbered("d")]
+    following.acknowledge = True
+    following.stop()
+    following.start()
+    assert following.read() == [*numbered("c"), *numbered("d")]
+    following.stop()
+    following.start()
+    assert following.read() == []
+
+
+def test_unacknowledged_lines_survive_copytruncate_and_a_kill(
+    following: Following, path: Path
+) -> None:
+    following.acknowledge = False
+    write(path, "a")
+    assert following.read() == ["a"]
+    write(path, "unread")
+    copytruncate(path, path.with_name("app.log.1"))
+    write(path, "b")
+    assert following.read() == ["unread", "b"]
+    following.stop()
+    following.start()
+    assert following.read() == ["a", "unread", "b"]
+
+
+@pytest.mark.parametrize("how", DOWN)
+@pytest.mark.parametrize("lines", [[], ["a", "b"]])
+def test_a_log_that_was_opened_is_found_again_after_a_kill(
+    following: Following, path: Path, lines: list[str], how: str
+) -> None:
+    write(path, *lines)
+    following.acknowledge = False
+    next(following.events(), None)
+    following.stop()
+    write(path, "unread")
+    DOWN[how](path)
+    write(path, "c")
+    following.start()
+    assert following.read() == [*lines, "unread", "c"]
+
+
+def test_one_follower_a_log(following: Following) -> None:
+    with pytest.raises(TailError, match="another producer follows it"):
+        following.twice()
+
+
+def test_a_broken_position_is_said_in_one_line(following: Following, path: Path) -> None:
+    following.read()
+    following.stop()
+    (path.parent / "state" / "it.json").write_bytes(b"\xff{")
+    with pytest.raises(TailError, match=r"it.json is not a position .*: delete it to read .*log"):
+        following.twice()
+    (path.parent / "state" / "it.json").unlink()
+    following.start()
+
+
+def test_names_that_rotation_gives(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    for name, is_one in [
+        ("app.log.1", True),
+        ("app.log.1.gz", True),
+        ("app.log-20240323", True),
+        ("app.log.2024-03-23_22:56", True),
+        ("app.log", False),
+        ("app.log.gz", False),
+        ("app.log.old", False),
+        ("app-1.log", False),
+        ("app.logs.1", False),
+        ("other.log.1", False),
+    ]:
+        (tmp_path / name).touch()
+        assert is_rotated(tmp_path / name, log) == is_one
