@@ -1,6 +1,6 @@
 """Lines: a line of any log → the bytes of an event."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -126,17 +126,23 @@ class Lines:
         )
 
     def _cut(self, made: bytes, text: str, size: int) -> bytes:
-        """The same event with as much of the line as fits, and a mark that says how long it was."""
+        """The event of a line that is too long."""
         self.cut += 1
         stated = event.parse(made)
-        mark = f" … [cut: the line has {size:,} bytes]"
-        text = text[:MOST]
-        while True:
-            message = loggers.encoded(text + mark)
-            made = self._event(stated.level, message, repr(stated.timestamp))
-            if len(made) <= MOST:
-                return made
-            text = text[: len(text) * MOST // len(made) - 1]
+        seconds = repr(stated.timestamp)
+        return cut(text, size, lambda message: self._event(stated.level, message, seconds))
+
+
+def cut(text: str, size: int, make: Callable[[bytes], bytes]) -> bytes:
+    """What `make` makes of a JSON string that has as much of `text` as fits into a record, and a
+    mark that says of how many bytes."""
+    mark = f" … [cut: the line has {size:,} bytes]"
+    text = text[:MOST]
+    while True:
+        made = make(loggers.encoded(text + mark))
+        if len(made) <= MOST:
+            return made
+        text = text[: len(text) * MOST // len(made) - 1]
 
 
 def default_service(name: str) -> str:

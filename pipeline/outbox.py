@@ -73,6 +73,7 @@ class Outbox:
             **RELIABLE,
             **BATCHED,
         )
+        self._producer._unregister_cleanup()  # at exit it would close before what still sends
 
     @classmethod
     def when_ready(cls, settings: Settings, stop: Stop) -> Self | None:
@@ -106,11 +107,11 @@ class Outbox:
         """Events that Kafka has not acknowledged yet."""
         return len(self._waiting)
 
-    def close(self) -> None:
-        """Wait until Kafka has everything; after a request to stop, for FLUSH seconds at most."""
+    def close(self, patience: float = FLUSH) -> None:
+        """Wait until Kafka has everything; after a request to stop, `patience` seconds at most."""
         while self.settle() and not self._stop:
             time.sleep(STEP)
-        deadline = time.monotonic() + FLUSH
+        deadline = time.monotonic() + patience
         while self.settle() and time.monotonic() < deadline:
             time.sleep(STEP)
         if self._waiting:
@@ -121,6 +122,10 @@ class Outbox:
         self._producer.close(timeout=1)
         self.settle()
         self.undelivered += len(self._waiting)
+
+    def forget(self) -> None:
+        """Let go of the connection in a forked child: it is the parent's."""
+        self._producer._closed = True
 
     def _full(self) -> bool:
         return len(self._waiting) >= MOST_EVENTS or self._bytes >= MOST_BYTES
