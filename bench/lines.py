@@ -1,0 +1,122 @@
+"""What reading log lines costs: shipping a file against sending ready-made bytes, on real Kafka.
+
+    .venv/bin/python -m bench.lines            a million lines, three rounds: some four minutes
+    .venv/bin/python -m bench.lines 200000 1
+
+Each round sends, in a process of its own, the events made of the lines beforehand, and then ships
+the file as `producer.py --input` does. It prints the ratio of their rates; issue 5 asks for 0.5.
+Needs what `make install` installs; the broker is local/'s, on a free port.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from config import Settings
+from local.kafka import Kafka
+from local.server import free_port
+from pipeline.input import Input
+from pipeline.lines import Lines
+from pipeline.outbox import Outbox
+from pipeline.source import Pair
+from pipeline.stop import Stop
+
+START = datetime(2015, 10, 18, 18, 1, 47, tzinfo=UTC)
+KINDS = (
+    "{0:%y%m%d %H%M%S} 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 for block blk_{1}",
+    "{0:%Y-%m-%d %H:%M:%S},978 WARN [main] org.apache.hadoop.mapreduce.v2.app.MRAppMaster: {1}",
+    "{0:%y/%m/%d %H:%M:%S} INFO executor.CoarseGrainedExecutorBackend: Got assigned task {1}",
+    "{0:%Y-%m-%d %H:%M:%S},536 - INFO  [main:QuorumPeerConfig@101] - Reading configuration {1}",
+    "{0:%Y-%m-%d %H:%M:%S}, Info                  CBS    Loaded Servicing Stack v6.1.{1}",
+    "{0:%b %d %H:%M:%S} combo sshd(pam_unix)[{1}]: authentication failure; logname= uid=0 euid=0",
+    "{0:%m-%d %H:%M:%S}.811  1702  2395 D WindowManager: printFreezingDisplayLogs{1}",
+    "{0:%Y%m%d-%H:%M:%S}:606|Step_LSC|30002312|onStandStepChanged {1}",
+    "[{0:%a %b %d %H:%M:%S %Y}] [error] mod_jk child workerEnv in error state {1}",
+    "[{0:%m.%d %H:%M:%S}] chrome.exe - proxy.cse.cuhk.edu.hk:5070 open through proxy {1} HTTPS",
+    "nova.log.1 {0:%Y-%m-%d %H:%M:%S}.008 25746 INFO nova.osapi_compute [req-{1}] status: 200",
+    '10.1.2.3 - - [{0:%d/%b/%Y:%H:%M:%S} +0000] "GET /cart/{1} HTTP/1.1" 502 1893 "-" "curl/8"',
+    '{{"level":30,"time":{2}890,"pid":657,"hostname":"web-1","req":{{"id":{1}}},"msg":"done"}}',
+    '{{"level":"INFO","message":"order {1} placed","timestamp":{2}.25,"service":"shop"}}',
+    "    at com.example.shop.Order.place(Order.java:{1})",
+)
+
+
+def lines(count: int) -> Iterator[str]:
+    """Of all kinds in turn, forty of them a second of the log's time."""
+    for number in range(count):
+        now = START + timedelta(seconds=number // 40)
+        yield KINDS[number % len(KINDS)].format(now, number, int(now.timestamp()))
+
+
+def ready(log: Path) -> Iterator[Pair]:
+    """The events of the file, all made before the first one is sent."""
+    made = Lines(log.stem)
+    with log.open("rb") as file:
+        pairs = [(b"key", made.event(line[:-1], len(line) - 1) or b"") for line in file]
+    return iter(pairs)
+
+
+def send(kind: str, log: Path, settings: Settings) -> tuple[float, float]:
+    """Seconds, and CPU seconds, from the first event to Kafka's last acknowledgement."""
+    stop = Stop()
+    outbox = Outbox.when_ready(settings, stop)
+    assert outbox
+    events = ready(log) if kind == "ready" else Input([str(log)], None, stop).events(outbox)
+    start, cpu = time.monotonic(), time.process_time()
+    with closing(outbox):
+        for key, value in events:
+            outbox.send(key, value)
+    return time.monotonic() - start, time.process_time() - cpu
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.lines")
+    parser.add_argument("count", nargs="?", type=int, default=1_000_000)
+    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    parser.add_argument("--send", nargs=3, metavar=("KIND", "FILE", "SERVERS"))
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    if options.send:
+        kind, log, servers = options.send
+        settings = Settings(kafka_bootstrap_servers=servers, kafka_topic=f"bench-{kind}")
+        print(*send(kind, Path(log), settings))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "shop.log"
+        log.write_text("".join(f"{line}\n" for line in lines(options.count)))
+        broker = Kafka(Path(folder) / "kafka", free_port())
+        broker.start()
+        try:
+            broker.wait_ready()
+            compare(log, broker.bootstrap, options.count, options.rounds)
+        finally:
+            broker.stop()
+
+
+def compare(log: Path, servers: str, count: int, rounds: int) -> None:
+    ratios = []
+    for number in range(1, rounds + 1):
+        seconds, cpu = {}, {}
+        for kind in ("ready", "shipped"):
+            command = [sys.executable, "-m", "bench.lines", "--send", kind, str(log), servers]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds[kind], cpu[kind] = map(float, done.stdout.split())
+        ratios.append(seconds["ready"] / seconds["shipped"])
+        print(
+            f"round {number}: ready-made {count / seconds['ready']:7,.0f} lines/s, "
+            f"shipped {count / seconds['shipped']:7,.0f} lines/s, ratio {ratios[-1]:.2f}; "
+            f"CPU {cpu['ready'] / count * 1e6:.1f} and {cpu['shipped'] / count * 1e6:.1f} µs a line"
+        )
+    print(f"ratio, median of {rounds}: {median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
