@@ -1,0 +1,155 @@
+"""README's recipes for logs that no Python program writes, as a user types them.
+
+Those that need kcat and nginx run only when asked to: `RECIPE_TESTS=1 pytest
+tests/test_recipes.py`. Then a missing one is an error.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from config import Settings
+from local.server import free_port
+from pipeline import event, topic
+from pipeline.stop import Stop
+from tests.conftest import RunScript
+from tests.process import ROOT
+from tests.test_input import arrived, key_of, messages
+from tests.test_producer import records
+from tests.waiting import until
+
+with_tools = pytest.mark.skipif(
+    os.environ.get("RECIPE_TESTS") != "1", reason="needs kcat and nginx: asked by RECIPE_TESTS=1"
+)
+
+# Of `journalctl -o json`: a service, the kernel, bytes that are not UTF-8, a field given twice.
+JOURNAL = r"""
+{"__CURSOR":"s=0639;i=1a2b","__REALTIME_TIMESTAMP":"1711234567890123","__MONOTONIC_TIMESTAMP":"48","_BOOT_ID":"2c5e","PRIORITY":"6","_TRANSPORT":"journal","_HOSTNAME":"web1","SYSLOG_IDENTIFIER":"systemd","UNIT":"nginx.service","MESSAGE":"Started nginx.service - A high performance web server.","_PID":"1"}
+{"__CURSOR":"s=0639;i=1a2c","__REALTIME_TIMESTAMP":"1711234568000001","_TRANSPORT":"kernel","PRIORITY":"4","SYSLOG_FACILITY":"0","SYSLOG_IDENTIFIER":"kernel","MESSAGE":"usb 1-1: error -71","_HOSTNAME":"web1"}
+{"__CURSOR":"s=0639;i=1a2d","__REALTIME_TIMESTAMP":"1711234568000002","_TRANSPORT":"stdout","PRIORITY":"3","SYSLOG_IDENTIFIER":"shop","MESSAGE":[27,91,51,49,109,102,97,105,108,101,100,255],"_HOSTNAME":"web1"}
+{"__CURSOR":"s=0639;i=1a2e","__REALTIME_TIMESTAMP":"1711234568000003","PRIORITY":"2","SYSLOG_IDENTIFIER":"sshd","MESSAGE":"fatal: \"x\"","_SYSTEMD_UNIT":["ssh.service","init.scope"]}
+""".lstrip()  # noqa: E501
+
+
+def shell(command: str, environment: dict[str, str], folder: Path) -> None:
+    """Run it as typed in a shell of the repository's Python. Raises CalledProcessError."""
+    python = Path(sys.executable).parent
+    env = environment | {"PATH": f"{python}:{os.environ['PATH']}"}
+    command = command.replace("producer.py", str(ROOT / "producer.py"))
+    subprocess.run(["bash", "-o", "pipefail", "-c", command], env=env, cwd=folder, check=True)
+
+
+def test_journalctl(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text(JOURNAL)
+    # cat stands for journalctl -o json --follow
+    shell("cat journal | python producer.py --input - --service journal", environment, tmp_path)
+    values = arrived(settings)[b"-"]
+    assert messages(values) == [
+        "Started nginx.service - A high performance web server.",
+        "usb 1-1: error -71",
+        "\x1b[31mfailed\ufffd",
+        'fatal: "x"',
+    ]
+    fields = [json.loads(value, parse_float=str) for value in values]
+    assert [each["level"] for each in fields] == ["INFO", "WARNING", "ERROR", "CRITICAL"]
+    assert [each["timestamp"] for each in fields] == [
+        *("1711234567.890123", "1711234568.000001", "1711234568.000002", "1711234568.000003")
+    ]
+    for line, each in zip(JOURNAL.splitlines(), fields, strict=True):
+        assert each["service"] == "journal"
+        others = json.loads(line)
+        for name in ("MESSAGE", "PRIORITY", "__REALTIME_TIMESTAMP"):
+            del others[name]
+        assert each | others == each
+
+
+def test_a_containers_logs(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
+    # the braces stand for docker logs --follow shop
+    command = (
+        "{ echo '2024-03-23T22:56:07Z ERROR to stdout'; echo 'to stderr' >&2; } 2>&1 "
+        "| python producer.py --input - --service shop"
+    )
+    shell(command, environment, tmp_path)
+    first, second = (json.loads(value) for value in arrived(settings)[b"-"])
+    assert (first["level"], first["timestamp"]) == ("ERROR", 1711234567)
+    assert second["message"] == "to stderr"
+    assert first["service"] == second["service"] == "shop"
+
+
+@with_tools
+def test_kcat(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
+    assert topic.ensure(settings, Stop())
+    command = (
+        """printf '{"level":"ERROR","message":"disk full","timestamp":%s}\\n' "$(date +%s.%N)" """
+        f"| kcat -P -b {settings.kafka_bootstrap_servers} -t {settings.kafka_topic}"
+    )
+    shell(command, environment, tmp_path)
+    found = records(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    [[(key, value)]] = [pairs for pairs in found.values() if pairs]
+    assert key is None
+    assert event.parse(value).message == "disk full"
+
+
+NGINX = """
+pid nginx.pid;
+error_log error.log;
+events {{}}
+http {{
+  access_log access.log;
+  {temporary}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ return 200 "hello"; }}
+    location /bad {{ return 502; }}
+    location /missing {{ root /nowhere; }}
+  }}
+}}
+"""
+
+
+@with_tools
+def test_nginx_and_its_rotation(
+    run_script: RunScript, settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    port = free_port()
+    names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{name}_temp_path {tmp_path}/{name};" for name in names)
+    (tmp_path / "nginx.conf").write_text(NGINX.format(port=port, temporary=temporary))
+    nginx = f"nginx -p {tmp_path} -c nginx.conf -e {tmp_path}/error.log"
+    shell(nginx, environment, tmp_path)
+    try:
+        run = run_script("producer.py", "--follow", "access.log", "error.log", "--service", "nginx")
+        for path in ("/", "/bad", "/missing"):
+            get(port, path)
+        access, errors = tmp_path / "access.log", tmp_path / "error.log"
+        run.wait_for("made topic " + settings.kafka_topic)
+        until(lambda: len(arrived(settings).get(key_of(access), [])) == 3, 60)
+        access.rename(tmp_path / "access.log.1")
+        get(port, "/before-reopen")
+        shell(f"{nginx} -s reopen", environment, tmp_path)
+        until(access.exists)
+        get(port, "/after-reopen")
+        until(lambda: len(arrived(settings)[key_of(access)]) == 5)
+    finally:
+        shell(f"{nginx} -s stop", environment, tmp_path)
+    run.terminate()
+    assert run.wait(10) == 0, run
+    found = [event.parse(value) for value in arrived(settings)[key_of(access)]]
+    levels = [each.level for each in found]
+    assert levels == ["INFO", "ERROR", "WARNING", "INFO", "INFO"]
+    assert "/before-reopen" in found[3].message
+    assert "/after-reopen" in found[4].message
+    failed = [event.parse(value) for value in arrived(settings)[key_of(errors)]]
+    assert any(each.level == "ERROR" and "No such file" in each.message for each in failed)
+
+
+def get(port: int, path: str) -> None:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", path)
+        connection.getresponse().read()
