@@ -12,15 +12,20 @@ from pipeline.event import LEVEL_OF, level_of
 from pipeline.times import ISO
 
 # Names that are also ordinary words are no levels unless a format has them in their place.
-WORDS = "|".join(sorted({*LEVEL_OF} - {"ALL", "OK", "LOG", "CONFIG", "NOTSET"}, key=len)[::-1])
+USUAL = {name for name in LEVEL_OF if name.isupper()} - {"ALL", "OK", "LOG", "CONFIG", "NOTSET"}
+WORDS = "|".join(sorted(USUAL, key=len, reverse=True))
 # A level by its place: in brackets, or in capitals, or set off from what follows.
 LEVEL = (
     rf"(?:[\[<(]\s*(?P<l1>(?i:{WORDS}))\d?\s*[\])>]"
-    rf"|(?P<l2>{WORDS})(?=[\s:|,;/\]\-]|$)"
+    rf"|(?P<l2>{WORDS})\d?(?=[\s:|,;/\]\-]|$)"
     rf"|(?P<l3>(?i:{WORDS}))(?=\s*[:|\]]|\s\s|\t|\s-\s))"
 )
-# What may stand between a time and a level: [thread], {file:line}, 1234, logger.name -
-HEAD = r"(?:\[[^\]]*+\]|\{[^}]*+\}|\([^)]*+\)|\d++|[\w.$/@:-]++\s(?=[-|]\s))"
+# What may stand between a time and a level: [thread], {file:line}, 1234, "logger.name - ", and
+# Postgres' "CET [" and user@database.
+HEAD = (
+    r"(?:\[[^\]]*+\]|\{[^}]*+\}|\([^)]*+\)|\d++|[\w.$/@:-]++\s(?=[-|]\s)|[A-Z]{3,5}\s(?=\[)"
+    r"|[\w-]++@[\w-]++)"
+)
 GAP = r"[\s,:|\]\-]*+"
 THEN_LEVEL = rf"(?:{GAP}(?:{HEAD}{GAP}){{0,4}}?{LEVEL})?"
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -35,6 +40,7 @@ SHORT = {
     "E": "ERROR",
     **dict.fromkeys("FA", "CRITICAL"),
 }
+NAMES = SHORT | LEVEL_OF
 SYSLOG_LEVELS = ("CRITICAL",) * 3 + ("ERROR", "WARNING", "INFO", "INFO", "DEBUG")  # RFC 5424
 
 
@@ -54,12 +60,6 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format(
-        "Postgres", "0",
-        rf"{ISO} (?:[A-Z]{{3,4}} )?\[\d+\][^:]*?\b(?P<l>DEBUG|INFO|NOTICE|WARNING|ERROR|LOG|FATAL|"
-        r"PANIC)\d?:  ", "",
-        "2024-03-23 22:56:07.890 UTC [612] app@shop ERROR:  relation \"order\" does not exist",
-    ),
     Format(
         "ISO time: Hadoop, Zookeeper, Windows CBS, log4j, Python, nginx error, Kafka", "0[",
         rf"\[?{ISO}{THEN_LEVEL}", "",
@@ -211,7 +211,7 @@ def read(text: str) -> Reading:
 
 def named(name: str) -> str | None:
     """Which of LEVELS a level's name or letter means; None when it means none."""
-    return SHORT.get(name) or level_of(name)
+    return NAMES.get(name) or level_of(name)
 
 
 class Row:
@@ -223,23 +223,29 @@ class Row:
         self.match = pattern.match
         self._clock = form.clock
         self._levels = [groups[name] for name in groups if name[0] == "l"]
+        self._moment = [groups.get(name, 0) for name in ("at", "s", "f", "z")]
         self._has = groups.keys()
 
     def reading(self, found: re.Match[str]) -> Reading | None:
         """What the line states; None when its time is none."""
         level, has = self._level(found), self._has
         if "at" in has:
-            at = f"{found['at']} {found['more'].strip()}" if "more" in has else found["at"]
-            fraction = found["ms"].zfill(3) if "ms" in has else found["f"] if "f" in has else None
-            zone = found["z"] if "z" in has else None
-            seconds = times.seconds(at, self._clock, found["s"], fraction, zone)
+            at, second, fraction, zone = found.group(*self._moment)
+            if not self._moment[2]:
+                fraction = found["ms"].zfill(3) if "ms" in has else None
+            if not self._moment[3]:
+                zone = None
+            if "more" in has:
+                at = f"{at} {found['more'].strip()}"
+            seconds = times.seconds(at, self._clock, second, fraction, zone)
             return (level, seconds) if seconds else None
         if "epoch" in has:
             return level, times.joined(int(found["epoch"]), found["f"] if "f" in has else None)
         return level, None
 
     def _level(self, found: re.Match[str]) -> str | None:
-        for group in self._levels:
+        last = found.lastindex
+        for group in (last,) if last in self._levels else self._levels:
             if name := found[group]:
                 return named(name)
         if "pri" in self._has:

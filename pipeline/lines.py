@@ -10,6 +10,7 @@ from pipeline.event import NotAnEvent
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
+BEGINNINGS = {level: f'{{"level":"{level}","message":'.encode() for level in event.LEVELS}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MILLISECONDS = 1e11  # an event's timestamp from here on is in another unit than seconds
 
@@ -86,7 +87,7 @@ class Lines:
             self.replaced += 1
             line = text.encode()
         made = None
-        if whole and line.lstrip()[:1] == b"{":
+        if whole and (line[:1] == b"{" or (line[:1] == b" " and line.lstrip()[:1] == b"{")):
             made = self._of_object(line, text)
         if made is None:
             level, seconds = formats.read(text)
@@ -118,12 +119,8 @@ class Lines:
         return made.removesuffix(self._tail) + b"," + msgspec.json.encode(others)[1:]
 
     def _event(self, level: str | None, message: bytes, seconds: str | None) -> bytes:
-        return b'{"level":"%b","message":%b,"timestamp":%b%b' % (
-            (level or "INFO").encode(),
-            message,
-            (seconds or times.now()).encode(),
-            self._tail,
-        )
+        stamp = (seconds or times.now()).encode()
+        return BEGINNINGS[level or "INFO"] + message + b',"timestamp":' + stamp + self._tail
 
     def _cut(self, made: bytes, text: str, size: int) -> bytes:
         """The event of a line that is too long."""

@@ -20,6 +20,7 @@ ISO = (
 WHOLE_ISO = re.compile(ISO, re.ASCII)
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 DAY = 86_400
+YEARLESS = {"%b %d %H:%M", "%m-%d %H:%M", "%m.%d %H:%M", "%m%d %H:%M"}
 YEARS = 12  # that a time without one may be old: February 29 comes within eight
 
 # A number is a Unix time from 1973 on; by its size in seconds, or in these parts of one.
@@ -38,10 +39,10 @@ def seconds(
 
     `at` is everything down to the minute, in strptime's `clock`, "" for ISO.
     """
-    if "%y" in clock or "%Y" in clock or not clock:
-        minute = _minute(at, clock, zone)
-    else:
+    if clock in YEARLESS:
         minute = _yearless(at, clock, zone, int(time.time()) // DAY)
+    else:
+        minute = _minute(at, clock, zone)
     return None if minute is None else joined(minute + int(second), fraction)
 
 

@@ -15,8 +15,9 @@ from pipeline import topic
 from pipeline.stop import Stop
 from tests.conftest import RunScript
 from tests.test_input import arrived, key_of, messages
-from tests.test_producer import away, records
+from tests.test_producer import away
 from tests.test_tail import copytruncate, numbered, rename, write
+from tests.topics import records
 from tests.waiting import until
 
 

@@ -18,7 +18,7 @@ from pipeline.handler import BLOCK, EXIT, JOIN, KafkaLogHandler
 from pipeline.lines import MOST
 from tests.conftest import RunScript
 from tests.process import ROOT
-from tests.test_producer import records
+from tests.topics import records
 from tests.waiting import until
 
 

@@ -17,7 +17,8 @@ from pipeline import event
 from pipeline.formats import FORMATS
 from tests.conftest import RunScript
 from tests.process import Process
-from tests.test_producer import away, records
+from tests.test_producer import away
+from tests.topics import records
 from tests.waiting import until
 
 

@@ -21,7 +21,7 @@ from pipeline.stop import Stop
 from tests.conftest import RunScript
 from tests.process import ROOT
 from tests.test_input import arrived, key_of, messages
-from tests.test_producer import records
+from tests.topics import records
 from tests.waiting import until
 
 with_tools = pytest.mark.skipif(
