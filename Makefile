@@ -9,7 +9,7 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-REQUIREMENTS := requirements.txt requirements-dev.txt local/requirements.txt report/requirements.txt
+REQUIREMENTS := $(wildcard requirements*.txt */requirements.txt)
 
 .DEFAULT_GOAL := help
 .PHONY: help install up recent verify report test lint fmt bench clean

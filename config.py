@@ -97,6 +97,13 @@ class Settings(BaseSettings):
     dashboard_host: str = setting(
         "127.0.0.1", "address the web page listens on", "a host name or address", pattern=A_HOST
     )
+    dashboard_password: str = setting(
+        "",
+        "password of the web page; empty for none (secret)",
+        "8 to 200 characters, or none",
+        pattern=r"^(.{8,200})?$",
+        repr=False,
+    )
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod
@@ -220,7 +227,8 @@ def _sentence(error: Any) -> str:
     if not error["loc"]:
         return str(error["ctx"]["error"])
     name = str(error["loc"][0])
-    extra = Settings.model_fields[name].json_schema_extra
+    field = Settings.model_fields[name]
+    extra = field.json_schema_extra
     allowed = extra["allowed"] if isinstance(extra, dict) else ""
-    value = "***" if name == "alert_urls" else SECRET.sub("***", str(error["input"]))
+    value = SECRET.sub("***", str(error["input"])) if field.repr else "***"
     return f"{name.upper()}={value!r}: allowed is {allowed}"

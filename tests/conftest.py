@@ -34,6 +34,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help="Kafka and Redis in Docker, as local processes, or what there is (default: auto)",
     )
+    parser.addoption(
+        "--no-browser", action="store_true", help="leave out the tests that need a Chromium"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--no-browser"):
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,10 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from config import Settings
 from local.child import spawn
+from local.server import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +72,21 @@ class Process:
 
     def __str__(self) -> str:
         return f"{' '.join(self.command)}, which printed:\n{self.output()}"
+
+
+@contextmanager
+def dashboard(folder: Path, **variables: str) -> Iterator[tuple[Process, str]]:
+    """dashboard.py with these settings and a free port, once it answers, and its address."""
+    known = {name.upper() for name in Settings.model_fields}
+    port = free_port()
+    environment = {k: v for k, v in os.environ.items() if k not in known}
+    environment |= {"DASHBOARD_PORT": str(port), **variables}
+    process = Process(script("dashboard.py"), folder / f"dashboard-{port}.output", environment)
+    try:
+        process.wait_for("the page is at")
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
 
 
 def script(name: str) -> list[str]:

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Redis → a web page.
+
+Shows the newest events live, with filters and a search over what Redis holds, events a minute
+by level, and what is wrong now. It only reads Redis: it can lag or die without touching the
+pipeline.
+"""
+
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+import config
+from page.app import make
+
+log = logging.getLogger("dashboard")
+
+STOP = 3  # seconds for open connections to end
+
+EXAMPLES = """\
+examples:
+  python dashboard.py                                       http://127.0.0.1:8080
+  python dashboard.py --dashboard-port 8000 --redis-key app
+  DASHBOARD_HOST=0.0.0.0 DASHBOARD_PASSWORD=… python dashboard.py
+
+exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
+    config.log_to_stderr()
+    with listen(settings) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                make(settings),
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP,
+            )
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.handle_exit)  # from now on, not only while it runs
+        warn(settings)
+        log.info("the page is at http://%s:%d", *address(settings))
+        server.run(sockets=[listener])
+    log.info("done")
+    return 0
+
+
+def listen(settings: config.Settings) -> socket.socket:
+    """The page's socket. Raises SystemExit when it can't be had."""
+    host, port = settings.dashboard_host, settings.dashboard_port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, UnicodeError) as error:  # no name can have two dots in a row
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        problem = "it is taken" if taken else str(error)
+        config.fail("dashboard", f"DASHBOARD_PORT={port} on DASHBOARD_HOST={host}: {problem}")
+
+
+def warn(settings: config.Settings) -> None:
+    """Say so when strangers could read the logs."""
+    try:
+        near = ipaddress.ip_address(settings.dashboard_host).is_loopback
+    except ValueError:
+        near = settings.dashboard_host == "localhost"
+    if not near and not settings.dashboard_password:
+        log.warning(
+            "whoever reaches DASHBOARD_HOST=%s can read the logs: set DASHBOARD_PASSWORD",
+            settings.dashboard_host,
+        )
+
+
+def address(settings: config.Settings) -> tuple[str, int]:
+    host = settings.dashboard_host
+    return f"[{host}]" if ":" in host else host, settings.dashboard_port
+
+
+if __name__ == "__main__":
+    sys.exit(main())

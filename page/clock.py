@@ -1,0 +1,60 @@
+"""Clock: moments as the viewer's own clock shows them."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+
+class Clock:
+    """`zone` is an IANA name, as a browser tells it; one that is unknown here means UTC."""
+
+    def __init__(self, zone: str = "UTC") -> None:
+        try:
+            self._zone = ZoneInfo(zone)
+            self.zone = zone
+        except (ValueError, OSError, KeyError):  # no such name, or no such data
+            self._zone = ZoneInfo("UTC")
+            self.zone = "UTC"
+
+    def short(self, moment: float, now: float) -> str:
+        """Time of the day with milliseconds; of another day than `now`, the date and no less."""
+        at = self._at(moment)
+        if at is None:
+            return "no date"
+        if at.date() == datetime.fromtimestamp(now, self._zone).date():
+            return f"{at:%H:%M:%S}.{at.microsecond // 1000:03}"
+        return f"{at:%y-%m-%d %H:%M}"
+
+    def minute(self, moment: float) -> str:
+        at = self._at(moment)
+        return f"{at:%H:%M}" if at else "no date"
+
+    def full(self, moment: float) -> str:
+        """Everything, with the zone."""
+        at = self._at(moment)
+        if at is None:
+            return f"{moment:g} s after 1970, which no calendar has"
+        return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {self.zone} ({at:%z})"
+
+    def utc(self, moment: float) -> str:
+        try:
+            return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+        except (ValueError, OSError, OverflowError):
+            return f"{moment:g}"
+
+    def _at(self, moment: float) -> datetime | None:
+        try:
+            return datetime.fromtimestamp(moment, self._zone)
+        except (ValueError, OSError, OverflowError):
+            return None
+
+
+def lasting(seconds: float) -> str:
+    """A duration in its two largest units at most."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

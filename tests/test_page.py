@@ -1,0 +1,138 @@
+"""The page's pieces, without a browser: its HTML, its clock, its chart."""
+
+import time
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+
+from page import chart, events, panels
+from page.clock import Clock, lasting
+from pipeline.alert import Alert, Notice
+from pipeline.board import Board
+from pipeline.entry import Entry, entry
+from tests.holding import event
+
+NASTY = ["<script>x</script>", "</button></li><b>", "\"'><img src=x onerror=y>", "{0} {{x}} %s"]
+NASTY += ["\x00\x1b[2J", "\u202e", "\ud800", "a\nb", "&lt;", "`${x}`", "w" * 100_000]
+ALLOWED = {
+    *("li", "button", "time", "span", "bdi", "ul", "p", "b", "h2", "div", "dt", "dd", "code"),
+    *("pre", "table", "tbody", "tr", "th", "td", "details", "summary"),
+}
+CLOCK = Clock("Europe/Berlin")
+WINTER = 1_700_000_000.123  # 2023-11-14 22:13:20.123 UTC
+
+
+class Reader(HTMLParser):
+    """The tags and attributes' names of HTML, as a browser sees them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(str(html))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def made(text: str) -> Entry:
+    return entry("1", event("ERROR", text, service=text, **{text: text, "more": {text: [text]}}))
+
+
+def everything(text: str) -> str:
+    """All that the page makes of Redis, with this text wherever one may be."""
+    told = Notice("open", text, text, text, text, 1.0)
+    alert = Alert(text, text, text, text, 1.0, 1.0, 1.0)
+    board = Board(
+        at=time.time(),
+        lists={"": [made(text)], "ERROR": [made(text)]},
+        counts={},
+        lag=1,
+        dead_letters={text: 1},
+        alerts=[alert],
+        history=[told],
+    )
+    parts = [
+        events.rows(board.lists[""], board.at, CLOCK),
+        events.whole(made(text), CLOCK),
+        events.note(board, 1, 1, filtered=True),
+        panels.tiles(board),
+        panels.failing(board),
+        panels.alerts(board, CLOCK),
+        panels.unreachable(text, text, "now"),
+        panels.empty(text, text, None),
+    ]
+    return "".join(map(str, parts))
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_whatever_is_in_an_event_the_page_has_the_same_elements(text: str) -> None:
+    plain, nasty = Reader(everything("plain")), Reader(everything(text))
+    assert nasty.tags == plain.tags
+    assert set(plain.tags) == ALLOWED
+    assert nasty.attributes == plain.attributes
+    assert not any(name.startswith("on") for name in nasty.attributes)
+    assert nasty.text.replace("\n", "").isprintable()
+    assert len(nasty.text) < 1_000_000
+
+
+def test_a_whole_event_has_all_its_fields_and_bytes() -> None:
+    line = event("warn", "hello", service="auth", code=7, nested={"a": [1]}, nothing=None)
+    text = Reader(events.whole(entry("1", line), CLOCK)).text
+    for words in ("hello", "auth", "code7", '"a": [', "nothingnull", line.decode()):
+        assert words in text
+
+
+def test_no_event_is_shown_as_it_is() -> None:
+    strange = entry("1", b"<not> json")
+    assert "&lt;not&gt; json" in events.rows([strange], 0.0, CLOCK)
+    assert "this is no event" in events.whole(strange, CLOCK)
+
+
+def test_a_clock_is_the_viewers() -> None:
+    assert CLOCK.short(WINTER, WINTER) == "23:13:20.123"
+    assert CLOCK.short(WINTER, WINTER + 3_600) == "23-11-14 23:13"  # it is past midnight
+    assert CLOCK.full(WINTER) == "2023-11-14 23:13:20.123 Europe/Berlin (+0100)"
+    assert CLOCK.full(WINTER - 180 * 86_400).endswith("(+0200)")
+    assert CLOCK.utc(WINTER) == "2023-11-14T22:13:20.123+00:00"
+
+
+@pytest.mark.parametrize("zone", ["None", "", "Mars/Base", "../../etc/passwd", "/etc/passwd", "\0"])
+def test_an_unknown_zone_means_utc(zone: str) -> None:
+    assert Clock(zone).full(WINTER) == "2023-11-14 22:13:20.123 UTC (+0000)"
+
+
+@pytest.mark.parametrize("moment", [1e18, -1e18, 1e300, -62_135_596_801.0])
+def test_a_moment_that_no_calendar_has_is_said_so(moment: float) -> None:
+    assert CLOCK.short(moment, WINTER) == CLOCK.minute(moment) == "no date"
+    assert "no calendar has" in CLOCK.full(moment)
+    assert CLOCK.utc(moment) == f"{moment:g}"
+
+
+def test_durations_and_counts_are_short() -> None:
+    durations = [(-1, "0 s"), (59.9, "59 s"), (3_599, "59 min"), (3_660, "1 h 01 min")]
+    for seconds, words in [*durations, (90_000, "1 d 1 h")]:
+        assert lasting(seconds) == words
+    counts = [(9_999, "9,999"), (10_000, "10.0k"), (999_999, "1000k"), (12_345_678, "12.3M")]
+    for count, words in counts:
+        assert panels.compact(count) == words
+
+
+def test_the_chart_stacks_the_chosen_levels_with_the_worst_below() -> None:
+    minute = 28_000_000
+    counts = {minute: {"INFO": 9, "ERROR": 1}, minute - 5: {"CRITICAL": 2}}
+    board = Board(at=minute * 60.0, lists={}, counts=counts)
+    series = chart.options(board, "hour", [], True, CLOCK)["series"]
+    assert [each["name"] for each in series] == [*chart.ORDER]
+    assert {each["name"]: each["data"][-1] for each in series}["INFO"] == 9
+    only = chart.options(board, "hour", ["ERROR"], False, CLOCK)["series"]
+    assert [(each["name"], sum(each["data"])) for each in only] == [("ERROR", 1)]
+    assert "at most 10" in chart.described(board, "hour")
+    assert "at most 2 errors" in chart.described(board, "hour")
