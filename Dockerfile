@@ -1,4 +1,4 @@
-FROM python:3.13-slim
+FROM python:3.13-slim AS base
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
@@ -10,7 +10,16 @@ RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ig
 COPY --chown=10001:10001 *.py alerts.toml ./
 COPY --chown=10001:10001 pipeline pipeline
 COPY --chown=10001:10001 audit audit
-
-USER 10001:10001
 ENTRYPOINT ["python"]
+
+# The web page's library is larger than all else together, so only its own image has it.
+FROM base AS dashboard
+COPY page/requirements.txt page/
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -r page/requirements.txt
+COPY --chown=10001:10001 page page
+USER 10001:10001
+CMD ["dashboard.py"]
+
+FROM base
+USER 10001:10001
 CMD ["consumer.py"]

@@ -1,7 +1,7 @@
 """The whole pipeline on this machine, without Docker, Java or root: what make up runs.
 
-Starts Kafka, Redis, consumer.py and producer.py, with their data in .local/, and stops them all
-on Ctrl-C. The next start goes on with the same data.
+Starts Kafka, Redis, consumer.py, producer.py and dashboard.py, with their data in .local/, and
+stops them all on Ctrl-C. The next start goes on with the same data.
 """
 
 import argparse

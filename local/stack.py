@@ -25,12 +25,13 @@ from local.server import ServerError
 from pipeline.show import coloured, paint, printable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "alerts": 31, "local": 1}
+COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "alerts": 31}
+COLOURS |= {"dashboard": 34, "local": 1}  # ANSI SGR codes
 LOOK = 0.1  # seconds between looks at the children
 BACKOFF = (1, 2, 4, 8, 15, 30)  # seconds before a child that died is started again
 LIVED = 60.0  # seconds after which a child's earlier deaths are forgotten
 # Seconds until SIGKILL, together below 10. A SIGKILL loses nothing, it only makes starts slower.
-PRODUCER_STOP, CONSUMER_STOP, ALERTS_STOP, SERVERS_STOP = 2.5, 3.5, 0.5, 2.5
+PRODUCER_STOP, CONSUMER_STOP, ONLOOKERS_STOP, SERVERS_STOP = 2.5, 3.5, 0.3, 2.5
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -51,7 +52,7 @@ class Stack:
         say = self._output.say
         self._consumer = Script("consumer", [], environment, say)
         self._producer = Script("producer", ["--rate", rate], environment, say)
-        self._alerts = Script("alerts", [], environment, say)
+        self._onlookers = [Script(name, [], environment, say) for name in ("alerts", "dashboard")]
 
     def run(self) -> None:
         """Start all, watch them, and stop them when a signal comes. Raises ServerError, OSError."""
@@ -94,11 +95,13 @@ class Stack:
         self._output.line(self._banner())
         self._consumer.start()
         self._producer.start()
-        self._alerts.start()
+        for onlooker in self._onlookers:
+            onlooker.start()
 
     def _banner(self) -> str:
         settings = self._settings
         lines = [
+            ("the web page", f"http://{settings.dashboard_host}:{settings.dashboard_port}"),
             ("every event", f"tail -F {settings.log_file}"),
             ("the newest", "make recent"),
             ("of one level", "make recent LEVEL=ERROR"),
@@ -108,7 +111,7 @@ class Stack:
             port = "" if self._redis.port == 6379 else f"-p {self._redis.port} "
             base = "" if number == "0" else f"-n {number} "
             command = f"redis-cli {port}{base}lrange {settings.redis_key} 0 9"
-            lines.insert(2, ("", command))
+            lines.insert(3, ("", command))
         if settings.metrics_port:
             address = f"http://{settings.metrics_host}:{settings.metrics_port}/metrics"
             lines.append(("metrics", address))
@@ -146,13 +149,15 @@ class Stack:
             time.sleep(LOOK)
 
     def _scripts(self) -> list[Script]:
-        return [self._consumer, self._producer, self._alerts]
+        return [self._consumer, self._producer, *self._onlookers]
 
     def _stop(self) -> None:
-        self._alerts.signal(signal.SIGTERM)
+        for onlooker in self._onlookers:
+            onlooker.signal(signal.SIGTERM)
         self._producer.stop(PRODUCER_STOP)
         self._consumer.stop(CONSUMER_STOP)
-        self._alerts.stop(ALERTS_STOP)
+        for onlooker in self._onlookers:
+            onlooker.stop(ONLOOKERS_STOP)
         self._redis.signal(signal.SIGTERM)
         self._kafka.stop(SERVERS_STOP)
         self._redis.stop(SERVERS_STOP / 5)
@@ -178,7 +183,7 @@ class Output:
 
     def say(self, name: str, text: str) -> None:
         """A line with who says it in front."""
-        self.line(paint(f"{name:8} |", COLOURS[name], self._coloured) + f" {printable(text)}")
+        self.line(paint(f"{name:9} |", COLOURS[name], self._coloured) + f" {printable(text)}")
 
     def line(self, text: str) -> None:
         with self._lock:

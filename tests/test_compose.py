@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -30,7 +31,7 @@ OWNER = os.getuid() or 12345  # of the clone: nobody that an image knows, and ne
 CAP = 77
 PARTITIONS = 4
 PATIENCE = 60.0
-SCRIPTS = {"producer", "consumer"}
+SCRIPTS = {"producer", "consumer", "dashboard"}
 BAD = "this is no event"
 UP_AND_DOWN = {"docker compose up", "docker compose down"}  # of which the other tests consist
 
@@ -40,7 +41,7 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.kafka_port, self.redis_port = free_port(), free_port()
+        self.kafka_port, self.redis_port, self.page_port = (free_port() for _ in range(3))
         self.logs_txt = folder / "logs" / "logs.txt"
         settings = {name.upper() for name in Settings.model_fields}
         self.environment = {k: v for k, v in os.environ.items() if k not in settings}
@@ -116,6 +117,7 @@ class Clone:
         ours = {
             "KAFKA_HOST_PORT": self.kafka_port,
             "REDIS_HOST_PORT": self.redis_port,
+            "DASHBOARD_PORT": self.page_port,
             "REDIS_MAX_LOGS": CAP,
             "PRODUCER_RATE": 100,
         }
@@ -137,7 +139,7 @@ def clone() -> Iterator[Clone]:
             yield clone
         finally:
             print(clone.compose("ps", "-a"))
-            print(clone.compose("logs", "--tail=50", "prepare", "producer", "consumer"))
+            print(clone.compose("logs", "--tail=50", "prepare", *SCRIPTS))
             clone.compose("down", "--volumes", "--rmi", "local", "--timeout", "5")
 
 
@@ -177,6 +179,12 @@ def test_programs_of_this_machine_reach_both(clone: Clone) -> None:
         assert redis.ping()
 
 
+def test_the_web_page_answers(clone: Clone) -> None:
+    with urlopen(f"http://127.0.0.1:{clone.page_port}/", timeout=20) as answer:
+        assert answer.status == 200
+        assert "<title>Logs</title>" in answer.read().decode()
+
+
 def test_dead_letters_carry_their_headers(clone: Clone) -> None:
     clone.kafka("kafka-console-producer", "--topic", "logs", stdin=f"{BAD}\n")
     headers = ("--formatter-property", "print.headers=true")
@@ -206,7 +214,7 @@ def test_every_published_port_is_on_the_loopback_address(clone: Clone) -> None:
         if port["PublishedPort"]
     ]
     assert sorted(published) == sorted(
-        ("127.0.0.1", port) for port in (clone.kafka_port, clone.redis_port)
+        ("127.0.0.1", port) for port in (clone.kafka_port, clone.redis_port, clone.page_port)
     )
 
 
@@ -250,6 +258,6 @@ def test_restart_and_down_and_up_lose_and_double_nothing(clone: Clone) -> None:
 def test_a_stop_is_heard_and_ends_well(clone: Clone) -> None:
     clone.compose("start", "producer")
     clone.grows()
-    clone.compose("stop", "producer", "consumer")
+    clone.compose("stop", *SCRIPTS)
     ended = [c["ExitCode"] for c in clone.containers("-a") if c["Service"] in SCRIPTS]
-    assert ended == [0, 0, 0]
+    assert ended == [0, 0, 0, 0]

@@ -52,6 +52,7 @@ def stack_environment(tmp_path: Path) -> dict[str, str]:
         "METRICS_PORT": "0",
         "ALERTS_METRICS_PORT": "0",
         "ALERTS_FILE": str(ROOT / "alerts.toml"),
+        "DASHBOARD_PORT": str(free_port()),
     }
 
 
@@ -160,6 +161,7 @@ def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
     second = start()
     assert second.wait() == 1
     assert second.output() == f"local: it runs already, in {tmp_path / '.local'}\n"
+    first.wait_for("the page is at", 60)
     identity = tmp_path / ".local/kafka/data/meta.properties"
     before = identity.read_text()
 
@@ -197,6 +199,7 @@ def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost:{}", "KAFKA_BOOTSTRAP_SERVERS=localhost:<other>"),
         ("REDIS_URL", "redis://127.0.0.1:{}", "REDIS_URL=redis://localhost:<other>/0"),
         ("METRICS_PORT", "{}", "METRICS_PORT=<other>"),
+        ("DASHBOARD_PORT", "{}", "DASHBOARD_PORT=<other>"),
     ],
 )
 def test_a_taken_port_is_named_with_its_setting_before_anything_starts(
