@@ -4,6 +4,9 @@ RATE ?= 50
 N ?= 20
 LEVEL ?=
 DAY ?=
+SECONDS ?= 60
+SEED ?=
+DOCKER ?=
 ARGS ?=
 
 VENV := .venv
@@ -12,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 REQUIREMENTS := $(wildcard requirements*.txt */requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify report test lint fmt bench clean
+.PHONY: help install up recent verify report test chaos lint fmt bench clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -46,6 +49,9 @@ verify: $(INSTALLED) ## prove that Kafka, logs.txt and Redis agree (exit status 
 
 report: $(INSTALLED) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
 	@exec $(RUN) -m report $(if $(DAY),--day '$(DAY)')
+
+chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7)
+	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(DOCKER),--docker)
 
 clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
 	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \
