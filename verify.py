@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return verify(settings)
     except (KafkaError, redis.RedisError, CheckpointError, OSError) as error:
         config.fail("verify", f"can't look: {error}", UNKNOWN)
+    except KeyboardInterrupt:
+        config.fail("verify", "interrupted", UNKNOWN)
 
 
 def verify(settings: config.Settings) -> int:

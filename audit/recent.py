@@ -34,7 +34,7 @@ def audit_redis(settings: Settings, snapshot: Snapshot, sources: Sources) -> Fin
     """
     findings = Findings()
     checkpoint, redis = snapshot.archive.checkpoint, snapshot.redis
-    topic = checkpoint.topics.get(settings.kafka_topic, Topic(id=redis.topic_id, since=0))
+    topic = checkpoint.topics[settings.kafka_topic]
     mine = [source for source in sources.all if source.at.topic == settings.kafka_topic]
     _audit_offsets(snapshot, topic, settings.kafka_topic, findings)
     # Others write to the same lists or the same file, or logs.txt had lines before this topic's.

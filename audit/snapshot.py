@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -91,7 +90,7 @@ class Snapshot:
         with closing(_consumer(settings)) as consumer:
             commits = _commits(consumer, settings.kafka_topic)
             seen_redis, behind = _caught_up(settings)
-            archive = _archive(settings.log_file)
+            archive = _archive(settings)
             names = {settings.kafka_dead_letter_topic, *archive.checkpoint.topics}
             ids, ats = _topics(settings, names)
             return cls(
@@ -107,12 +106,15 @@ class Snapshot:
             )
 
 
-def checkpoint_of(log_file: Path) -> Checkpoint:
-    """Raises CheckpointError, also when there is none; OSError."""
-    path = log_file.with_name(log_file.name + ".checkpoint")
+def checkpoint_of(settings: Settings) -> Checkpoint:
+    """Raises CheckpointError, also when there is none for the topic; OSError."""
+    path = settings.log_file.with_name(settings.log_file.name + ".checkpoint")
     checkpoint = Checkpoint.load(path)
     if checkpoint is None:
-        raise CheckpointError(f"{path} is not there: no consumer has written {log_file} yet")
+        raise CheckpointError(f"{path} is missing: no consumer has written {settings.log_file}")
+    if settings.kafka_topic not in checkpoint.topics:
+        there = ", ".join(checkpoint.topics)
+        raise CheckpointError(f"{path} has no KAFKA_TOPIC={settings.kafka_topic}, but {there}")
     return checkpoint
 
 
@@ -150,11 +152,11 @@ def _topics(settings: Settings, names: set[str]) -> tuple[dict[str, str], list[T
 
 def _caught_up(settings: Settings) -> tuple[RedisView, dict[int, int]]:
     """Redis, once it has what logs.txt has now, and what it lacks after CATCH_UP seconds."""
-    topic = checkpoint_of(settings.log_file).topics.get(settings.kafka_topic)
+    topic = checkpoint_of(settings).topics[settings.kafka_topic]
     deadline = time.monotonic() + CATCH_UP
     while True:
         seen = _redis(settings)
-        behind = seen.behind(topic) if topic else {}
+        behind = seen.behind(topic)
         if not behind or time.monotonic() > deadline:
             return seen, behind
         time.sleep(STEP)
@@ -184,20 +186,21 @@ def _redis(settings: Settings) -> RedisView:
     return RedisView((topic_id or b"").decode(), next_offsets, lists, counts)
 
 
-def _archive(path: Path) -> ArchiveView:
+def _archive(settings: Settings) -> ArchiveView:
     while True:
-        file = path.open("rb")
-        checkpoint = checkpoint_of(path)
-        if same_file(file.fileno(), path):
-            return ArchiveView(checkpoint, file, _extra(path, file, checkpoint))
+        file = settings.log_file.open("rb")
+        checkpoint = checkpoint_of(settings)
+        if same_file(file.fileno(), settings.log_file):
+            return ArchiveView(checkpoint, file, _extra(settings, file, checkpoint))
         file.close()
 
 
-def _extra(path: Path, file: BinaryIO, checkpoint: Checkpoint) -> int:
+def _extra(settings: Settings, file: BinaryIO, checkpoint: Checkpoint) -> int:
     """See ArchiveView. While somebody holds the lock, or has written since, there is none."""
+    lock_file = settings.log_file.with_name(settings.log_file.name + ".lock")
     deadline = time.monotonic() + WRITING
     while os.fstat(file.fileno()).st_size != checkpoint.length:
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(lock_file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -206,7 +209,7 @@ def _extra(path: Path, file: BinaryIO, checkpoint: Checkpoint) -> int:
             time.sleep(0.01)
             continue
         else:
-            if checkpoint_of(path).length != checkpoint.length:
+            if checkpoint_of(settings).length != checkpoint.length:
                 return 0
             return os.fstat(file.fileno()).st_size - checkpoint.length
         finally:

@@ -466,10 +466,12 @@ def test_what_cannot_be_looked_at_is_said_in_one_line(
     pipeline: Pipeline, run_script: RunScript, tmp_path: Path
 ) -> None:
     nobody = str(free_port())
+    settled_topic = pipeline.settings.kafka_topic
     for flags, words in [
         (("--kafka-bootstrap-servers", f"127.0.0.1:{nobody}"), "Kafka does not answer"),
         (("--redis-url", f"redis://127.0.0.1:{nobody}"), "Connection refused"),
         (("--log-file", str(tmp_path / "none.txt")), "no consumer has written"),
+        (("--kafka-topic", "other"), f"has no KAFKA_TOPIC=other, but {settled_topic}"),
         (("--redis-max-logs", "0"), "REDIS_MAX_LOGS='0': allowed is"),
     ]:
         run = run_script("verify.py", *flags, env=os.environ | variables(pipeline.settings))
