@@ -117,7 +117,7 @@ def _audit_list(
     findings: Findings,
 ) -> None:
     streams = []
-    older = []  # streams that had events before their first, which may be in the list
+    older = []  # streams of which Kafka has not all, so that others may be in the list
     for source in sources:
         newest = reversed(source.newest[level])
         pairs = [(-offset, digest) for offset, digest in newest]
@@ -128,7 +128,7 @@ def _audit_list(
             ended=True,
         )
         streams.append(stream)
-        if source.span[0]:
+        if source.span[0] or source.span[1] < source.known.next:
             older.append(stream)
 
     def accept(line: bytes) -> bool:

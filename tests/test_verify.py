@@ -521,3 +521,11 @@ def test_consumers_under_load_agree_all_the_time_and_so_does_what_kafka_deletes(
         status, said = pipeline.verify(capsys)
         assert status == 1
         assert said["logs.txt"].startswith("DIFFERS: 1 missing: ")
+
+        pipeline.write(lines)
+        everything = [TopicPartition(settings.kafka_topic, partition) for partition in range(4)]
+        kafka_admin.delete_records(dict.fromkeys(everything, -1))
+        status, said = pipeline.verify(capsys)
+        assert status == 0, said
+        assert said["Kafka"].startswith("agrees: 0 records up to the checkpoint")
+        assert f"{len(lines):,} accepted unseen" in said["logs.txt"]
