@@ -3,11 +3,10 @@
 Lines of several partitions come in any order among each other, and different events may be
 identical lines. So each line is taken for the next event of *every* stream that waits for just
 that line; where it was more than one, the others are owed, and a later line may pay for them.
-The lines are right if and only if no line comes that nobody waits for and that is not owed, and
-at the end nobody waits and nothing is owed. That is proven in one pass: right lines are never
-called wrong, since a stream that takes the first line it can is never behind its true place.
-Wrong ones are never called right, but for a line in a wrong place whose identical twin from
-another partition stands where it should be.
+When a line comes that nobody waits for and that is not owed, or at the end somebody waits or
+something is owed, the lines are wrong. Right ones are never called so, since a stream that takes
+the first line it can is never behind its true place. Of wrong ones only those pass where a line is
+in a wrong place and its identical twin from another partition in the one where it should be.
 
 Lines are compared by Python's 64-bit hash of their bytes.
 """
