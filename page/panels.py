@@ -12,6 +12,7 @@ from pipeline.entry import short
 TEXT = 300  # characters of an alert
 FEW = 50  # errors that fill a service's bar at least: a handful is no news
 PAST = 12  # notices that are shown
+SEVERITIES = ("info", "warning", "critical")
 STATES = {"open": "opened", "repeat": "still open", "over": "over"}
 
 
@@ -164,4 +165,4 @@ def _notice(notice: Notice, now: float, clock: Clock) -> Markup:
 
 
 def _severity(told: Alert | Notice) -> str:
-    return "critical" if told.severity.casefold() == "critical" else "warning"
+    return told.severity if told.severity in SEVERITIES else "warning"

@@ -17,10 +17,10 @@ BAD = ("ERROR", "CRITICAL")
 class Board:
     """One look at Redis at Unix time `at`. None is what nobody has told.
 
-    `lists` is level, or "" for all → entries, newest first, but for `left_out` that are too large;
-    `counts` is minute → level → events;
-    `total` the events that Redis has got, `rate` in events a second, `lag` in records; `alerts`
-    and `history` are alerts.py's open alerts and notices, newest first.
+    `lists` is level, or "" for all → entries, newest first, without the `left_out` that are too
+    large; `counts` is minute → level → events; `total` is the records that Redis has seen, `rate`
+    in records a second, `lag` in records; `alerts` and `history` are alerts.py's open alerts and
+    its notices, newest first.
     """
 
     at: float

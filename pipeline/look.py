@@ -17,7 +17,7 @@ from pipeline.recent import connect
 
 DAY = 24 * 60  # minutes of counts that are shown
 FRESH = 3  # minutes whose counts still change
-ALL_MINUTES = 60.0  # seconds until all of them are read again: late events change old minutes
+ALL_MINUTES = 10.0  # seconds until all of them are read again: late events change old minutes
 LISTS = 5.0  # seconds until the lists are read again though no offset has moved
 MOST = 1_000  # entries of a list
 BUDGET = 2 * 2**20  # bytes of a list that are fetched, whatever is in it

@@ -17,8 +17,9 @@ ARGUMENTS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 PATIENCE = 20_000.0  # milliseconds
-# What Chromium says itself of a server that is down, and of a wrong password.
-EXPECTED = re.compile(r"ERR_CONNECTION_REFUSED|status of 401")
+# What Chromium says itself of a server that is down, of a wrong password, and when this machine
+# gets or loses a network, as by a container that starts.
+EXPECTED = re.compile(r"ERR_CONNECTION_REFUSED|ERR_NETWORK_CHANGED|status of 401")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Screenshots: docs/dashboard-*.png, taken of a real pipeline: python -m tests.screenshots.
+"""Screenshots: docs/*.png, taken of a real pipeline: python -m tests.screenshots.
 
-Kafka, Redis, consumer.py, dashboard.py, and alerts.py where there is one, get an hour of
-simulated events, and live ones until a simulated incident has been going on for a minute.
+Kafka, Redis, consumer.py, dashboard.py and alerts.py get an hour of simulated events, and live
+ones while a simulated incident begins, opens alerts, and is over. It takes about six minutes.
 """
 
 import itertools
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+
+from playwright.sync_api import Page
 
 from config import Settings
 from local.kafka import Kafka
@@ -28,8 +30,9 @@ from tests.servers import started
 DOCS = ROOT / "docs"
 SEED, RATE = 97, 50.0  # whose first incident after the hour is a long one
 HOUR = 3600.0
-INTO = 50.0  # seconds of the incident that are over
-LIVE = 75.0  # seconds that are sent as they happen
+LEAD = 45.0  # seconds before the incident from which on events are sent as they happen
+BEGUN, INTO = 3.0, 60.0  # seconds of the incident that are over
+OVER = 300_000.0  # milliseconds until the alerts must be over
 SHOTS: dict[str, dict[str, Any]] = {
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 800}},
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}},
@@ -51,31 +54,28 @@ def main() -> None:
             dashboard_port=free_port(),
         )
         for script in ("consumer", "dashboard", "alerts"):
-            if (ROOT / f"{script}.py").exists():
-                child = Script(script, [], variables(settings), lambda *line: print(*line))
-                stack.callback(child.stop)
-                child.start()
+            child = Script(script, [], variables(settings), lambda *line: print(*line))
+            stack.callback(child.stop)
+            child.start()
         stop = Stop()
         stack.callback(stop.request)
-        until_now, traffic = story()
-        thread = threading.Thread(target=send, args=[settings, traffic, stop])
-        thread.start()
-        stop.wait(until_now - time.time())
-        with chromium() as browser:
-            take(Tab(browser, f"http://127.0.0.1:{settings.dashboard_port}"))
-        stop.request()
-        thread.join()
+        begins, traffic = story()
+        threading.Thread(target=send, args=[settings, traffic, stop]).start()
+        browser = stack.enter_context(chromium())
+        take(
+            stack.enter_context(Tab(browser, f"http://127.0.0.1:{settings.dashboard_port}")), begins
+        )
 
 
 def story() -> tuple[float, Iterator[tuple[float, bytes, bytes]]]:
-    """The Unix time at which an incident will have been going on for INTO seconds, and events
-    without end, each with its own time, from an hour before."""
+    """The Unix time at which an incident begins, and events without end, each with its own time,
+    from an hour before."""
     begin = next(each.start for each in incidents(SEED) if each.start > HOUR)
-    end = time.time() + LIVE
-    moments = (end - begin - INTO + number / RATE for number in itertools.count())
+    begins = time.time() + LEAD
+    moments = (begins - begin + number / RATE for number in itertools.count())
     here, there = itertools.tee(moments)
     events = simulate(SEED, RATE, lambda: next(here))
-    return end, ((next(there), key, value) for key, value in events)
+    return begins, ((next(there), key, value) for key, value in events)
 
 
 def send(settings: Settings, traffic: Iterator[tuple[float, bytes, bytes]], stop: Stop) -> None:
@@ -89,13 +89,29 @@ def send(settings: Settings, traffic: Iterator[tuple[float, bytes, bytes]], stop
             outbox.send(key, value)
 
 
-def take(tab: Tab) -> None:
-    with tab:
-        pages = {name: tab.open(timezone_id="Europe/Berlin", **how) for name, how in SHOTS.items()}
-        for name, page in pages.items():
-            page.locator(".events li").first.wait_for()
-            page.wait_for_timeout(2_500)
-            page.screenshot(path=DOCS / f"dashboard-{name}.png")
+def take(tab: Tab, begins: float) -> None:
+    """The moments of the incident, and in its middle the page on each of SHOTS."""
+
+    def shoot(page: Page, name: str) -> None:
+        page.screenshot(path=DOCS / f"{name}.png")
+
+    pages = {name: tab.open(timezone_id="Europe/Berlin", **how) for name, how in SHOTS.items()}
+    page = pages["dark"]
+    page.locator(".events li").first.wait_for()
+    page.wait_for_timeout(1_000 * (begins + BEGUN - time.time()))
+    shoot(page, "incident-1-begins")
+    page.locator(".alerts .open .critical").wait_for()
+    shoot(page, "incident-2-alert")
+    page.wait_for_timeout(1_000 * max(0.0, begins + INTO - time.time()))
+    for name, each in pages.items():
+        shoot(each, f"dashboard-{name}")
+    page.locator(".failing button").first.click()
+    page.locator(".chip[aria-pressed=true]").first.wait_for()
+    page.wait_for_timeout(2_000)
+    shoot(page, "incident-3-events")
+    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_text("None is open.").wait_for(timeout=OVER)
+    shoot(page, "incident-4-over")
 
 
 if __name__ == "__main__":
