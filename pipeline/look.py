@@ -155,7 +155,7 @@ def _numbers(answer: Mapping[bytes, bytes]) -> dict[str, int]:
     return {
         name.decode(errors="replace"): int(value)
         for name, value in answer.items()
-        if value.isdigit()
+        if value.isdigit() and len(value) < 20
     }
 
 

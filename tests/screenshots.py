@@ -30,7 +30,7 @@ from tests.servers import started
 DOCS = ROOT / "docs"
 SEED, RATE = 97, 50.0  # whose first incident after the hour is a long one
 HOUR = 3600.0
-LEAD = 45.0  # seconds before the incident from which on events are sent as they happen
+LEAD = 90.0  # seconds before the incident from which on events are sent as they happen
 BEGUN, INTO = 3.0, 60.0  # seconds of the incident that are over
 OVER = 300_000.0  # milliseconds until the alerts must be over
 SHOTS: dict[str, dict[str, Any]] = {

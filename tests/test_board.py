@@ -101,7 +101,7 @@ def test_what_consumers_and_alerts_tell(look: Look, holding: Holding) -> None:
 def test_what_is_no_alert_is_left_out(look: Look, holding: Holding) -> None:
     holding.client.hset(f"{holding.key}:alerts", mapping={"a": b"\xff", "b": "[]", "c": "{}"})
     holding.client.lpush(f"{holding.key}:alerts:history", '{"state": 1}', "", "[" * 10_000)
-    holding.client.hset(f"{holding.key}:lag", mapping={"0": "5", "1": "many"})
+    holding.client.hset(f"{holding.key}:lag", mapping={"0": "5", "1": "many", "2": "9" * 9_000})
     board = look.take()
     assert (board.alerts, board.history, board.lag) == ([], [], 5)
 
