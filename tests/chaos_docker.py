@@ -21,6 +21,7 @@ COMMAND = 600.0  # seconds for a command of Docker; the first one builds the ima
 READY = 120.0  # seconds
 DEAF = 5.0  # seconds after which a consumer that did not hear SIGTERM is told again
 LOOK = 0.1  # seconds
+TRIES = 5
 
 
 def docker(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -55,6 +56,12 @@ class Container:
         docker("kill", self._full_name)
 
     def pause(self) -> None:
+        """Raises ServerError. A busy machine may need more than one try to freeze a cgroup."""
+        for _ in range(TRIES - 1):
+            with suppress(ServerError):
+                docker("pause", self._full_name)
+                return
+            time.sleep(LOOK)
         docker("pause", self._full_name)
 
     def resume(self) -> None:
