@@ -115,7 +115,7 @@ class Metrics:
             self._lag.remove(partition)
         for partition, records in lag.items():
             self._lag.labels(partition).set(records)
-        self.lag = dict(lag)
+        self.lag = dict(lag)  # a new one each time: see Recent
 
     def letters(self) -> dict[str, int]:
         """Reason → dead letters so far."""

@@ -110,6 +110,7 @@ class Recent:
         self._script = self._redis.register_script(SCRIPT)
         self._complaint = Complaint(log)
         self._reported: dict[str, int] = {}  # reason → dead letters that Redis has counted
+        self._lag: dict[int, int] | None = None  # that Redis was last told
         self._reported_at = 0.0
         self._stand: Stand | None = None  # None: look
         self._sending = Backlog(self._cap)  # the sender's own, as is:
@@ -215,14 +216,14 @@ class Recent:
         letters. Raises redis.RedisError, OSError."""
         letters, lag = self._metrics.letters(), self._metrics.lag
         with self._redis.pipeline() as both:
-            if lag:
+            if lag and lag is not self._lag:  # the old one again: the reading stands still
                 both.hset(f"{self._key}:lag", mapping={str(p): n for p, n in lag.items()})
                 both.expire(f"{self._key}:lag", LAG_KEPT)
             for reason, number in letters.items():
                 if new := number - self._reported.get(reason, 0):
                     both.hincrby(f"{self._key}:dead-letters", reason, new)
             both.execute()
-        self._reported, self._reported_at = letters, time.monotonic()
+        self._reported, self._lag, self._reported_at = letters, lag, time.monotonic()
 
     def _advance(self, stand: Stand) -> Stand | None:
         """Put in what Redis lacks if it stands there. Returns where it stands then, None when it
