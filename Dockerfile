@@ -9,6 +9,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ig
 # Given to the user it runs as: a clone made with a strict umask is readable to its owner alone.
 COPY --chown=10001:10001 *.py alerts.toml ./
 COPY --chown=10001:10001 pipeline pipeline
+COPY --chown=10001:10001 alerting alerting
 COPY --chown=10001:10001 audit audit
 ENTRYPOINT ["python"]
 

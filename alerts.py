@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import config
-from pipeline import rules
+from alerting import rules
+from alerting.metrics import AlertsMetrics
+from alerting.targets import TargetError, Targets
+from alerting.watch import Watch
 from pipeline.endpoint import Endpoint
-from pipeline.metrics import AlertsMetrics
 from pipeline.stop import Stop
-from pipeline.targets import TargetError, Targets
-from pipeline.watch import Watch
 
 log = logging.getLogger("alerts")
 

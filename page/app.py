@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse
 from config import SECRET, Settings
 from page.feed import Feed
 from page.guard import Guard
+from page.look import Look
 from page.viewer import Viewer
-from pipeline.look import Look
 
 
 def make(settings: Settings) -> FastAPI:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from page.board import Board
 from page.clock import Clock
-from pipeline.board import Board
 
 SPANS = {"hour": (60, 1), "day": (24 * 60, 10)}  # minutes, minutes a bar
 # The worst at the bottom, where a few are still seen.

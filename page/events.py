@@ -5,9 +5,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from page.board import Board
 from page.clock import Clock
-from pipeline.board import Board
-from pipeline.entry import FIELDS, LINE, NAME, Entry, long, short, text
+from page.entry import FIELDS, LINE, NAME, Entry, long, short, text
 
 ROW = Markup(
     '<li><button data-id="{id}" tabindex="{tab}" class="{level}"><time>{time}</time>'

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import redis
 
-from pipeline.board import Board
-from pipeline.look import Look
+from page.board import Board
+from page.look import Look
 
 log = logging.getLogger(__name__)
 

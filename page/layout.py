@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 from nicegui import ui
 
-from pipeline.entry import Entry
+from page.entry import Entry
 from pipeline.event import LEVELS
 
 FOLDER = Path(__file__).parent

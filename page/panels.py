@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from alerting.alert import Alert, Notice
+from page.board import Board
 from page.clock import Clock, lasting
-from pipeline.alert import Alert, Notice
-from pipeline.board import Board
-from pipeline.entry import short
+from page.entry import short
 
 TEXT = 300  # characters of an alert
 FEW = 50  # errors that fill a service's bar at least: a handful is no news

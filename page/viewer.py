@@ -7,11 +7,11 @@ from markupsafe import Markup
 from nicegui import Client, ui
 
 from page import chart, events, panels
+from page.board import BAD, Board
 from page.clock import Clock
+from page.entry import Entry
 from page.feed import Feed
 from page.layout import Layout
-from pipeline.board import BAD, Board
-from pipeline.entry import Entry
 from pipeline.event import LEVELS
 
 ROWS = 150  # events in the list: more than anybody reads in a second

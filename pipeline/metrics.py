@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus sees of the consumer, the producer and alerts.py.
+"""Metrics: what Prometheus sees of the consumer and the producer.
 
 The consumer counts per batch, never per event. The delay of a batch is that of its first event
 in each partition, by the event's own timestamp: the one that has waited longest. The others
@@ -21,8 +21,6 @@ from pipeline.event import LEVELS, REASONS, parse
 
 if TYPE_CHECKING:
     from pipeline.outbox import Outbox
-    from pipeline.targets import Targets
-    from pipeline.watch import Watch
 
 BATCHES = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)  # events
 DELAYS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600)  # seconds
@@ -181,47 +179,6 @@ class ProducerMetrics(Collector):
     def missing(self) -> str:
         """What keeps the producer from its work, "" when nothing does."""
         return "Kafka does not answer" if self.outbox is None or self.outbox.away else ""
-
-
-class AlertsMetrics(Collector):
-    """What a watch sees, and what its targets have taken."""
-
-    def __init__(self, watch: "Watch", targets: "Targets") -> None:
-        self._watch = watch
-        self._targets = targets
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
-
-    def collect(self) -> Iterator[Metric]:
-        watch = self._watch
-        yield GaugeMetricFamily("log_alerts_redis_up", "1 while Redis answers", watch.redis_up)
-        yield GaugeMetricFamily(
-            "log_alerts_leading", "1 if this one tells, 0 if it stands by", bool(watch.leading)
-        )
-        yield CounterMetricFamily("log_alerts_outages", "Times that Redis went away", watch.outages)
-        open_ = GaugeMetricFamily("log_alerts_open", "Open alerts", labels=["rule"])
-        for rule in watch.rules:
-            number = sum(alert.rule == rule for alert in list(watch.alerts.values()))
-            open_.add_metric([rule], number)
-        yield open_
-        notices = CounterMetricFamily(
-            "log_alerts_notices",
-            "Notices that a target has taken, or not",
-            labels=["target", "outcome"],
-        )
-        waiting = GaugeMetricFamily(
-            "log_alerts_waiting_notices", "Notices still to be sent", labels=["target"]
-        )
-        for target in self._targets.each:
-            notices.add_metric([target.name, "sent"], target.sent)
-            notices.add_metric([target.name, "lost"], target.lost)
-            waiting.add_metric([target.name], target.waiting)
-        yield notices
-        yield waiting
-
-    def missing(self) -> str:
-        """What keeps alerts.py from its work, "" when nothing does."""
-        return "" if self._watch.redis_up else "Redis does not answer"
 
 
 def _totals(counter: Counter) -> list[Sample]:

@@ -9,10 +9,10 @@ import pytest
 import redis
 
 from local.redis import Redis
-from pipeline.board import Board
-from pipeline.entry import DETAIL, entry, long, short
+from page.board import Board
+from page.entry import DETAIL, entry, long, short
+from page.look import BUDGET, MOST, SCANNED, Look
 from pipeline.event import LEVELS
-from pipeline.look import BUDGET, MOST, SCANNED, Look
 from tests.holding import Holding, event
 
 
@@ -126,7 +126,7 @@ def test_a_late_event_of_an_old_minute_is_counted_soon(
     old = time.time() - 3600
     holding.add(event(timestamp=old))
     assert int(old // 60) not in look.take().counts
-    monkeypatch.setattr("pipeline.look.ALL_MINUTES", 0.0)
+    monkeypatch.setattr("page.look.ALL_MINUTES", 0.0)
     assert look.take().counts[int(old // 60)] == {"INFO": 1}
 
 

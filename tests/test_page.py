@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from alerting.alert import Alert, Notice
 from page import chart, events, panels
+from page.board import Board
 from page.clock import Clock, lasting
-from pipeline.alert import Alert, Notice
-from pipeline.board import Board
-from pipeline.entry import Entry, entry
+from page.entry import Entry, entry
 from tests.holding import event
 
 NASTY = ["<script>x</script>", "</button></li><b>", "\"'><img src=x onerror=y>", "{0} {{x}} %s"]

@@ -4,11 +4,12 @@ import re
 
 import yaml
 
+from alerting.metrics import AlertsMetrics
+from alerting.rules import load
+from alerting.targets import Targets
+from alerting.watch import Watch
 from config import Settings
-from pipeline.metrics import AlertsMetrics, Metrics, ProducerMetrics
-from pipeline.rules import load
-from pipeline.targets import Targets
-from pipeline.watch import Watch
+from pipeline.metrics import Metrics, ProducerMetrics
 from tests.process import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from alerting.alert import Alert, Notice, follow
+from alerting.rules import Rules, RulesError, load
+from alerting.snapshot import History, Snapshot, newest
 from pipeline import batch, simulator
-from pipeline.alert import Alert, Notice, follow
 from pipeline.backlog import News
-from pipeline.rules import Rules, RulesError, load
 from pipeline.simulator import Incident, incidents, simulate
-from pipeline.snapshot import History, Snapshot, newest
 from tests.process import ROOT
 from tests.records import Record
 

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from pipeline.rules import Reading, Rules
+from alerting.rules import Reading, Rules
 
 State = Literal["open", "repeat", "over"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import redis
 
-from pipeline.alert import Alert, Notice
+from alerting.alert import Alert, Notice
 
 log = logging.getLogger(__name__)
 

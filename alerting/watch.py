@@ -6,13 +6,13 @@ from contextlib import suppress
 
 import redis
 
+from alerting.alert import Alert, Notice, follow
+from alerting.ledger import Ledger
+from alerting.rules import Rules
+from alerting.snapshot import History, take
 from config import Settings
-from pipeline.alert import Alert, Notice, follow
 from pipeline.complaint import Complaint
-from pipeline.ledger import Ledger
 from pipeline.recent import connect
-from pipeline.rules import Rules
-from pipeline.snapshot import History, take
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.snapshot import MOST_ERRORS, History
+from alerting.snapshot import MOST_ERRORS, History
 
 SECONDS = "seconds, a whole number from 1 to 86400"
 COUNT = "a whole number from 0"

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 import redis
 
-from pipeline.alert import Alert, Notice
-from pipeline.board import Board
-from pipeline.entry import Entry, entry
+from alerting.alert import Alert, Notice
+from page.board import Board
+from page.entry import Entry, entry
 from pipeline.event import LEVELS
 from pipeline.recent import connect
 

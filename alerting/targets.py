@@ -13,7 +13,7 @@ from itertools import count
 
 import apprise
 
-from pipeline.alert import Notice
+from alerting.alert import Notice
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.alert import Alert, Notice
-from pipeline.entry import Entry
+from alerting.alert import Alert, Notice
+from page.entry import Entry
 from pipeline.event import LEVELS
 
 MINUTE = 60  # seconds
