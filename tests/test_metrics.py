@@ -15,9 +15,11 @@ from redis import Redis as Client
 from config import Settings
 from local.redis import Redis
 from local.server import free_port
+from pipeline.archive import Archive
 from pipeline.batch import read
 from pipeline.endpoint import STUCK, Endpoint
 from pipeline.metrics import Metrics
+from pipeline.recent import Recent
 from pipeline.stop import Stop
 from tests.conftest import RunScript
 from tests.process import ROOT
@@ -118,6 +120,24 @@ def test_lag_is_what_the_archive_has_not_got(
     with Client.from_url(settings.redis_url, decode_responses=True) as redis:
         until(lambda: redis.hget(f"{settings.redis_key}:lag", "2") == "100", 30)
     assert samples(port)['log_consumer_lag_records{partition="2"}'] == 100
+
+
+def test_a_lag_that_nobody_looks_at_any_more_is_not_told_again(settings: Settings) -> None:
+    metrics, key = Metrics(), settings.redis_key
+    with (
+        closing(Archive(settings.log_file, settings.kafka_topic, metrics)) as archive,
+        Client.from_url(settings.redis_url, decode_responses=True) as redis,
+    ):
+        archive.open("id")
+        with closing(Recent(settings, archive, metrics)):
+            metrics.behind({0: 5})
+            until(lambda: redis.hgetall(f"{key}:lag") == {"0": "5"})
+            redis.delete(f"{key}:lag")
+            metrics.dead_letters.labels("NaN").inc()
+            until(lambda: redis.hgetall(f"{key}:dead-letters") == {"NaN": "1"})
+            assert not redis.exists(f"{key}:lag")
+            metrics.behind({0: 5})
+            until(lambda: redis.hgetall(f"{key}:lag") == {"0": "5"})
 
 
 def test_a_port_that_is_taken_is_said_in_one_line_and_stops_nothing(
