@@ -47,8 +47,8 @@ runs with all its promises: each event validated, in logs.txt once and on disk (
 checkpoint, the newest in Redis, Kafka's commit. The tutorial loop does `lpush`, `ltrim`, `open`
 and `write` for each message, with neither fsync nor checkpoint, and reads {share:.0%} of the
 events. Bare polling throws the records away. rsyslog (imkafka, omfile, omhiredis) writes without
-fsync and publishes to Redis without keeping anything; its batches and buffers are larger than
-its defaults. kcat is the floor: librdkafka that throws the events away, its start included.
+fsync and publishes to Redis, which keeps nothing; its batches and buffers are larger than its
+defaults. kcat is the floor: librdkafka that throws the events away, its start included.
 Otherwise the time is from the first event that is seen to the last, and the CPU time is that of
 the reading process alone, without the broker and Redis.
 
@@ -113,7 +113,7 @@ def measure(stage: Stage, full: bool) -> None:
     backlogs = {}
     for count in [*BACKLOGS, *([10_000_000] if full else [])]:
         backlog = stage.filled(4, count)
-        alone = compete(3, lambda: [rivals.consumer(stage, backlog.topic)], backlog)  # noqa: B023
+        alone = compete(3, lambda: [rivals.consumer(stage, backlog)], backlog)  # noqa: B023
         backlogs[f"{count:,}"] = alone[rivals.OURS]
     crowds = {
         str(members): [crowd.measure(stage, members, CROWD_EVENTS)]

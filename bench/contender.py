@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,12 +40,14 @@ class Result:
 @dataclass(frozen=True)
 class Contender:
     """`command` writes each event to `log`, or prints a number at the first and at the last, or
-    ends after the last. `share` is the part of the topic that it is given time for."""
+    ends after the last. With a `log` it must also be `finished`. `share` is the part of the topic
+    that it is given time for."""
 
     name: str
     command: list[str]
     environment: dict[str, str] | None = None
     log: Path | None = None
+    finished: Callable[[], bool] = lambda: True
     prints: bool = False
     share: float = 1.0
 
@@ -78,13 +81,18 @@ def _by_file(
     deadline = time.monotonic() + PATIENCE
     wanted = int(filled.size * contender.share)
     first, began, busy = 0, 0.0, 0.0
-    while (size := log.stat().st_size if log.exists() else 0) < wanted:
-        if size and not first:
-            first, began, busy = size, time.monotonic(), cpu_seconds(process.pid)
+    while (written := size(log)) < wanted or not contender.finished():
+        if written and not first:
+            first, began, busy = written, time.monotonic(), cpu_seconds(process.pid)
         if process.poll() is not None or time.monotonic() > deadline:
-            raise ContenderError(f"{contender.name} wrote {size} of {wanted} bytes")
+            raise ContenderError(f"{contender.name} wrote {written} of {wanted} bytes")
         time.sleep(LOOK)
-    return _result(process, filled.count * (size - first) / filled.size, began, busy)
+    return _result(process, filled.count * (written - first) / filled.size, began, busy)
+
+
+def size(log: Path) -> int:
+    """In bytes, 0 while there is no such file."""
+    return log.stat().st_size if log.exists() else 0
 
 
 def _by_output(process: subprocess.Popen[bytes], count: int) -> Result:

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.contender import LOOK, PATIENCE, ROOT, ContenderError, Result
+from bench.contender import LOOK, PATIENCE, ROOT, ContenderError, Result, size
 from bench.stage import Stage
 from bench.usage import cpu_seconds, peak_megabytes
 from local.child import spawn
@@ -35,12 +35,12 @@ def measure(stage: Stage, members: int, count: int) -> Result:
         stage.wait_for_group(environment["KAFKA_GROUP_ID"], members)
         for process in processes:
             process.send_signal(signal.SIGSTOP)
-        size = stage.fill(topic, count)
+        wanted = stage.fill(topic, count)
         busy = sum(cpu_seconds(process.pid) for process in processes)
         began = time.monotonic()
         for process in processes:
             process.send_signal(signal.SIGCONT)
-        while log.stat().st_size < size:
+        while size(log) < wanted:
             if time.monotonic() > began + PATIENCE:
                 raise ContenderError(f"{members} consumers did not read {count} events")
             time.sleep(LOOK)

@@ -4,6 +4,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from redis import Redis
+
 from bench.contender import ROOT, Contender, Filled
 from bench.stage import Stage
 
@@ -30,7 +32,7 @@ input(type="imkafka" topic="{topic}" broker="{kafka}" consumergroup="{group}" ru
 
 def all_here(stage: Stage, filled: Filled) -> list[Contender]:
     """Each as new, with a group, a file and keys of its own; rsyslog and kcat if installed."""
-    found = [consumer(stage, filled.topic), *loops(stage, filled)]
+    found = [consumer(stage, filled), *loops(stage, filled)]
     if shutil.which("kcat"):
         found.append(kcat(stage, filled.topic))
     if has_rsyslog():
@@ -38,11 +40,17 @@ def all_here(stage: Stage, filled: Filled) -> list[Contender]:
     return found
 
 
-def consumer(stage: Stage, topic: str) -> Contender:
-    """consumer.py as anybody runs it, from the topic's beginning."""
-    environment = stage.environment(topic)
+def consumer(stage: Stage, filled: Filled) -> Contender:
+    """consumer.py as anybody runs it, until the last event is in logs.txt and in Redis."""
+    environment = stage.environment(filled.topic)
     command = [sys.executable, str(ROOT / "consumer.py")]
-    return Contender(OURS, command, environment, Path(environment["LOG_FILE"]))
+    log, key = Path(environment["LOG_FILE"]), f"{environment['REDIS_KEY']}:offsets"
+
+    def finished() -> bool:
+        with Redis.from_url(stage.redis.url) as client:
+            return sum(map(int, client.hvals(key))) == filled.count
+
+    return Contender(OURS, command, environment, log, finished)
 
 
 def loops(stage: Stage, filled: Filled) -> list[Contender]:

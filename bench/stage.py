@@ -9,9 +9,9 @@ from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 
-from confluent_kafka import ConsumerGroupState, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from bench.contender import Filled
 from local.kafka import Kafka
@@ -23,6 +23,7 @@ from pipeline.simulator import simulate
 DIFFERENT = 20_000  # events that are made; topics repeat them
 SEED = 1
 PATIENCE = 60.0  # seconds
+LOOK = 0.2  # seconds between looks at a group
 
 
 class Stage:
@@ -57,15 +58,16 @@ class Stage:
 
     def wait_for_group(self, group: str, members: int) -> None:
         """Until all its members have partitions. Raises TimeoutError."""
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 0})
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            with suppress(KafkaException):  # the group may not be there yet
-                found = admin.describe_consumer_groups([group])[group].result()
-                busy = [member for member in found.members if member.assignment.topic_partitions]
-                if found.state == ConsumerGroupState.STABLE and len(busy) == members:
-                    return
-            time.sleep(0.2)
+        with closing(KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)) as admin:
+            while time.monotonic() < deadline:
+                with suppress(KafkaError):  # the group may not be there yet
+                    found = admin.describe_groups([group])[group]
+                    shares = [member["member_assignment"] for member in found["members"]]
+                    busy = [share for share in shares if share and share["assigned_partitions"]]
+                    if found["group_state"] == "Stable" and len(busy) == members:
+                        return
+                time.sleep(LOOK)
         raise TimeoutError(f"group {group} has not got {members} members with partitions")
 
     def filled(self, partitions: int, count: int) -> Filled:
