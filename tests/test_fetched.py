@@ -1,10 +1,12 @@
 """Fetched: whatever bytes come from Kafka, it gives what kafka-python gives."""
 
 import struct
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import kafka
+import kafka.consumer.group
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from pipeline.columns import Columns
 from pipeline.fetched import Fetched
 from tests import segments
 from tests.segments import Batch, Record, segment
+from tests.waiting import until
 
 AT = TopicPartition("logs", 3)
 CHECKED = settings(max_examples=300, deadline=None, derandomize=True)
@@ -230,6 +233,71 @@ def rest(consumer: KafkaConsumer, at: TopicPartition) -> Columns:
     return read
 
 
+@pytest.fixture
+def reader(settings: Settings, kafka_admin: KafkaAdminClient) -> Iterator[KafkaConsumer]:
+    """At the start of a topic that has 30,000 records in partition 1, and none in 0."""
+    topic = settings.kafka_topic
+    kafka_admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}})
+    servers = settings.kafka_bootstrap_servers
+    with closing(KafkaProducer(bootstrap_servers=servers, linger_ms=50)) as producer:
+        for number in range(30_000):
+            producer.send(topic, b"%0100d" % number, partition=1)
+    with closing(KafkaConsumer(bootstrap_servers=servers, max_poll_records=7_000)) as consumer:
+        assert fetched.install(consumer)
+        consumer.assign([TopicPartition(topic, number) for number in range(2)])
+        consumer.seek_to_beginning()
+        yield consumer
+
+
+def test_every_request_asks_for_all_partitions(
+    reader: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = reader._fetcher._create_fetch_requests
+    asked: list[int] = []
+
+    def note() -> Any:
+        requests = create()
+        asked.extend(len(offsets) for _, offsets in requests.values())
+        return requests
+
+    monkeypatch.setattr(reader._fetcher, "_create_fetch_requests", note)
+    seen = 0
+    while seen < 30_000:
+        seen += sum(len(Columns.of(polled)) for polled in reader.poll(500).values())
+    assert len(asked) >= 4
+    assert set(asked) == {2}
+
+
+def test_a_response_that_comes_after_the_look_for_one_is_not_slept_over(
+    reader: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(time, name)
+
+        def sleep(self, seconds: float) -> None:
+            raise AssertionError("slept")
+
+    fetcher = reader._fetcher
+    look = fetcher.fetched_records
+    late = 0
+
+    def look_too_early(*args: Any, **options: Any) -> Any:
+        nonlocal late
+        found = look(*args, **options)
+        if not found[0] and fetcher.in_flight_fetches():
+            until(lambda: fetcher._completed_fetches)
+            late += 1
+        return found
+
+    reader.poll(500)
+    monkeypatch.setattr(kafka.consumer.group, "time", Clock())
+    monkeypatch.setattr(fetcher, "fetched_records", look_too_early)
+    for _ in range(8):
+        assert reader.poll(10_000, max_records=3_000)
+    assert late
+
+
 @pytest.mark.parametrize("difference", ["version", "attribute"])
 def test_another_kafka_python_decodes_by_itself_and_says_so(
     difference: str,
@@ -243,7 +311,7 @@ def test_another_kafka_python_decodes_by_itself_and_says_so(
         monkeypatch.delattr(DefaultRecordBatch, "_maybe_uncompress")
     with closing(KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)) as consumer:
         assert not fetched.install(consumer)
-        assert consumer._fetcher.PartitionRecords is Fetcher.PartitionRecords
+        assert type(consumer._fetcher) is Fetcher
     assert [record.message for record in caplog.records if record.name == "pipeline.fetched"] == [
         f"kafka-python {kafka.__version__} is not the known 3.0.12: "
         "its records are decoded by itself, more slowly"

@@ -11,7 +11,7 @@ partitions = consumer.list_topics(topic).topics[topic].partitions
 consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
 seen = 0
 while seen < count:
-    polled = len(consumer.consume(10_000, 0.1))
+    polled = len(consumer.consume(1_000, 0.1))
     if polled and not seen:
         print(polled, flush=True)
     seen += polled
