@@ -12,16 +12,14 @@ from bench.stage import Stage
 from bench.usage import cpu_seconds, peak_megabytes
 from local.child import spawn
 
-PARTITIONS = 8
 
-
-def measure(stage: Stage, members: int, count: int) -> Result:
-    """How fast so many of consumer.py read `count` events from 8 partitions; `memory` is that of
-    the largest. They join first, and are frozen while the topic is filled.
+def measure(stage: Stage, members: int, partitions: int, count: int) -> Result:
+    """How fast so many of consumer.py get `count` events into logs.txt; `memory` is that of the
+    largest. They join first, and are frozen while the topic is filled.
 
     Raises ContenderError, TimeoutError.
     """
-    topic = stage.topic(PARTITIONS)
+    topic = stage.topic(partitions)
     environment = stage.environment(topic)
     log = Path(environment["LOG_FILE"])
     with ExitStack() as cleanup:
