@@ -1,4 +1,4 @@
-"""Rotation: where a log's file has gone to, and what came after it.
+"""Rotation: the files that a log has left behind.
 
 A file is known by its `Place`, which finds it again under another name, as the copy that
 copytruncate made, or packed by gzip.
@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -21,68 +22,39 @@ ROTATED = re.compile(r"[.-]\d[\d._T:-]*(\.gz)?", re.ASCII)
 
 
 class Place(msgspec.Struct):
-    """A file, and how far it has been read. `digest` is of its first `head` bytes, `written` its
-    time of modification in nanoseconds."""
+    """A file, and how far it has been read. `digest` is of its first `head` bytes."""
 
     device: int
     inode: int
     head: int
     digest: str
-    written: int
     offset: int
 
     @classmethod
     def of(cls, file: IO[bytes], head: bytes, offset: int) -> "Place":
         state = os.fstat(file.fileno())
-        return cls(
-            *(state.st_dev, state.st_ino, len(head), _digest(head), state.st_mtime_ns, offset)
-        )
+        return cls(state.st_dev, state.st_ino, len(head), _digest(head), offset)
 
     def is_in(self, file: IO[bytes]) -> bool:
         """Whether `file` begins with the same bytes, and is as long as what was read."""
         head = os.pread(file.fileno(), self.head, 0)
         return os.fstat(file.fileno()).st_size >= self.offset and _digest(head) == self.digest
 
+    def is_of(self, path: Path) -> bool:
+        """Whether `path` is the same file, with what was read still in it. Raises OSError."""
+        if not self.has_inode(path.stat()):
+            return False
+        with path.open("rb") as file:
+            return self.is_in(file)
+
     def has_inode(self, state: os.stat_result) -> bool:
         return (state.st_dev, state.st_ino) == (self.device, self.inode)
 
 
-def find(path: Path, place: Place) -> IO[bytes] | None:
-    """The file of `place` in the folder of the log `path`: by its inode whatever its name, else
-    a rotated copy. Raises OSError."""
-    for other in path.parent.iterdir():
-        if other.is_file() and place.has_inode(other.stat()):
-            file = other.open("rb")
-            if place.is_in(file):
-                return file
-            file.close()
-    return find_copy(path, place)
-
-
-def find_copy(path: Path, place: Place) -> IO[bytes] | None:
-    """The newest rotated file of the log `path` that begins as `place` says. Raises OSError."""
-    for other in reversed(rotated(path)) if place.head else ():
-        file = opened(other)
-        if place.is_in(file):
-            return file
-        file.close()
-    return None
-
-
-def newer(path: Path, since: int, known: list[Place]) -> list[IO[bytes]]:
-    """The rotated files of the log `path` that were written at `since` or later, oldest first,
-    without those that are `known`. Raises OSError."""
-    found = []
-    for other in rotated(path):
-        state = other.stat()
-        if state.st_mtime_ns < since or any(place.has_inode(state) for place in known):
-            continue
-        file = opened(other)
-        if other.suffix == ".gz" and any(place.head and place.is_in(file) for place in known):
-            file.close()
-        else:
-            found.append(file)
-    return found
+def find(path: Path, place: Place) -> Path | None:
+    """The file of `place` in the folder of the log `path`, whatever its name. Raises OSError."""
+    others = (other for other in path.parent.iterdir() if other.is_file())
+    return next((other for other in others if place.is_of(other)), None)
 
 
 def rotated(path: Path) -> list[Path]:
@@ -102,16 +74,26 @@ def is_rotated(other: Path, path: Path) -> bool:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The file, unpacked when gzip has packed it. Raises OSError."""
+    """The file, unpacked when gzip has packed it. Raises OSError, also when it is packed only in
+    part."""
     if path.suffix != ".gz":
         return path.open("rb")
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115
-    with gzip.open(path) as packed:
-        shutil.copyfileobj(packed, unpacked)
+    try:
+        with gzip.open(path) as packed:
+            shutil.copyfileobj(packed, unpacked)
+    except (EOFError, zlib.error) as error:
+        unpacked.close()
+        raise gzip.BadGzipFile(f"{path}: {error}") from None
     unpacked.flush()
-    written = path.stat().st_mtime_ns
-    os.utime(unpacked.fileno(), ns=(written, written))
     return unpacked
+
+
+def end_of(path: Path) -> Place:
+    """The place of a file that has been read, or is not to be. Raises OSError."""
+    with path.open("rb") as file:
+        head = os.pread(file.fileno(), HEAD, 0)
+        return Place.of(file, head, os.fstat(file.fileno()).st_size)
 
 
 def _digest(head: bytes) -> str:

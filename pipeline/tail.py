@@ -5,10 +5,13 @@ happened while nobody was looking.
 """
 
 import fcntl
+import gzip
 import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
@@ -24,15 +27,25 @@ CHUNK = 2**18  # bytes that are read at once
 GRACE = 5.0  # seconds that a rotated file is silent, while its successor is not, until it is left
 
 
+class State(msgspec.Struct):
+    """What is put on disk: the files that are being read, oldest first, and the rotated ones
+    that are not to be read any more."""
+
+    places: list[Place] = []
+    seen: list[Place] = []
+
+
 class TailError(Exception):
     """The log can't be followed; str() is one line that says why and what to do."""
 
 
 class Piece:
-    """One open file of a log. `offset` is where its next line begins."""
+    """One open file of a log. `offset` is where its next line begins, `origin` the packed file
+    that it was unpacked from."""
 
-    def __init__(self, file: IO[bytes], offset: int = 0) -> None:
+    def __init__(self, file: IO[bytes], offset: int = 0, origin: Place | None = None) -> None:
         self.offset = offset
+        self.origin = origin
         self.finished = False  # nothing will be read any more but an unfinished last line
         self.grew = time.monotonic()
         self._file = file
@@ -45,6 +58,26 @@ class Piece:
     def place(self) -> Place:
         """How far Kafka has it."""
         return Place.of(self._file, self._head, self._acknowledged)
+
+    def has(self, place: Place) -> bool:
+        """Whether it begins as `place` says, and goes as far."""
+        return place.is_in(self._file)
+
+    @property
+    def written(self) -> int:
+        """Time of modification in nanoseconds."""
+        return os.fstat(self._file.fileno()).st_mtime_ns
+
+    def is_from(self, state: os.stat_result) -> bool:
+        """Whether it is a certain file, whatever its name."""
+        return (self.origin or self.place()).has_inode(state)
+
+    def begins_like(self, file: IO[bytes]) -> bool:
+        """Whether `file` may be a copy of it."""
+        place = self.place()
+        place.offset = 0
+        size = os.fstat(self._file.fileno()).st_size
+        return bool(place.head) and place.is_in(file) and os.fstat(file.fileno()).st_size <= size
 
     def lines(self) -> list[tuple[bytes, int]] | None:
         """The next lines, each with its length; None when there is nothing new. Raises OSError."""
@@ -101,20 +134,23 @@ class Piece:
 class Tail:
     """Follows the log `path`: from where the file `state` says that it was left, else from its
     beginning. Raises TailError, OSError when it can't.
+
+    A rotated file is read unless it is known: because it is being read, because it has been, or
+    because it was there before the log was followed.
     """
 
     def __init__(self, path: Path, state: Path, lines: Lines) -> None:
         self.path = path
         self.lines = lines
         self._pieces: list[Piece] = []  # the oldest first; the last one is `path`, if any is
+        self._seen: list[Place] = []
+        self._listed = 0  # when the folder had changed (mtime) at the last look at rotated files
         self._state = state
         self._saved = b""
-        self._since: int | None = None  # what was rotated since then (mtime) has not been read
         self._lock = state.with_suffix(".lock").open("wb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for place in self._places():
-                self._resume(place)
+            self._resume()
         except BlockingIOError:
             self.close()
             raise TailError(f"{path}: another producer follows it ({state})") from None
@@ -143,89 +179,144 @@ class Tail:
 
     def save(self) -> None:
         """Put on disk how far Kafka has everything. Raises OSError."""
-        places = msgspec.json.encode([piece.place() for piece in self._pieces])
-        if places == self._saved:
+        state = msgspec.json.encode(State([piece.place() for piece in self._pieces], self._seen))
+        if state == self._saved:
             return
         draft = self._state.with_suffix(".tmp")
         with draft.open("wb") as file:
-            file.write(places)
+            file.write(state)
             file.flush()
             os.fdatasync(file.fileno())
         draft.replace(self._state)
-        self._saved = places
+        self._saved = state
 
     def has(self, state: os.stat_result) -> bool:
         """Whether a file, of whatever name, is being read here."""
-        return any(piece.place().has_inode(state) for piece in self._pieces)
+        return any(piece.is_from(state) for piece in self._pieces)
 
     def close(self) -> None:
         for piece in self._pieces:
             piece.close()
         self._lock.close()
 
-    def _places(self) -> list[Place]:
+    def _resume(self) -> None:
+        """Open what was being read."""
         try:
             self._saved = self._state.read_bytes()
-            return msgspec.json.decode(self._saved, type=list[Place])
+            state = msgspec.json.decode(self._saved, type=State)
         except FileNotFoundError:
-            return []
+            if self.path.parent.is_dir():
+                self._seen = [rotation.end_of(other) for other in rotation.rotated(self.path)]
+            return
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise TailError(
                 f"{self._state} is not a position ({error}): delete it to read {self.path} from "
                 "its beginning"
             ) from None
-
-    def _resume(self, place: Place) -> None:
-        """Open what was being read."""
-        self._since = min(self._since or place.written, place.written)
-        if not place.head:  # empty when it was seen last: a copy can't be told by its beginning
-            self._open_rotated(place.written, [place])
-        file = rotation.find(self.path, place) if self.path.parent.is_dir() else None
-        if file is None:
-            log.warning("%s: what it held before is gone: it was not read to its end", self.path)
-        elif self.has(os.fstat(file.fileno())):
-            file.close()
-        else:
-            self._pieces.append(Piece(file, place.offset))
+        self._seen = state.seen
+        for place in state.places if self.path.parent.is_dir() else ():
+            path = rotation.find(self.path, place)
+            if path and self.has(path.stat()):
+                continue
+            piece = Piece(path.open("rb"), place.offset) if path else self._copy(place, None)
+            if piece:
+                self._pieces.append(piece)
+            else:
+                log.warning("%s: what it held before is gone, read to its end or not", self.path)
 
     def _look(self) -> None:
         """Notice rotation and truncation, and leave what has been read to its end."""
-        if self._pieces and self._pieces[-1].was_truncated():
-            self._begin_again(self._pieces[-1])
-        current = self._pieces[-1] if self._pieces else None
-        try:
-            state = self.path.stat()
-        except FileNotFoundError:
-            return
-        if current is None or not current.place().has_inode(state):
-            since = current.place().written if current else self._since
-            if since is not None:
-                self._open_rotated(since, [])
-            self._pieces.append(Piece(self.path.open("rb")))
-            self.save()  # from here on it is found again, even if it is rotated after a kill
-        *older, current = self._pieces
-        for piece in older:
-            if current.offset and time.monotonic() - piece.grew > GRACE:
+        with suppress(FileNotFoundError):  # rotation is at work: the next look sees what it did
+            changed = self.path.parent.stat().st_mtime_ns
+            state = self.path.stat() if self.path.exists() else None
+            current = self._pieces[-1] if self._pieces else None
+            truncated = current if current and current.was_truncated() else None
+            new = state is not None and not self.has(state)
+            if truncated or new or changed != self._listed:
+                self._rearrange(truncated, state is not None, new)
+                self._listed = changed
+                self.save()  # from here on it is found again, whatever happens to its name
+        self._leave()
+
+    def _rearrange(self, truncated: Piece | None, there: bool, new: bool) -> None:
+        """Open what has come: `path` itself when it is `new`, what rotation has put beside it,
+        and a `truncated` file again. `there` says whether `path` exists."""
+        copy = None
+        if truncated:
+            log.info("%s was truncated: reading it from its beginning", self.path)
+            place = truncated.place()
+            place.offset = truncated.offset
+            copy = self._copy(place, truncated)
+        come = [
+            (other.stat().st_mtime_ns, self._piece(other))
+            for other in self._unknown(truncated)
+            if copy is None or not copy.is_from(other.stat())
+        ]
+        added = [Piece(self.path.open("rb"))] if new else []
+        still_there = there and not new
+        if truncated:
+            if copy:
+                truncated.leave()
+                self._pieces.append(copy)
+            truncated.finished = True
+            again = truncated.from_beginning()
+            if still_there:
+                added = [again]
+            else:
+                come.append((again.written, again))
+        at = len(self._pieces) - bool(still_there and self._pieces and not truncated)
+        self._pieces[at:at] = [piece for _, piece in sorted(come, key=itemgetter(0))]
+        self._pieces += added
+
+    def _leave(self) -> None:
+        """Let go of rotated files that are silent and wholly in Kafka."""
+        for piece in self._pieces[:-1]:
+            if self._pieces[-1].offset and time.monotonic() - piece.grew > GRACE:
                 piece.finished = True
             if piece.is_done():
+                self._seen.append(piece.origin or piece.place())
                 self._pieces.remove(piece)
                 piece.close()
 
-    def _open_rotated(self, since: int, known: list[Place]) -> None:
-        """Open the rotated files that were written since (mtime), but for those at hand."""
-        known = known + [piece.place() for piece in self._pieces]
-        self._pieces += map(Piece, rotation.newer(self.path, since, known))
+    def _unknown(self, truncated: Piece | None) -> list[Path]:
+        """The rotated files that have not been read and are not being read, oldest first.
 
-    def _begin_again(self, current: Piece) -> None:
-        """After a truncation: the rest that copytruncate has put into a copy, then what is new."""
-        log.info("%s was truncated: reading it from its beginning", self.path)
-        place = current.place()
-        place.offset = current.offset
-        again = current.from_beginning()
-        copy = rotation.find_copy(self.path, place)
-        if copy is None:
-            current.finished = True
-        else:
-            current.leave()
-            self._pieces.append(Piece(copy, place.offset))
-        self._pieces.append(again)
+        Raises OSError.
+        """
+        unknown, seen = [], []
+        for other in rotation.rotated(self.path):
+            if known := next((place for place in self._seen if place.is_of(other)), None):
+                seen.append(known)
+            elif not self.has(other.stat()) and other.stat().st_size:
+                unknown.append(other)
+        for other in unknown[:]:
+            with suppress(gzip.BadGzipFile), rotation.opened(other) as file:
+                packed = other.suffix == ".gz"
+                if packed and any(place.is_in(file) for place in self._seen):
+                    seen.append(rotation.end_of(other))
+                elif not any(
+                    each.begins_like(file)
+                    for each in self._pieces
+                    if each is not truncated and not each.finished
+                ):
+                    continue
+            unknown.remove(other)
+        self._seen = seen
+        return unknown
+
+    def _copy(self, place: Place, truncated: Piece | None) -> Piece | None:
+        """The rest of a file that is elsewhere now: in the newest rotated one that begins like it.
+
+        Raises OSError.
+        """
+        for other in reversed(self._unknown(truncated)) if place.head else ():
+            piece = self._piece(other, place.offset)
+            if piece.has(place):
+                return piece
+            piece.close()
+        return None
+
+    def _piece(self, other: Path, offset: int = 0) -> Piece:
+        """Raises OSError."""
+        origin = rotation.end_of(other) if other.suffix == ".gz" else None
+        return Piece(rotation.opened(other), offset, origin)

@@ -1,17 +1,20 @@
 """A log that is followed across rotation, truncation and restarts: real files, without Kafka."""
 
 import gzip
+import json
 import os
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline import event, tail
 from pipeline.lines import Lines
 from pipeline.rotation import is_rotated
-from pipeline.tail import Tail, TailError
+from pipeline.tail import Piece, Tail, TailError
 
 MANY = 2_000
 
@@ -128,13 +131,15 @@ def test_a_rotated_file_is_left_once_it_is_silent_its_last_line_whole_or_not(
     monkeypatch.setattr(tail, "GRACE", 0)
     assert following.read() == ["unfinished"]
     assert following.read() == []
-    assert str(path.with_name("app.log.1").stat().st_ino) not in state(path)
+    assert [place["inode"] for place in state(path)["places"]] == [path.stat().st_ino]
     write(path, "c")
     assert following.read() == ["c"]
 
 
-def state(path: Path) -> str:
-    return (path.parent / "state" / "it.json").read_text()
+def state(path: Path) -> dict[str, Any]:
+    found = json.loads((path.parent / "state" / "it.json").read_bytes())
+    assert isinstance(found, dict)
+    return found
 
 
 def test_two_rotations_between_two_looks(following: Following, path: Path) -> None:
@@ -300,6 +305,57 @@ def test_a_log_that_was_opened_is_found_again_after_a_kill(
     write(path, "c")
     following.start()
     assert following.read() == [*lines, "unread", "c"]
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_no_order_of_writes_rotations_and_kills_loses_a_line(path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    rotations = 0
+    lines: list[str] = []
+    got: set[str] = set()
+    sent: list[tuple[Piece, int]] = []  # not acknowledged
+
+    def some_lines() -> None:
+        new = [f"line {len(lines) + number}" for number in range(dice.randint(1, 5))]
+        write(path, *new)
+        lines.extend(new)
+
+    def read() -> None:
+        for value, piece in tailing.read():
+            got.add(event.parse(value).message)
+            sent.append((piece, piece.offset))
+
+    def follow() -> Tail:
+        return Tail(path, path.parent / "state.json", Lines())
+
+    some_lines()
+    tailing = follow()
+    read()
+    kinds = ["write", "rename", "copytruncate", "read", "acknowledge", "save", "kill"]
+    for step in dice.choices(kinds, [6, 1.5, 1.5, 5, 4, 3, 1], k=dice.randint(10, 60)):
+        if step == "write":
+            some_lines()
+        elif step == "read":
+            read()
+        elif step == "acknowledge":
+            for _ in range(dice.randint(0, len(sent))):
+                piece, end = sent.pop(0)
+                piece.acknowledge(end)
+        elif step == "save":
+            tailing.save()
+        elif step == "kill":
+            tailing.close()
+            sent.clear()
+            tailing = follow()
+        elif path.exists():
+            rotations += 1
+            name = f"app.log.{rotations}"
+            rename(path, name) if step == "rename" else copytruncate(path, path.with_name(name))
+    some_lines()
+    for _ in range(3 * rotations + 9):
+        read()
+    tailing.close()
+    assert set(lines) - got == set()
 
 
 def test_one_follower_a_log(following: Following) -> None:
