@@ -39,6 +39,8 @@ turns on the same topics and are repeated; figures are medians.
 
 {race}
 
+By these medians consumer.py has
+
 {ratios}
 
 {events} events of {size} bytes, in 4 partitions and lz4 batches, already in Kafka. consumer.py

@@ -30,16 +30,18 @@ def middle(results: Sequence[Result]) -> Result:
 
 
 def ratios(results: Results) -> str:
-    """What our consumer's medians are, as multiples of the others'."""
+    """What consumer.py's medians are, as multiples of the others', as list items."""
     medians = {name: middle(runs) for name, runs in results.items() if runs}
     ours = medians[OURS]
     lines = [
-        f"{ours.rate / medians[name].rate:.2f} times the rate of {name}"
+        f"- {ours.rate / medians[name].rate:.2f} times the rate of {name}"
         for name in (TUTORIAL, BARE, RSYSLOG)
         if name in medians
     ]
     if RSYSLOG in medians:
-        lines.append(f"{ours.cpu / medians[RSYSLOG].cpu:.2f} times its CPU time per event")
+        lines.append(
+            f"- {ours.cpu / medians[RSYSLOG].cpu:.2f} times the CPU time of rsyslog per event"
+        )
     return "\n".join(lines)
 
 
