@@ -243,7 +243,7 @@ def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
     run.wait_for("--seed")
     time.sleep(1)
     own_kafka.kill()
-    run.wait_for("Kafka is away: 50,000 events are waiting")
+    run.wait_for("Kafka is away: ")  # how many are waiting by then is the machine's speed
     time.sleep(12)
     assert _resident(run) < 200 * 2**20
     own_kafka.start()
