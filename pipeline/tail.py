@@ -228,7 +228,7 @@ class Tail:
         """Notice rotation and truncation, and leave what has been read to its end."""
         with suppress(FileNotFoundError):  # rotation is at work: the next look sees what it did
             changed = self.path.parent.stat().st_mtime_ns
-            state = self.path.stat() if self.path.exists() else None
+            state = self._status()
             current = self._pieces[-1] if self._pieces else None
             truncated = current if current and current.was_truncated() else None
             new = state is not None and not self.has(state)
@@ -237,6 +237,13 @@ class Tail:
                 self._listed = changed
                 self.save()  # from here on it is found again, whatever happens to its name
         self._leave()
+
+    def _status(self) -> os.stat_result | None:
+        """Of the file at `path`; None when there is none. Raises OSError when it can't be seen."""
+        try:
+            return self.path.stat()
+        except FileNotFoundError:
+            return None
 
     def _rearrange(self, truncated: Piece | None, there: bool, new: bool) -> None:
         """Open what has come: `path` itself when it is `new`, what rotation has put beside it,

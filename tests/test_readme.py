@@ -91,7 +91,8 @@ SETTINGS = Settings.model_fields.keys()
 
 
 def environment(folder: Path) -> dict[str, str]:
-    mine = {name: value for name, value in os.environ.items() if name.lower() not in SETTINGS}
+    left_out = {*SETTINGS, "makeflags", "mflags", "makeoverrides", "args"}  # of an outer make
+    mine = {name: value for name, value in os.environ.items() if name.lower() not in left_out}
     return mine | {"PATH": f"{folder / 'tools'}:{os.environ['PATH']}"}
 
 
