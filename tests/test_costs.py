@@ -52,8 +52,9 @@ def test_a_batch_is_one_fsync_of_each_file_one_round_trip_and_one_commit(
     def count_commit(
         self: Subscription, offsets: dict[TopicPartition, OffsetAndMetadata], response: object
     ) -> None:
-        done["commit"] += 1
-        reached.update({at: place.offset for at, place in offsets.items()})
+        if any(place.offset for place in offsets.values()):  # the first, after the join, has none
+            done["commit"] += 1
+            reached.update({at: place.offset for at, place in offsets.items()})
         committed(self, offsets, response)
 
     monkeypatch.setattr(os, "fdatasync", count_sync)
