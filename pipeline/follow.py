@@ -16,10 +16,11 @@ from pathlib import Path
 from config import Settings
 from pipeline.lines import Lines, default_service, summary
 from pipeline.outbox import Outbox
+from pipeline.piece import Piece
 from pipeline.rotation import is_rotated
 from pipeline.source import Pair, Source
 from pipeline.stop import Stop
-from pipeline.tail import Piece, Tail, TailError
+from pipeline.tail import Tail, TailError
 
 log = logging.getLogger(__name__)
 

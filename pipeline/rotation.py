@@ -74,8 +74,8 @@ def is_rotated(other: Path, path: Path) -> bool:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The file, unpacked when gzip has packed it. Raises OSError, also when it is packed only in
-    part."""
+    """The file, unpacked when gzip has packed it, as old as it is. Raises OSError, also when it is
+    packed only in part."""
     if path.suffix != ".gz":
         return path.open("rb")
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115
@@ -86,6 +86,8 @@ def opened(path: Path) -> IO[bytes]:
         unpacked.close()
         raise gzip.BadGzipFile(f"{path}: {error}") from None
     unpacked.flush()
+    written = path.stat().st_mtime_ns
+    os.utime(unpacked.fileno(), ns=(written, written))
     return unpacked
 
 

@@ -11,19 +11,17 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from operator import itemgetter
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 from pipeline import rotation
-from pipeline.lines import Lines, Splitter
-from pipeline.rotation import HEAD, Place
+from pipeline.lines import Lines
+from pipeline.piece import Piece
+from pipeline.rotation import Place
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2**18  # bytes that are read at once
 GRACE = 5.0  # seconds that a rotated file is silent, while its successor is not, until it is left
 
 
@@ -37,98 +35,6 @@ class State(msgspec.Struct):
 
 class TailError(Exception):
     """The log can't be followed; str() is one line that says why and what to do."""
-
-
-class Piece:
-    """One open file of a log. `offset` is where its next line begins, `origin` the packed file
-    that it was unpacked from."""
-
-    def __init__(self, file: IO[bytes], offset: int = 0, origin: Place | None = None) -> None:
-        self.offset = offset
-        self.origin = origin
-        self.finished = False  # nothing will be read any more but an unfinished last line
-        self.grew = time.monotonic()
-        self._file = file
-        self._read_to = offset
-        self._head = os.pread(file.fileno(), HEAD, 0)
-        self._splitter = Splitter()
-        self._pending = 0  # events that Kafka has not acknowledged
-        self._acknowledged = offset  # where the line of the first of these begins
-
-    def place(self) -> Place:
-        """How far Kafka has it."""
-        return Place.of(self._file, self._head, self._acknowledged)
-
-    def has(self, place: Place) -> bool:
-        """Whether it begins as `place` says, and goes as far."""
-        return place.is_in(self._file)
-
-    @property
-    def written(self) -> int:
-        """Time of modification in nanoseconds."""
-        return os.fstat(self._file.fileno()).st_mtime_ns
-
-    def is_from(self, state: os.stat_result) -> bool:
-        """Whether it is a certain file, whatever its name."""
-        return (self.origin or self.place()).has_inode(state)
-
-    def begins_like(self, file: IO[bytes]) -> bool:
-        """Whether `file` may be a copy of it."""
-        place = self.place()
-        place.offset = 0
-        size = os.fstat(self._file.fileno()).st_size
-        return bool(place.head) and place.is_in(file) and os.fstat(file.fileno()).st_size <= size
-
-    def lines(self) -> list[tuple[bytes, int]] | None:
-        """The next lines, each with its length; None when there is nothing new. Raises OSError."""
-        if self.finished:
-            return self._splitter.end() or None
-        data = os.pread(self._file.fileno(), CHUNK, self._read_to)
-        if not data or self.was_truncated():
-            return None
-        self.grew = time.monotonic()
-        if self._read_to <= len(self._head) < HEAD:
-            self._head = (self._head[: self._read_to] + data)[:HEAD]
-        self._read_to += len(data)
-        return self._splitter.feed(data)
-
-    def passed(self, size: int, made: bool) -> None:
-        """Note that a line of `size` bytes was read, and whether it `made` an event."""
-        self.offset = min(self.offset + size + 1, self._read_to)
-        if made:
-            self._pending += 1
-        elif not self._pending:
-            self._acknowledged = self.offset
-
-    def acknowledge(self, offset: int) -> None:
-        """Note that Kafka has the oldest pending event, whose line ends at `offset`."""
-        self._pending -= 1
-        self._acknowledged = offset if self._pending else self.offset
-
-    def was_truncated(self) -> bool:
-        """Also when as much has been written since. Raises OSError."""
-        if self.finished:
-            return False
-        descriptor = self._file.fileno()
-        if os.fstat(descriptor).st_size < self._read_to:
-            return True
-        return os.pread(descriptor, len(self._head), 0) != self._head
-
-    def is_done(self) -> bool:
-        return self.finished and not self._pending and self.offset == self._read_to
-
-    def leave(self) -> None:
-        """Read nothing any more, not even the unfinished line."""
-        self.finished = True
-        self._read_to = self.offset
-        self._splitter = Splitter()
-
-    def from_beginning(self) -> "Piece":
-        """The same file, to be read again."""
-        return Piece(os.fdopen(os.dup(self._file.fileno()), "rb"))
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class Tail:
@@ -214,7 +120,9 @@ class Tail:
                 "its beginning"
             ) from None
         self._seen = state.seen
-        for place in state.places if self.path.parent.is_dir() else ():
+        places = state.places if self.path.parent.is_dir() else []
+        # Of a truncated file and its copy, which are one now, the one that was read less.
+        for place in sorted(places, key=lambda place: place.offset):
             path = rotation.find(self.path, place)
             if path and self.has(path.stat()):
                 continue
@@ -228,26 +136,18 @@ class Tail:
         """Notice rotation and truncation, and leave what has been read to its end."""
         with suppress(FileNotFoundError):  # rotation is at work: the next look sees what it did
             changed = self.path.parent.stat().st_mtime_ns
-            state = self._status()
-            current = self._pieces[-1] if self._pieces else None
-            truncated = current if current and current.was_truncated() else None
+            state = _state(self.path)
+            truncated = next((piece for piece in self._pieces if piece.was_truncated()), None)
             new = state is not None and not self.has(state)
             if truncated or new or changed != self._listed:
-                self._rearrange(truncated, state is not None, new)
+                self._rearrange(truncated, state)
                 self._listed = changed
                 self.save()  # from here on it is found again, whatever happens to its name
         self._leave()
 
-    def _status(self) -> os.stat_result | None:
-        """Of the file at `path`; None when there is none. Raises OSError when it can't be seen."""
-        try:
-            return self.path.stat()
-        except FileNotFoundError:
-            return None
-
-    def _rearrange(self, truncated: Piece | None, there: bool, new: bool) -> None:
-        """Open what has come: `path` itself when it is `new`, what rotation has put beside it,
-        and a `truncated` file again. `there` says whether `path` exists."""
+    def _rearrange(self, truncated: Piece | None, state: os.stat_result | None) -> None:
+        """Open what has come: `path` itself, of that `state`, when it is a new file, what rotation
+        has put beside it, and a `truncated` file again, after its copy."""
         copy = None
         if truncated:
             log.info("%s was truncated: reading it from its beginning", self.path)
@@ -255,25 +155,21 @@ class Tail:
             place.offset = truncated.offset
             copy = self._copy(place, truncated)
         come = [
-            (other.stat().st_mtime_ns, self._piece(other))
+            self._piece(other)
             for other in self._unknown(truncated)
             if copy is None or not copy.is_from(other.stat())
         ]
-        added = [Piece(self.path.open("rb"))] if new else []
-        still_there = there and not new
+        if state and not self.has(state):
+            come.append(Piece(self.path.open("rb")))
         if truncated:
             if copy:
+                come.append(copy)
                 truncated.leave()
-                self._pieces.append(copy)
             truncated.finished = True
-            again = truncated.from_beginning()
-            if still_there:
-                added = [again]
-            else:
-                come.append((again.written, again))
-        at = len(self._pieces) - bool(still_there and self._pieces and not truncated)
-        self._pieces[at:at] = [piece for _, piece in sorted(come, key=itemgetter(0))]
-        self._pieces += added
+            come.append(truncated.from_beginning())
+        self._pieces = sorted([*self._pieces, *come], key=lambda piece: piece.written)
+        if state:  # last is the log itself
+            self._pieces.sort(key=lambda piece: piece.is_from(state) and not piece.finished)
 
     def _leave(self) -> None:
         """Let go of rotated files that are silent and wholly in Kafka."""
@@ -327,3 +223,11 @@ class Tail:
         """Raises OSError."""
         origin = rotation.end_of(other) if other.suffix == ".gz" else None
         return Piece(rotation.opened(other), offset, origin)
+
+
+def _state(path: Path) -> os.stat_result | None:
+    """None when there is no such file. Raises OSError when that can't be seen."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
