@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 import redis
 
+from pipeline.client import numbers
 from pipeline.event import LEVELS, NotAnEvent, parse
 from pipeline.show import printable
 
@@ -117,7 +118,7 @@ def take(
     return Snapshot(
         at=now,
         counts={
-            minute: _numbers(hash_) for minute, hash_ in zip(minutes, counts, strict=True) if hash_
+            minute: numbers(hash_) for minute, hash_ in zip(minutes, counts, strict=True) if hash_
         },
         errors=[
             error
@@ -125,8 +126,8 @@ def take(
             for error in newest(partial(_read, client, f"{key}:{level}"), now - errors_seconds)
         ],
         offsets={part.decode(): offset.decode() for part, offset in offsets.items()},
-        lag=_numbers(lag) if lag else None,
-        dead_letters=_numbers(dead_letters),
+        lag=numbers(lag) if lag else None,
+        dead_letters=numbers(dead_letters),
     )
 
 
@@ -166,8 +167,3 @@ def newest(read: Callable[[int, int], list[bytes]], begin: float) -> list[tuple[
         if len(lines) < PAGE or size > MOST_BYTES or all(at < begin for at, _ in page):
             break
     return found
-
-
-def _numbers(hash_: dict[bytes, bytes]) -> dict[str, int]:
-    """A hash of numbers, without what somebody else may have put there."""
-    return {name.decode(errors="replace"): int(n) for name, n in hash_.items() if n.isdigit()}

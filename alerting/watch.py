@@ -11,8 +11,8 @@ from alerting.ledger import Ledger
 from alerting.rules import Rules
 from alerting.snapshot import History, take
 from config import Settings
+from pipeline.client import connect
 from pipeline.complaint import Complaint
-from pipeline.recent import connect
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from audit.snapshot import Snapshot
 from audit.sources import Source, Sources
 from config import Settings
 from pipeline.checkpoint import Topic
+from pipeline.client import list_key
 from pipeline.event import NotAnEvent, is_event, parse
 from pipeline.recent import SCAN_BYTES
 
@@ -41,7 +42,7 @@ def audit_redis(settings: Settings, snapshot: Snapshot, sources: Sources) -> Fin
     shared = bool(len(checkpoint.topics) > 1 or topic.since or _foreign(snapshot, topic))
     at_end = _levels_at_end(snapshot)
     for level, lines in redis.lists.items():
-        key = f"{settings.redis_key}:{level}" if level else settings.redis_key
+        key = list_key(settings.redis_key, level)
         later = sum(source.later[level] for source in mine)
         least = 0 if shared else min(settings.redis_max_logs, at_end[level] - later)
         if len(lines) > settings.redis_max_logs:

@@ -19,9 +19,9 @@ from kafka.errors import KafkaConnectionError
 from config import Settings
 from pipeline import topic
 from pipeline.checkpoint import Checkpoint, CheckpointError, Topic
+from pipeline.client import connect, list_key
 from pipeline.event import LEVELS
 from pipeline.lock import same_file
-from pipeline.recent import connect
 
 REQUEST_MS = 10_000
 REDIS_TIMEOUT = 30.0  # seconds; its lists may be long
@@ -170,7 +170,7 @@ def _redis(settings: Settings) -> RedisView:
             together.get(f"{key}:topic")
             together.hgetall(f"{key}:offsets")
             for level in ("", *LEVELS):
-                together.lrange(f"{key}:{level}" if level else key, 0, -1)
+                together.lrange(list_key(key, level), 0, -1)
             for minute in minutes:
                 together.hgetall(minute)
             topic_id, offsets, *rest = together.execute()

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -12,8 +12,8 @@ import redis
 from alerting.alert import Alert, Notice
 from page.board import Board
 from page.entry import Entry, entry
+from pipeline.client import connect, list_key, numbers
 from pipeline.event import LEVELS
-from pipeline.recent import connect
 
 DAY = 24 * 60  # minutes of counts that are shown
 FRESH = 3  # minutes whose counts still change
@@ -98,8 +98,8 @@ class Look:
             self._minutes_at = now
             self._counts.clear()
         for each, levels in zip(minutes, counts, strict=True):
-            self._counts[each] = _numbers(levels)
-        seen = _numbers(offsets)
+            self._counts[each] = numbers(levels)
+        seen = numbers(offsets)
         if seen != self._offsets or not 0 <= now - self._lists_at < LISTS:
             self._read_lists(now)
         self._offsets = seen
@@ -110,15 +110,15 @@ class Look:
             counts={m: levels for m, levels in self._counts.items() if levels},
             total=sum(seen.values()),
             rate=self._rate(now, sum(seen.values())),
-            lag=sum(_numbers(lag).values()) if lag else None,
-            dead_letters=_numbers(letters) if letters or lag else None,
+            lag=sum(numbers(lag).values()) if lag else None,
+            dead_letters=numbers(letters) if letters or lag else None,
             alerts=_decoded(alerts.values(), Alert) if alerts or watched else None,
             history=_decoded(history, Notice),
         )
 
     def _read_lists(self, now: float) -> None:
         names = ("", *LEVELS)
-        keys = [f"{self._key}:{name}" if name else self._key for name in names]
+        keys = [list_key(self._key, name) for name in names]
         answer: Any = self._redis.eval_ro(SCRIPT, len(keys), *keys, MOST, BUDGET, SCANNED)
         lists, self._left_out = answer
         known = {each.id: each for entries in self._lists.values() for each in entries}
@@ -148,15 +148,6 @@ def _entries(lines: list[bytes], known: dict[str, Entry]) -> list[Entry]:
         seen[line] += 1
         entries.append(known.get(id_) or known.setdefault(id_, entry(id_, line)))
     return entries[::-1]
-
-
-def _numbers(answer: Mapping[bytes, bytes]) -> dict[str, int]:
-    """A hash of numbers; what is none is left out."""
-    return {
-        name.decode(errors="replace"): int(value)
-        for name, value in answer.items()
-        if value.isdigit() and len(value) < 20
-    }
 
 
 def _decoded(values: Iterable[bytes], kind: type[Kind]) -> list[Kind]:

@@ -22,8 +22,9 @@ from pathlib import Path
 import msgspec
 
 from pipeline.batch import Slice
-from pipeline.checkpoint import Checkpoint, Partition, Topic, write_all
+from pipeline.checkpoint import Checkpoint, Partition, Topic
 from pipeline.complaint import Complaint
+from pipeline.disk import sync_folder, write_all
 from pipeline.lock import locked, same_file
 from pipeline.metrics import Metrics
 
@@ -88,7 +89,7 @@ class Archive:
                 )
             checkpoint.topic(self.topic, topic_id)
             self._save(checkpoint)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
     def standing(self) -> Standing:
         """How far it is now. Needs no lock. Raises CheckpointError, OSError."""
@@ -209,7 +210,7 @@ class Archive:
         self.close()
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o666)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _mend(self, checkpoint: Checkpoint) -> None:
         """Make logs.txt and the checkpoint agree on the length, losing no whole line of ours."""
@@ -252,15 +253,6 @@ def _advance(topic: Topic, fresh: list[Slice]) -> None:
         if part.start > known.next:
             raise Gap(part.partition, known.next, part.start)
         known.next = part.end
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new or renamed file in `folder` survive a power cut. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _end_of_last_line(fd: int, length: int) -> int:

@@ -1,11 +1,12 @@
 """Checkpoint: which offsets logs.txt accounts for, up to which length."""
 
-import os
 import uuid
 from pathlib import Path
 from typing import Annotated, Self
 
 import msgspec
+
+from pipeline.disk import replace_file
 
 VERSION = 1
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -91,19 +92,5 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         Returns what was written. Raises OSError.
         """
         data = msgspec.json.encode(self)
-        draft = path.with_name(path.name + ".tmp")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            write_all(fd, data)
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-        draft.replace(path)
+        replace_file(path, data)
         return data
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """os.write until everything is written. Raises OSError."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from config import Settings
+from pipeline.complaint import Complaint
 from pipeline.lines import Lines, default_service, summary
 from pipeline.outbox import Outbox
 from pipeline.piece import Piece
@@ -49,7 +50,7 @@ class Follow(Source):
         self._sent: deque[tuple[Piece, int]] = deque()  # the oldest event first, with its end
         self._settled = 0
         self._outbox: Outbox | None = None
-        self._said: dict[Path, str] = {}
+        self._complaints: dict[Path, Complaint] = {}
         for pattern in patterns:
             if Path(pattern).exists() and not Path(pattern).is_file():
                 raise TailError(f"{pattern}: allowed are files; --input reads a pipe")
@@ -69,7 +70,7 @@ class Follow(Source):
                     for value, piece in tail.read():
                         self._sent.append((piece, piece.offset))
                         yield key, value
-                    self._said.pop(path, None)
+                    self._complaints.pop(path, None)
                 except OSError as error:
                     self._complain(path, f"can't be read: {error}")
             outbox.settle()
@@ -137,10 +138,8 @@ class Follow(Source):
         return Tail(path, state, Lines(service))
 
     def _complain(self, path: Path, problem: str) -> None:
-        """Say it once until it changes."""
-        if self._said.get(path) != problem:
-            log.error("%s: %s", path, problem)
-            self._said[path] = problem
+        complaint = self._complaints.setdefault(path, Complaint(log))
+        complaint.say(f"{path}: {problem}", logging.ERROR)
 
 
 def _named(pattern: str) -> list[str]:

@@ -16,14 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config import Settings
 from pipeline.archive import Archive
 from pipeline.backlog import NOWHERE, Backlog, News
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
+from pipeline.client import connect, list_key
 from pipeline.complaint import Complaint
 from pipeline.event import NotAnEvent, parse
 from pipeline.metrics import Metrics
@@ -290,18 +289,8 @@ class Recent:
             arguments.append(len(lines))
             arguments += lines
         keys = [f"{self._key}:offsets", f"{self._key}:topic"]
-        keys += [f"{self._key}:{level}" if level else self._key for level in lists]
+        keys += [list_key(self._key, level) for level in lists]
         done = bool(self._script(keys=keys, args=arguments))
         if done:
             self._metrics.stored(news, anew=replace)
         return done
-
-
-def connect(url: str, timeout: float) -> redis.Redis:
-    """A client that gives up after `timeout` seconds, and leaves trying again to its caller."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )

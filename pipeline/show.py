@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import redis
 
+from pipeline.client import connect, list_key
 from pipeline.event import LEVELS, level_of
 
 COLOURS = {"DEBUG": 2, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 41}  # ANSI SGR codes
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = level_of(options.level) if options.level else None
     if options.level and not level:
         config.fail("show", f"LEVEL={options.level!r}: allowed is {', '.join(LEVELS)}")
-    key = f"{settings.redis_key}:{level}" if level else settings.redis_key
+    key = list_key(settings.redis_key, level or "")
     try:
         lines = _newest(settings.redis_url, key, options.count)
     except (redis.RedisError, OSError) as error:
@@ -96,9 +97,7 @@ def _text(value: Any) -> str:
 
 def _newest(url: str, key: str, count: int) -> list[bytes]:
     """The newest lines, newest first. Raises redis.RedisError, OSError."""
-    with redis.Redis.from_url(
-        url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-    ) as client:
+    with connect(url, TIMEOUT) as client:
         lines: list[bytes] = client.lrange(key, 0, count - 1)
         return lines
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline import rotation
+from pipeline.disk import replace_file
 from pipeline.lines import Lines
 from pipeline.piece import Piece
 from pipeline.rotation import Place
@@ -88,12 +89,7 @@ class Tail:
         state = msgspec.json.encode(State([piece.place() for piece in self._pieces], self._seen))
         if state == self._saved:
             return
-        draft = self._state.with_suffix(".tmp")
-        with draft.open("wb") as file:
-            file.write(state)
-            file.flush()
-            os.fdatasync(file.fileno())
-        draft.replace(self._state)
+        replace_file(self._state, state)
         self._saved = state
 
     def has(self, state: os.stat_result) -> bool:

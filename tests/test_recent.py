@@ -17,6 +17,7 @@ from pipeline import backlog, recent
 from pipeline.archive import Archive
 from pipeline.backlog import Backlog
 from pipeline.batch import Slice
+from pipeline.client import list_key
 from pipeline.event import LEVELS
 from pipeline.metrics import Metrics
 from pipeline.recent import Recent
@@ -72,10 +73,7 @@ def stored(client: RedisClient, key: str) -> dict[str, Any]:
         for level, number in client.hgetall(name).items():
             counts[int(name.rpartition(":")[2]), str(level)] = int(number)
     return {
-        "lists": {
-            level: client.lrange(f"{key}:{level}" if level else key, 0, -1)
-            for level in ("", *LEVELS)
-        },
+        "lists": {level: client.lrange(list_key(key, level), 0, -1) for level in ("", *LEVELS)},
         "counts": counts,
         "offsets": {int(k): int(v) for k, v in client.hgetall(f"{key}:offsets").items()},
     }
