@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import producer
 from config import Settings
 from local.kafka import Kafka
 from pipeline import topic
 from pipeline.stop import Stop
 from tests.conftest import RunScript
+from tests.refusal import refusal
 from tests.test_input import arrived, key_of, messages
 from tests.test_producer import away
 from tests.test_tail import copytruncate, numbered, rename, write
@@ -188,11 +188,7 @@ def test_nonsense_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit) as ended:
-        producer.main(argv)
-    [line] = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2
-    assert said in line
+    assert said in refusal(argv, capsys)
 
 
 def test_a_file_that_can_not_be_read_is_said_once(

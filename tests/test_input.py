@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import producer
 from config import Settings
 from local.kafka import Kafka
 from pipeline import event
 from pipeline.formats import FORMATS
 from tests.conftest import RunScript
 from tests.process import Process
+from tests.refusal import refusal
 from tests.test_producer import away
 from tests.topics import records
 from tests.waiting import until
@@ -234,8 +234,4 @@ def test_nonsense_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        producer.main(argv)
-    [line] = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2
-    assert said in line
+    assert said in refusal(argv, capsys)

@@ -25,6 +25,7 @@ from pipeline.simulator import simulate
 from pipeline.stop import Stop
 from tests.conftest import RunScript
 from tests.process import Process
+from tests.refusal import refusal
 from tests.topics import Pair, records
 from tests.waiting import until
 
@@ -79,10 +80,7 @@ def away(environment: dict[str, str], kafka: Kafka) -> dict[str, str]:
 def test_nonsense_is_refused_in_one_line(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        producer.main(argv)
-    [line] = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2
+    line = refusal(argv, capsys)
     assert argv[1] in line
     assert "allowed is" in line
 

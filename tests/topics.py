@@ -15,17 +15,22 @@ Pair = tuple[bytes, bytes]
 def records(servers: str, topic: str) -> dict[int, list[Pair]]:
     """All that the topic has: partition → (key, value) in order."""
     found: dict[int, list[Pair]] = defaultdict(list)
-    with warnings.catch_warnings():
-        # kafka-python, closed while it connects, leaves a socket to be warned of in whichever test.
-        warnings.simplefilter("ignore", ResourceWarning)
-        for record in read_all(servers, topic):
-            found[record.partition].append((record.key, record.value))
-        gc.collect()
+    for record in read_all(servers, topic):
+        found[record.partition].append((record.key, record.value))
     return found
 
 
 def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
     """All records of the topic, as kafka-python has them."""
+    with warnings.catch_warnings():
+        # kafka-python, closed while it connects, leaves a socket to be warned of in whichever test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        found = _read_all(servers, topic)
+        gc.collect()
+    return found
+
+
+def _read_all(servers: str, topic: str) -> list[ConsumerRecord]:
     found = []
     with closing(
         KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
