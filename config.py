@@ -11,10 +11,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.connection import parse_url
 
@@ -22,6 +22,11 @@ USAGE_ERROR = 2
 TOPIC_NAME = r"^[a-zA-Z0-9._-]{1,249}$"  # org.apache.kafka.common.internals.Topic
 A_TOPIC = "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and neither '.' nor '..'"
 A_PORT = "a whole number from 0 to 65535"
+A_NUMBER = "a whole number from 0 to 100000"
+A_SIZE = "bytes, such as 1000000, 100MB or 2GiB"
+MOST_BYTES = 2**60
+PERIODS = {"minute": "1m", "hour": "1h", "day": "1d"}
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 A_NAME = r"\S"  # not blank
 A_HOST = r"^\S+$"
 SECRET = re.compile(r"((?<=://)|^(?!\w+://)).*(?=@)|(?<=password=)[^&]*")
@@ -66,6 +71,28 @@ class Settings(BaseSettings):
     )
     log_file: Path = setting(
         Path("logs.txt"), "file that gets every event", "a file's path, not a folder"
+    )
+    log_max_bytes: ByteSize = setting(
+        0, "size at which logs.txt is rotated; 0: never", A_SIZE, ge=0, le=MOST_BYTES
+    )
+    log_rotate_every: str = setting(
+        "",
+        "how often logs.txt is rotated, at full minutes, hours, days (UTC); empty: never",
+        "minute, hour, day, or such as 90s, 15m, 6h, 7d",
+        pattern=r"^$|^0*[1-9]\d{0,6}[smhd]$",
+    )
+    log_compress: Literal["zst", "gz", "none"] = setting(
+        "zst", "how rotated files are packed", "zst, gz or none"
+    )
+    log_keep_files: int = setting(0, "rotated files to keep; 0: all", A_NUMBER, ge=0, le=100_000)
+    log_keep_days: int = setting(
+        0, "days that rotated files are kept; 0: for ever", A_NUMBER, ge=0, le=100_000
+    )
+    log_keep_bytes: ByteSize = setting(
+        0, "bytes of rotated files to keep; 0: all", A_SIZE, ge=0, le=MOST_BYTES
+    )
+    log_min_free_bytes: ByteSize = setting(
+        0, "bytes left on the disk at which logs.txt waits", A_SIZE, ge=0, le=MOST_BYTES
     )
     state_dir: Path = setting(
         Path(".state"), "folder of the positions of producer.py --follow", "a folder's path"
@@ -135,6 +162,25 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"/?|/\d+", address.path):
                 raise ValueError("not a database's number")
         return value
+
+    @field_validator("log_max_bytes", "log_keep_bytes", "log_min_free_bytes", mode="before")
+    @classmethod
+    def _size(cls, value: object) -> object:
+        if not re.fullmatch(r"[\d.]+ ?[a-zA-Z]*", str(value).strip()):  # ByteSize takes "4;"
+            raise ValueError("not a size")
+        return value
+
+    @field_validator("log_rotate_every", mode="before")
+    @classmethod
+    def _period(cls, value: object) -> object:
+        text = str(value).strip().lower()
+        return PERIODS.get(text, text)
+
+    @property
+    def log_rotate_seconds(self) -> int:
+        """LOG_ROTATE_EVERY in seconds, 0 for never."""
+        every = self.log_rotate_every
+        return int(every[:-1]) * SECONDS[every[-1]] if every else 0
 
     @field_validator("alert_urls")
     @classmethod

@@ -19,6 +19,8 @@ from pipeline.archive import Archive, Gap
 from pipeline.checkpoint import CheckpointError
 from pipeline.dead_letters import DeadLetters
 from pipeline.endpoint import Endpoint
+from pipeline.keeper import Keeper
+from pipeline.limits import Limits
 from pipeline.metrics import Metrics
 from pipeline.recent import Recent
 from pipeline.stop import Stop
@@ -58,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def consume(settings: config.Settings, metrics: Metrics, stop: Stop) -> None:
     """Read, store and commit until `stop`. The order of the steps is the guarantee: a kill
     between any two of them leaves records that are read again and refused where they are."""
+    limits = Limits.of(settings)
     with (
-        closing(Archive(settings.log_file, settings.kafka_topic, metrics)) as archive,
+        closing(Keeper(settings, metrics)),
+        closing(Archive(settings.log_file, settings.kafka_topic, metrics, limits)) as archive,
         closing(Recent(settings, archive, metrics)) as recent,
         closing(DeadLetters(settings, archive, metrics)) as dead_letters,
         closing(Subscription(settings, archive, recent, metrics)) as subscription,

@@ -9,24 +9,34 @@ How, in this order, under the lock of `logs.txt.lock`:
 
 A kill before 4 leaves a torn tail, which 1 cuts, and records that Kafka still has. A kill
 after 4 leaves records that are read again, which 2 drops.
+
+When logs.txt is rotated, under the same lock and with nothing beyond the checkpoint: the
+checkpoint is put beside the new name, logs.txt gets that name, and the checkpoint of an empty
+logs.txt replaces the old one. A kill before that leaves a checkpoint of a file that has moved,
+which 1 notices; logrotate's rename looks the same.
 """
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
 import msgspec
 
-from pipeline.batch import Slice
+from pipeline.batch import Slice, pieces
 from pipeline.checkpoint import Checkpoint, Partition, Topic
 from pipeline.complaint import Complaint
-from pipeline.disk import sync_folder, write_all
-from pipeline.lock import locked, same_file
+from pipeline.disk import sync_folder
+from pipeline.limits import Limits
+from pipeline.lock import locked
+from pipeline.log_file import LogFile
 from pipeline.metrics import Metrics
+from pipeline.rotated import last_lines, moved_to, next_rotated
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +71,20 @@ class Archive:
     Any number of archives on one host, in any number of processes, may share one file.
     """
 
-    def __init__(self, path: Path, topic: str, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        topic: str,
+        metrics: Metrics | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - it is immutable
+    ) -> None:
         self.path = path
         self.topic = topic
         self.topic_id = ""
         self._checkpoint_path = path.with_name(path.name + ".checkpoint")
         self._lock_path = path.with_name(path.name + ".lock")
-        self._fd = -1
+        self._file = LogFile(path)
+        self._limits = limits
         self._last: bytes | None = None
         self._metrics = metrics or Metrics()
         self._metrics.watch_checkpoint(self._checkpoint_path)
@@ -114,17 +131,16 @@ class Archive:
     def append(self, batch: list[Slice]) -> None:
         """Put the events of `batch` into logs.txt, on disk, unless they are there.
 
-        Raises OSError (nothing is in the file then, or it is cut next time), CheckpointError,
-        and Gap when records before `batch` are missing.
+        Rotates logs.txt first when it is time; so it should be called without events, too. Raises
+        OSError (nothing is in the file then, or it is cut next time), CheckpointError, and Gap
+        when records before `batch` are missing.
         """
         with self._locked() as checkpoint:
+            if checkpoint.begun and self._limits.over(checkpoint.begun, time.time()):
+                self._rotate(checkpoint)
             topic = checkpoint.topic(self.topic, self.topic_id)
-            fresh = _fresh(topic, batch)
-            if fresh:
-                _advance(topic, fresh)
-                size = self._write(checkpoint, chain.from_iterable(part.lines for part in fresh))
-        if fresh:
-            self._note(fresh, size)
+            for piece in self._pieces(_fresh(topic, batch), checkpoint):
+                self._put(piece, topic, checkpoint)
 
     def complain(self, problem: Exception) -> None:
         """Say a problem that keeps the archive from going on: once, not at each try."""
@@ -133,38 +149,53 @@ class Archive:
         self._complaint.say(f"{self.path} can't go on, waiting: {problem}", logging.ERROR)
 
     def tail(self, most: int) -> Tail:
-        """The last whole lines within `most` bytes. Needs no lock: what a checkpoint accounts
-        for does not change. Raises CheckpointError, OSError."""
-        checkpoint = self._read()
-        begin = max(0, checkpoint.length - most)
-        with self.path.open("rb") as file:
-            file.seek(begin)
-            lines = file.read(checkpoint.length - begin).split(b"\n")
-        if begin:
-            del lines[0]
+        """The last whole lines within `most` bytes, of the rotated files too. Needs no lock: what a
+        checkpoint accounts for does not change. Raises CheckpointError, OSError."""
+        checkpoint, lines = last_lines(self.path, self._read, most)
         partitions = checkpoint.topic(self.topic, self.topic_id).partitions
-        return Tail(lines[:-1], {p: known.next for p, known in partitions.items()})
+        return Tail(lines, {p: known.next for p, known in partitions.items()})
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
-    def _write(self, checkpoint: Checkpoint, lines: Iterable[bytes]) -> int:
-        """Steps 3 and 4 of the module's docstring. Returns the bytes appended. Raises OSError."""
-        data = b"\n".join(lines)
+    def _pieces(self, fresh: list[Slice], checkpoint: Checkpoint) -> Iterator[list[Slice]]:
+        """What to append at once; logs.txt is rotated between two pieces."""
+        most = self._limits.bytes
+        if not most:
+            yield from [fresh] if fresh else []
+            return
+        for piece in pieces(fresh, max(0, most - checkpoint.length), most):
+            size = sum(len(line) + 1 for part in piece for line in part.lines)
+            if checkpoint.length and checkpoint.length + size > most:
+                self._rotate(checkpoint)
+            yield piece
+
+    def _put(self, fresh: list[Slice], topic: Topic, checkpoint: Checkpoint) -> None:
+        """Steps 3 and 4 of the module's docstring. Raises OSError, Gap."""
+        self._limits.check_room(self.path.parent)
+        _advance(topic, fresh)
+        data = b"\n".join(chain.from_iterable(part.lines for part in fresh))
         data += b"\n" if data else b""  # no event is empty
-        old_length = checkpoint.length
-        checkpoint.length += len(data)
+        length = checkpoint.length
+        if data:
+            self._file.append(data)
+            checkpoint.length += len(data)
+            checkpoint.begun = checkpoint.begun or time.time()
         try:
-            if data:
-                write_all(self._fd, data)
-                os.fdatasync(self._fd)
             self._save(checkpoint)
         except OSError:
-            os.ftruncate(self._fd, old_length)
+            self._file.cut(length)
             raise
-        return len(data)
+        self._note(fresh, len(data))
+
+    def _rotate(self, checkpoint: Checkpoint) -> None:
+        """Finish logs.txt, and begin a new one. Raises OSError."""
+        finished = next_rotated(self.path, datetime.now(UTC))
+        checkpoint.save(finished.sidecar)
+        self._file.rename(finished.plain)
+        checkpoint.begin_file()
+        self._save(checkpoint)
+        self._metrics.rotations.inc()
 
     def _note(self, fresh: list[Slice], size: int) -> None:
         self._complaint.over(f"{self.path} goes on")
@@ -180,13 +211,14 @@ class Archive:
         return msgspec.json.decode(self._last, type=Checkpoint) if self._last else None
 
     def _save(self, checkpoint: Checkpoint) -> None:
+        checkpoint.inode = self._file.inode
         self._last = checkpoint.save(self._checkpoint_path)
 
     @contextmanager
     def _locked(self) -> Iterator[Checkpoint]:
         """Hold the lock; logs.txt is open and ends where the checkpoint says."""
         with locked(self._lock_path):
-            self._open_file()
+            self._file.open()
             checkpoint = Checkpoint.load(self._checkpoint_path) or self._begin_checkpoint()
             self._mend(checkpoint)
             yield checkpoint
@@ -195,43 +227,46 @@ class Archive:
         if remembered := self._remembered():
             log.warning("%s was deleted: it is written anew", self._checkpoint_path)
             return remembered
-        size = os.fstat(self._fd).st_size
+        size = self._file.size
         if size:
             log.warning(
                 "%s has %d bytes but no checkpoint: it goes on at its end, with Kafka's commit; "
                 "the batch after that may be in it twice",
                 *(self.path, size),
             )
-        return Checkpoint.new(_end_of_last_line(self._fd, size))
-
-    def _open_file(self) -> None:
-        if self._fd >= 0 and same_file(self._fd, self.path):
-            return
-        self.close()
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o666)
-        sync_folder(self.path.parent)
+        return Checkpoint.new(self._file.end_of_last_line())
 
     def _mend(self, checkpoint: Checkpoint) -> None:
         """Make logs.txt and the checkpoint agree on the length, losing no whole line of ours."""
-        size = os.fstat(self._fd).st_size
+        size = self._file.size
         if size > checkpoint.length:
             log.warning(
                 "%s: cut %d bytes after byte %d that no checkpoint accounts for",
                 *(self.path, size - checkpoint.length, checkpoint.length),
             )
-            os.ftruncate(self._fd, checkpoint.length)
+            self._file.cut(checkpoint.length)
         elif size < checkpoint.length:
-            log.warning(
-                "%s was moved, truncated or deleted by someone else: it had %d bytes and has %d; "
-                "it goes on at its end with the events that were not yet in it",
-                *(self.path, checkpoint.length, size),
-            )
-            checkpoint.length = _end_of_last_line(self._fd, size)
-            os.ftruncate(self._fd, checkpoint.length)
+            self._follow(checkpoint)
+            checkpoint.length = self._file.end_of_last_line()
+            self._file.cut(checkpoint.length)
             if not checkpoint.length:
                 checkpoint.begin_file()
             self._save(checkpoint)
+
+    def _follow(self, checkpoint: Checkpoint) -> None:
+        """Say where the lines of logs.txt went, and cut what no checkpoint accounts for there."""
+        moved = moved_to(self.path, checkpoint.inode)
+        if moved:
+            with moved.open("r+b") as file:
+                if os.fstat(file.fileno()).st_size > checkpoint.length:
+                    file.truncate(checkpoint.length)
+            log.info("%s was rotated to %s", self.path, moved)
+            return
+        log.warning(
+            "%s was moved, truncated or deleted by someone else: it had %d bytes and has %d; "
+            "it goes on at its end with the events that were not yet in it",
+            *(self.path, checkpoint.length, self._file.size),
+        )
 
 
 def _fresh(topic: Topic, batch: list[Slice]) -> list[Slice]:
@@ -253,14 +288,3 @@ def _advance(topic: Topic, fresh: list[Slice]) -> None:
         if part.start > known.next:
             raise Gap(part.partition, known.next, part.start)
         known.next = part.end
-
-
-def _end_of_last_line(fd: int, length: int) -> int:
-    """The position after the last newline before `length`."""
-    while length:
-        begin = max(0, length - 65_536)
-        newline = os.pread(fd, length - begin, begin).rfind(b"\n")
-        if newline >= 0:
-            return begin + newline + 1
-        length = begin
-    return 0

@@ -1,10 +1,11 @@
 """Slice: what one poll brought of one partition, as events and rejects."""
 
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 
 from pipeline.columns import Columns, Record
 from pipeline.event import NotAnEvent, one_line, parse, parse_all
@@ -60,6 +61,43 @@ class Slice:
             self.minutes[i:],
             [reject for reject in self.rejects if reject.offset >= offset],
         )
+
+    def until(self, offset: int) -> "Slice":
+        """The part of it before `offset`, which is one of `offsets`."""
+        i = bisect_left(self.offsets, offset)
+        return Slice(
+            self.partition,
+            self.start,
+            offset,
+            self.offsets[:i],
+            self.lines[:i],
+            self.levels[:i],
+            self.minutes[:i],
+            [reject for reject in self.rejects if reject.offset < offset],
+        )
+
+
+def pieces(batch: list[Slice], room: int, most: int) -> Iterator[list[Slice]]:
+    """`batch` in its order, cut: the lines of the first piece, which may have none, take `room`
+    bytes at most, those of the others `most`. A line that takes more is a piece of its own."""
+    piece: list[Slice] = []
+    waiting = deque(batch)
+    while waiting:
+        part = waiting.popleft()
+        ends = list(accumulate(len(line) + 1 for line in part.lines))
+        fit = bisect_right(ends, room)
+        if not fit and room == most:
+            fit = 1
+        if fit >= len(ends):
+            piece.append(part)
+            room -= ends[-1] if ends else 0
+            continue
+        after = part.offsets[fit]
+        waiting.appendleft(part.since(after))
+        yield [*piece, part.until(after)] if fit else piece
+        piece, room = [], most
+    if piece:
+        yield piece
 
 
 def read(partition: int, start: int, polled: Iterable[Record | Columns]) -> Slice:

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.disk import replace_file
 
-VERSION = 1
+VERSION = 2  # 1 had neither `begun` nor `inode`
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -44,11 +44,14 @@ class Topic(msgspec.Struct):
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
-    """The file beside logs.txt. `archive` is this archive's own id, `length` is in bytes."""
+    """The file beside logs.txt. `archive` is this archive's own id, `length` is in bytes, `begun`
+    the Unix time of logs.txt's first line (0: it has none), `inode` that of logs.txt."""
 
     version: int = VERSION
     archive: str
     length: Natural
+    begun: float = 0.0
+    inode: Natural = 0
     topics: dict[str, Topic] = {}
 
     @classmethod
@@ -81,6 +84,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     def begin_file(self) -> None:
         """Note that logs.txt is empty: what it will hold begins with each partition's next."""
+        self.length, self.begun = 0, 0.0
         for topic in self.topics.values():
             topic.since = 0
             for known in topic.partitions.values():
@@ -91,6 +95,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
         Returns what was written. Raises OSError.
         """
+        self.version = VERSION
         data = msgspec.json.encode(self)
         replace_file(path, data)
         return data

@@ -12,9 +12,12 @@ STEP = 0.001  # seconds between tries
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`, made if missing. Raises OSError, TimeoutError among them."""
-    fd = _acquire(path)
+def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock file at `path`, made if missing, which may take `patience` seconds.
+
+    Raises OSError, TimeoutError among them.
+    """
+    fd = _acquire(path, patience)
     try:
         yield
     finally:
@@ -29,8 +32,8 @@ def same_file(fd: int, path: Path) -> bool:
         return False
 
 
-def _acquire(path: Path) -> int:
-    deadline = time.monotonic() + PATIENCE
+def _acquire(path: Path, patience: float) -> int:
+    deadline = time.monotonic() + patience
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

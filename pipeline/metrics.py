@@ -53,6 +53,7 @@ class Metrics:
             "events", "Events that a sink got: logs.txt, Redis", ["sink", "level"]
         )
         self._bytes = self._counter("archive_bytes", "Bytes appended to logs.txt")
+        self.rotations = self._counter("rotations", "Times that logs.txt was rotated")
         self._batch = self._histogram("batch_events", "Events of a batch in logs.txt", BATCHES)
         self._delay = self._histogram(
             "delay_seconds", "From a batch's oldest event to the sink", DELAYS, ["sink"]
@@ -64,6 +65,7 @@ class Metrics:
         self.commit_failures = failures.labels("commit")
         self.dead_letter_failures = failures.labels("dead_letter")
         self.redis_failures = failures.labels("redis")
+        self.keep_failures = failures.labels("keep")
         outages = self._counter("outages", "Times that something went away", ["of"])
         self.archive_up = self._up("archive", "1 while logs.txt can be appended to", outages)
         self.kafka_up = self._up("kafka", "1 while Kafka answers", outages)
@@ -74,6 +76,8 @@ class Metrics:
         self._checkpoint = self._gauge(
             "last_checkpoint_timestamp_seconds", "When logs.txt was last known to be on disk"
         )
+        self.rotated_files = self._gauge("rotated_files", "Rotated files that are kept here")
+        self.rotated_bytes = self._gauge("rotated_bytes", "Bytes that these take on disk")
         # From zero on: Prometheus takes the first value of a series for no increase.
         for reason in REASONS:
             self.dead_letters.labels(reason)

@@ -18,12 +18,15 @@ WHOLE_NUMBERS = {
     "KAFKA_PARTITIONS": (1, 10_000),
     "KAFKA_REPLICATION_FACTOR": (1, 100),
     "REDIS_MAX_LOGS": (1, 1_000_000),
+    "LOG_KEEP_FILES": (0, 100_000),
+    "LOG_KEEP_DAYS": (0, 100_000),
     "METRICS_PORT": (0, 65_535),
     "PRODUCER_METRICS_PORT": (0, 65_535),
     "ALERTS_METRICS_PORT": (0, 65_535),
     "DASHBOARD_PORT": (1, 65_535),
 }
 NO_NUMBERS = ["", " ", "many", "-1", "1.5", "NaN", "inf", "1e3", "0x10", "4 4", "4;", "9" * 30]
+NO_SIZES = ["", " ", "many", "-1", "NaN", "inf", "0x10", "4 4", "4;", "9" * 30, "5 apples", "1KB1"]
 NO_TOPICS = ["", " ", ".", "..", "a b", "logs ", "a/b", "a:b", "ü", "x" * 250, "logs\n"]
 NO_NAMES = ["", " ", "\t"]
 IMPOSSIBLE = {
@@ -49,6 +52,11 @@ IMPOSSIBLE = {
     "REDIS_KEY": NO_NAMES,
     "KAFKA_GROUP_ID": NO_NAMES,
     "LOG_FILE": ["", " ", "/", ".", "..", "logs/", "/tmp", "a\0b"],  # noqa: S108
+    "LOG_MAX_BYTES": NO_SIZES,
+    "LOG_KEEP_BYTES": NO_SIZES,
+    "LOG_MIN_FREE_BYTES": NO_SIZES,
+    "LOG_ROTATE_EVERY": ["often", "0", "5", "0m", "-1h", "1.5h", "1w", "1h30m", "99999999d"],
+    "LOG_COMPRESS": ["", " ", "zip", "ZST", "zstd", "no"],
     "ALERTS_FILE": ["", " ", "/", ".", "..", "rules/", "/tmp", "a\0b"],  # noqa: S108
     "ALERT_URLS": ["mail", "a@b", ",", "json://a mail://", "://a", "json:a"],
     "STATE_DIR": ["", " ", "a\0b", __file__],
@@ -153,6 +161,11 @@ class TestFlags:
         "REDIS_URL": "rediss://me:secret@example.org:6380/1",
         "LOG_FILE": "other/my logs.txt",
         "ALERT_URLS": "mailto://me:pw@example.org?to=a@b.c,d@e.f json://h",
+        "LOG_MAX_BYTES": "1000000",
+        "LOG_KEEP_BYTES": "2000000",
+        "LOG_MIN_FREE_BYTES": "3000000",
+        "LOG_ROTATE_EVERY": "6h",
+        "LOG_COMPRESS": "gz",
         "STATE_DIR": "/var/lib/my pipeline",
         "METRICS_HOST": "0.0.0.0",  # noqa: S104
         "DASHBOARD_HOST": "::1",
@@ -199,6 +212,22 @@ def test_several_urls_may_have_commas_inside_or_between() -> None:
     for between in (",", " ", " , ", "\n"):
         assert config.urls(f" {first}{between}{second}{between}") == [first, second]
     assert config.urls(" ") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [("1000", 1_000), ("100MB", 100_000_000), ("2GiB", 2**31), ("1.5 kb", 1_500)],
+)
+def test_sizes_have_units(text: str, bytes_: int) -> None:
+    assert settings(flag("LOG_MAX_BYTES", text)).log_max_bytes == bytes_
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("", 0), ("minute", 60), ("Hour", 3_600), ("day", 86_400), ("90s", 90), ("7d", 604_800)],
+)
+def test_periods_have_names_and_units(text: str, seconds: int) -> None:
+    assert settings(flag("LOG_ROTATE_EVERY", text)).log_rotate_seconds == seconds
 
 
 class TestImpossible:

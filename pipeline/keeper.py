@@ -1,0 +1,166 @@
+"""Keeper: what becomes of rotated files. They are packed, and the oldest deleted, in a thread.
+
+Of all consumers that share a logs.txt one does it at a time, the one that holds
+`logs.txt.keeper.lock`. A kill at any moment leaves a file plain, packed, or both.
+"""
+
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, cast
+
+import zstandard
+
+from config import Settings
+from pipeline.complaint import Complaint
+from pipeline.disk import sync_folder
+from pipeline.lock import locked
+from pipeline.metrics import Metrics
+from pipeline.rotated import UNPACKING, RotatedFile, rotated, unpacked
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0  # seconds between looks for work
+CHUNK = 2**20  # bytes
+ZSTD_LEVEL = 3  # zstd's own default
+DRAFT = ".tmp"
+
+
+class Stopped(Exception):  # noqa: N818 - no failure
+    """The consumer stops; what was begun is done by the next keeper."""
+
+
+class Keeper:
+    """Packs and deletes until it is closed."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._log_file = settings.log_file
+        self._lock_path = keeper_lock(settings.log_file)
+        self._suffix = "" if settings.log_compress == "none" else f".{settings.log_compress}"
+        self._metrics = metrics
+        self._complaint = Complaint(log)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Let go of what is under way."""
+        self._closing.set()
+        self._thread.join(LOOK)
+
+    def tend(self) -> None:
+        """Do what there is to do, unless another consumer does. Raises OSError, Stopped."""
+        files = rotated(self._log_file)
+        with suppress(TimeoutError), locked(self._lock_path, patience=0):
+            self._clear(files)
+            for file in files:
+                self._pack(file)
+            self._delete_oldest(files)
+        kept = [file.path().stat().st_size for file in rotated(self._log_file)]
+        self._metrics.rotated_files.set(len(kept))
+        self._metrics.rotated_bytes.set(sum(kept))
+
+    def _run(self) -> None:
+        while not self._closing.wait(LOOK):
+            try:
+                self.tend()
+            except FileNotFoundError:
+                continue  # another keeper was at work
+            except OSError as problem:
+                self._metrics.keep_failures.inc()
+                self._complaint.say(f"rotated files wait as they are: {problem}", logging.ERROR)
+            except Stopped:
+                return
+            else:
+                self._complaint.over("rotated files are packed and deleted again")
+
+    def _clear(self, files: list[RotatedFile]) -> None:
+        """Remove what a kill has left: drafts, and checkpoints of files that are deleted."""
+        known = {file.sidecar for file in files}
+        newest = files[-1].sidecar if files else Path()
+        for path in self._log_file.parent.glob(f"{self._log_file.stem}-*{self._log_file.suffix}.*"):
+            draft = path.name.endswith(tuple(suffix + DRAFT for suffix in (".zst", ".gz")))
+            orphan = path.suffix == ".checkpoint" and path not in known and path < newest
+            if draft or orphan:
+                path.unlink()
+
+    def _pack(self, file: RotatedFile) -> None:
+        """Let only a packed copy be there, which has been compared with what it replaces."""
+        path = file.path()
+        if path == file.plain and self._suffix:
+            self._write_packed(file.plain, path := file.packed(self._suffix))
+        if path != file.plain:
+            file.plain.unlink(missing_ok=True)
+
+    def _write_packed(self, plain: Path, packed: Path) -> None:
+        draft = packed.with_name(packed.name + DRAFT)
+        try:
+            with plain.open("rb") as source, draft.open("wb") as target:
+                size = os.fstat(source.fileno()).st_size
+                with packer(target, packed.suffix, size) as out:
+                    for chunk in self._chunks(source):
+                        out.write(chunk)
+                target.flush()
+                os.fsync(target.fileno())
+            shutil.copystat(plain, draft)
+            with plain.open("rb") as source, unpacked(draft, packed.suffix) as back:
+                if self._digest(source) != self._digest(back):
+                    raise OSError(f"{plain} came out of {packed.suffix} as something else")
+        except UNPACKING as error:
+            raise OSError(f"{draft} can't be unpacked: {error}") from None
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        draft.replace(packed)
+        sync_folder(packed.parent)
+
+    def _digest(self, file: IO[bytes]) -> bytes:
+        digest = hashlib.sha256()
+        for chunk in self._chunks(file):
+            digest.update(chunk)
+        return digest.digest()
+
+    def _chunks(self, file: IO[bytes]) -> Iterator[bytes]:
+        while chunk := file.read(CHUNK):
+            if self._closing.is_set():
+                raise Stopped
+            yield chunk
+
+    def _delete_oldest(self, files: list[RotatedFile]) -> None:
+        """As many as LOG_KEEP_FILES, LOG_KEEP_DAYS and LOG_KEEP_BYTES ask for."""
+        sizes = [file.path().stat().st_size for file in files]
+        for i, file in enumerate(files):
+            if not self._too_many(len(files) - i, sum(sizes[i:]), file.ended):
+                break
+            log.info("deleting %s, as LOG_KEEP_… says", file.path())
+            file.path().unlink()
+            file.sidecar.unlink(missing_ok=True)
+
+    def _too_many(self, number: int, size: int, ended: datetime) -> bool:
+        mine = self._settings
+        return (
+            0 < mine.log_keep_files < number
+            or 0 < mine.log_keep_bytes < size
+            or 0 < mine.log_keep_days <= (datetime.now(UTC) - ended) // timedelta(days=1)
+        )
+
+
+def keeper_lock(log_file: Path) -> Path:
+    """The lock of those who change rotated files, or want them unchanged."""
+    return log_file.with_name(log_file.name + ".keeper.lock")
+
+
+def packer(target: IO[bytes], suffix: str, size: int) -> IO[bytes]:
+    """Packs `size` bytes that are written to it into `target`, which stays open."""
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.GzipFile("", "wb", fileobj=target))
+    compressor = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=True)
+    return cast(IO[bytes], compressor.stream_writer(target, size=size, closefd=False))
