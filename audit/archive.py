@@ -5,6 +5,7 @@ What Kafka no longer has (retention, a deleted topic) is accepted unseen, as far
 
 from kafka import TopicPartition
 
+from audit.files import Files
 from audit.findings import Findings
 from audit.interleaving import Interleaving
 from audit.lines import Lines
@@ -18,7 +19,7 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     findings = Findings()
     checkpoint = snapshot.archive.checkpoint
     began = [topic.since for topic in checkpoint.topics.values()] or [checkpoint.length]
-    lines = Lines(snapshot.archive.file, min(began), checkpoint.length)
+    lines = Lines(snapshot.archive.files.files, min(began), checkpoint.length)
     unseen = sum(source.unseen for source in sources.all)
 
     def accept(line: bytes) -> bool:
@@ -29,10 +30,11 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     interleaving = Interleaving(streams, findings, sources.fill, accept)
     complete = all(interleaving.take(line, lines.number) for line in lines)
     interleaving.finish(complete)
-    _explain(interleaving, sources, findings)
+    _explain(interleaving, lines, sources, findings)
+    _examine_files(snapshot.archive.files, lines, findings)
     _examine_end(snapshot.archive, lines, findings)
     if not complete:
-        findings.notes.append(f"what follows line {lines.number} was not compared")
+        findings.notes.append(f"what follows {lines.place(lines.number)} was not compared")
     if interleaving.accepted:
         findings.notes.append(
             f"{interleaving.accepted:,} accepted unseen: Kafka no longer has their records"
@@ -94,15 +96,17 @@ def _compare_ends(
     return max(0, end - max(stands, snapshot.kafka.first[at]))
 
 
-def _explain(interleaving: Interleaving, sources: Sources, findings: Findings) -> None:
+def _explain(
+    interleaving: Interleaving, lines: Lines, sources: Sources, findings: Findings
+) -> None:
     """Say what the lines are that nobody waited for."""
     surplus = interleaving.surplus
     found = sources.find({line.hash for line in surplus}) if surplus else {}
     for line in surplus:
         if not line.is_event:
-            findings.add("torn or edited", f"line {line.number}")
+            findings.add("torn or edited", lines.place(line.number))
         elif line.hash not in found:
-            findings.add("unknown to Kafka", f"line {line.number}")
+            findings.add("unknown to Kafka", lines.place(line.number))
         else:
             source, offset = found[line.hash]
             kind = "doubled" if source.holds(offset) else "beyond the checkpoint"
@@ -111,12 +115,25 @@ def _explain(interleaving: Interleaving, sources: Sources, findings: Findings) -
         findings.notes.append(f"{more:,} more lines are too many")
 
 
+def _examine_files(files: Files, lines: Lines, findings: Findings) -> None:
+    """Whether rotated files are missing in the middle, or not as long as they were."""
+    for hole in files.holes:
+        text = f"{hole.stream}@{hole.first} to {hole.next - 1}, before {hole.before}"
+        findings.add("in no file", text)
+    for name in lines.odd:
+        findings.add("changed", name)
+    if files.apart:
+        findings.notes.append(
+            f"{files.apart[0]} has no checkpoint: it and those before it are not compared"
+        )
+
+
 def _examine_end(archive: ArchiveView, lines: Lines, findings: Findings) -> None:
     if archive.extra > 0:
-        length = archive.checkpoint.length
-        text = f"{archive.extra:,} bytes after byte {length:,}, which the next start cuts"
+        text = f"{archive.extra:,} bytes after byte {archive.length:,}, which the next start cuts"
         findings.add("torn tail", text)
     elif archive.extra < 0:
         findings.add("truncated", f"{-archive.extra:,} bytes are missing at its end")
     elif lines.torn:
-        findings.add("torn", f"line {lines.number}, where the checkpoint's length ends")
+        text = f"{lines.place(lines.number)}, where the checkpoint's length ends"
+        findings.add("torn", text)

@@ -98,7 +98,7 @@ def _levels_at_end(snapshot: Snapshot) -> Counter[str]:
     length = archive.checkpoint.length
     begin = max(0, length - SCAN_BYTES)
     levels: Counter[str] = Counter()
-    lines = iter(Lines(archive.file, begin, length))
+    lines = iter(Lines(archive.files.files, begin, length))
     if begin:
         next(lines)
     for line in lines:

@@ -9,19 +9,23 @@ import fcntl
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaConnectionError
 
+from audit.files import File, Files
 from config import Settings
 from pipeline import topic
 from pipeline.checkpoint import Checkpoint, CheckpointError, Topic
 from pipeline.client import connect, list_key
 from pipeline.event import LEVELS
 from pipeline.lock import same_file
+from pipeline.rotated import LOOK_AGAIN, LOOKS, RotatedFile, rotated
 
 REQUEST_MS = 10_000
 REDIS_TIMEOUT = 30.0  # seconds; its lists may be long
@@ -52,12 +56,18 @@ class RedisView:
 
 @dataclass(frozen=True)
 class ArchiveView:
-    """The checkpoint and the open logs.txt. `extra` are the bytes that the file has beyond what
-    the checkpoint accounts for (below 0: that it lacks) while nobody is writing."""
+    """logs.txt after its rotated files, with the checkpoint of all; `file` is logs.txt, open, and
+    `length` how much of it the checkpoint accounts for. `extra` are the bytes that it has beyond
+    that (below 0: that it lacks) while nobody is writing."""
 
-    checkpoint: Checkpoint
+    files: Files
     file: BinaryIO
+    length: int
     extra: int
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.files.checkpoint
 
 
 @dataclass(frozen=True)
@@ -187,19 +197,47 @@ def _redis(settings: Settings) -> RedisView:
 
 
 def _archive(settings: Settings) -> ArchiveView:
-    while True:
-        file = settings.log_file.open("rb")
+    """All files, of one moment."""
+    for _ in range(LOOKS):
+        older = rotated(settings.log_file)
         checkpoint = checkpoint_of(settings)
-        if same_file(file.fileno(), settings.log_file):
-            return ArchiveView(checkpoint, file, _extra(settings, file, checkpoint))
+        path = settings.log_file
+        if older and older[-1].has_inode(checkpoint.inode):  # a kill in the middle of rotation
+            path = older.pop().plain
+        file = path.open("rb")
+        if same_file(file.fileno(), path) and _same(settings, older, path, checkpoint):
+            length = checkpoint.length
+            extra = _extra(settings, file, length)
+            newest = File(path.name, length, _reopening(file))
+            return ArchiveView(Files.of(older, newest, checkpoint), file, length, extra)
         file.close()
+        time.sleep(LOOK_AGAIN)
+    raise OSError(f"{settings.log_file} is rotated all the time")
 
 
-def _extra(settings: Settings, file: BinaryIO, checkpoint: Checkpoint) -> int:
+def _reopening(file: BinaryIO) -> Callable[[], BinaryIO]:
+    """Opens the same file from its start, wherever it is by then."""
+
+    def reopen() -> BinaryIO:
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        return os.fdopen(os.dup(file.fileno()), "rb")
+
+    return reopen
+
+
+def _same(settings: Settings, older: list[RotatedFile], path: Path, checkpoint: Checkpoint) -> bool:
+    """Whether nothing was rotated since."""
+    again = rotated(settings.log_file)
+    if path != settings.log_file:
+        again.pop()
+    return again == older and checkpoint_of(settings).inode == checkpoint.inode
+
+
+def _extra(settings: Settings, file: BinaryIO, length: int) -> int:
     """See ArchiveView. While somebody holds the lock, or has written since, there is none."""
     lock_file = settings.log_file.with_name(settings.log_file.name + ".lock")
     deadline = time.monotonic() + WRITING
-    while os.fstat(file.fileno()).st_size != checkpoint.length:
+    while os.fstat(file.fileno()).st_size != length:
         lock = os.open(lock_file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -209,9 +247,9 @@ def _extra(settings: Settings, file: BinaryIO, checkpoint: Checkpoint) -> int:
             time.sleep(0.01)
             continue
         else:
-            if checkpoint_of(settings).length != checkpoint.length:
+            if checkpoint_of(settings).length != length:
                 return 0
-            return os.fstat(file.fileno()).st_size - checkpoint.length
+            return os.fstat(file.fileno()).st_size - length
         finally:
             os.close(lock)
     return 0

@@ -61,6 +61,12 @@ class RotatedFile:
         """Its lines, unpacked as they are read. Raises OSError; reading raises UNPACKING too."""
         return unpacked(self.path())
 
+    def has_inode(self, inode: int) -> bool:
+        """Whether it was renamed from the file with this inode, and is not packed yet."""
+        with suppress(FileNotFoundError):
+            return self.plain.stat().st_ino == inode
+        return False
+
     def end(self, most: int) -> bytes:
         """Its last `most` bytes, unpacked. Raises OSError."""
         kept = b""

@@ -12,6 +12,7 @@ from config import Settings
 from local.stack import variables
 from pipeline import topic
 from pipeline.event import parse
+from pipeline.rotated import rotated
 from pipeline.stop import Stop
 from tests.process import ROOT, Process, script
 from tests.records import event
@@ -23,6 +24,7 @@ PATIENCE = 90.0
 FIRST = [event(number) for number in range(5)]
 SECOND = [event(number, level="WARN") for number in range(5, 25)]
 BAD = b"no event"
+ROTATED = 1_000  # bytes: in the middle of the second batch
 
 
 class Case:
@@ -40,6 +42,7 @@ class Case:
                 "kafka_partitions": 1,
                 "redis_key": name,
                 "log_file": folder / "logs.txt",
+                "log_max_bytes": ROTATED,
             }
         )
         self.folder = folder
@@ -76,7 +79,12 @@ class Case:
 
     def _check(self) -> None:
         mine, events = self.settings, FIRST + SECOND
-        assert mine.log_file.read_bytes().splitlines() == events, f"step {self.step}"
+        lines = []
+        for file in rotated(mine.log_file):
+            with file.open() as rotated_lines:
+                lines += rotated_lines.read().splitlines()
+        lines += mine.log_file.read_bytes().splitlines()
+        assert lines == events, f"step {self.step}"
         letters = read_all(mine.kafka_bootstrap_servers, mine.kafka_dead_letter_topic)
         assert {letter.value for letter in letters} == {BAD}
         counts: Counter[bytes] = Counter()
@@ -95,7 +103,13 @@ def test_a_kill_at_any_step_between_poll_and_commit_loses_and_doubles_nothing(
         return Case(settings, tmp_path / f"step-{step}", step).run(environment)
 
     steps = [line for line in run(0).output().splitlines() if line.startswith("step ")]
-    for name in ("c_return write", "c_return fdatasync", "c_call replace", "return __call__"):
+    for name in (
+        "c_return write",
+        "c_return fdatasync",
+        "c_call replace",
+        "c_call rename",
+        "return __call__",
+    ):
         assert any(step.endswith(name) for step in steps), steps
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for killed in pool.map(run, range(1, len(steps) + 1)):

@@ -5,12 +5,14 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 from redis import Redis
 
 import verify
@@ -20,6 +22,7 @@ from local.server import free_port
 from local.stack import variables
 from pipeline.checkpoint import Checkpoint, Partition
 from pipeline.lock import locked
+from pipeline.rotated import next_rotated, rotated
 from tests.conftest import RunScript
 from tests.process import Process, script
 from tests.records import event
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 PARTITIONS = 3
 EVENTS = 400  # of each partition
 CAP = 100
+ROTATED_BYTES = 20_000
 LEVELS = ("INFO", "INFO", "INFO", "warn", "ERROR")
 
 
@@ -48,7 +52,7 @@ class Pipeline:
     def copy(self, folder: Path) -> "Pipeline":
         """The same topic with a logs.txt and Redis keys of its own, to be damaged."""
         folder.mkdir()
-        for path in self.log_file.parent.glob(f"{self.log_file.name}*"):
+        for path in self.log_file.parent.glob(f"{self.log_file.stem}*"):
             (folder / path.name).write_bytes(path.read_bytes())
         key = f"{self.settings.redis_key}-{secrets.token_hex(4)}"
         for name in self.redis.scan_iter(f"{self.settings.redis_key}*"):
@@ -195,16 +199,16 @@ def records_of_a_day() -> list[tuple[int, bytes | None]]:
     return records
 
 
-@pytest.fixture(scope="module")
-def settled(
+@contextmanager
+def run_through(
     kafka_servers: str,
     kafka_admin: "KafkaAdminClient",
     redis_server: str,
-    tmp_path_factory: pytest.TempPathFactory,
+    folder: Path,
+    changed: dict[str, Any],
 ) -> Iterator[Pipeline]:
-    """A pipeline through which everything has gone. Not to be changed."""
+    """A pipeline through which records_of_a_day have gone, with some settings `changed`."""
     name = f"verify-{secrets.token_hex(6)}"
-    folder = tmp_path_factory.mktemp("verify")
     settings = Settings(
         _env_file=None,
         kafka_bootstrap_servers=kafka_servers,
@@ -217,6 +221,7 @@ def settled(
         redis_max_logs=CAP,
         log_file=folder / "logs.txt",
         metrics_port=0,
+        **changed,
     )
     consumer = Process(
         script("consumer.py"), folder / "consumer.output", os.environ | variables(settings)
@@ -229,6 +234,7 @@ def settled(
             produce(settings, records)
             ends = {p: sum(at == p for at, _ in records) for p in range(PARTITIONS)}
             until(lambda: drained(settings, ends), 60, str(consumer))
+            until(lambda: not [*folder.glob("logs-*.txt")], message="not all are packed")
             consumer.terminate()
             assert consumer.wait() == 0
             yield Pipeline(settings, client)
@@ -236,6 +242,19 @@ def settled(
             consumer.kill()
             client.unlink(*client.scan_iter(f"{name}*"), "")
             kafka_admin.delete_topics([name, f"{name}.dead-letter"])
+
+
+@pytest.fixture(scope="module")
+def settled(
+    kafka_servers: str,
+    kafka_admin: "KafkaAdminClient",
+    redis_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Pipeline]:
+    """A pipeline through which everything has gone. Not to be changed."""
+    folder = tmp_path_factory.mktemp("verify")
+    with run_through(kafka_servers, kafka_admin, redis_server, folder, {}) as pipeline:
+        yield pipeline
 
 
 @pytest.fixture
@@ -478,6 +497,105 @@ def test_what_cannot_be_looked_at_is_said_in_one_line(
         assert run.wait() == 2
         assert words in run.output()
         assert run.output().count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def settled_rotated(
+    kafka_servers: str,
+    kafka_admin: "KafkaAdminClient",
+    redis_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Pipeline]:
+    """A pipeline that has rotated its logs.txt several times. Not to be changed."""
+    changed = {"log_max_bytes": ROTATED_BYTES}
+    folder = tmp_path_factory.mktemp("rotated")
+    with run_through(kafka_servers, kafka_admin, redis_server, folder, changed) as pipeline:
+        assert len(rotated(pipeline.log_file)) > 3
+        yield pipeline
+
+
+@pytest.fixture
+def rotating(settled_rotated: Pipeline, tmp_path: Path) -> Pipeline:
+    """A copy to be damaged."""
+    return settled_rotated.copy(tmp_path / "copy")
+
+
+def test_rotated_files_are_read_too(rotating: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = rotating.verify(capsys)
+    assert status == 0, said
+    assert said["logs.txt"] == "agrees: 1,200 events, each once and in its partition's order"
+    assert said["Redis"].startswith("agrees: 100 newest events")
+    assert said["Redis"].endswith(" and 1,200 counted")
+
+
+def test_the_oldest_files_may_be_gone(
+    rotating: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oldest, second, *_ = rotated(rotating.log_file)
+    oldest.path().unlink()
+    status, said = rotating.verify(capsys)
+    assert status == 0, said
+    second.sidecar.unlink()
+    status, said = rotating.verify(capsys)
+    assert status == 0, said
+    assert f"{second.path().name} has no checkpoint" in said["logs.txt"]
+
+
+def test_a_file_missing_in_the_middle_is_named(
+    rotating: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, second, third, *_ = rotated(rotating.log_file)
+    second.path().unlink()
+    status, said = rotating.verify(capsys)
+    assert status == 1
+    assert re.search(
+        rf"in no file: .*{rotating.settings.kafka_topic}\[\d\]@\d+ to \d+, before "
+        rf"{third.path().name}",
+        said["logs.txt"],
+    )
+    assert "missing" not in said["logs.txt"]
+
+
+def test_a_line_missing_in_a_rotated_file_is_named(
+    rotating: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = rotated(rotating.log_file)[1]
+    lines = zstandard.decompress(second.path().read_bytes()).splitlines(keepends=True)
+    second.path().write_bytes(zstandard.compress(b"".join([*lines[:5], b"edited\n", *lines[6:]])))
+    said = rotating.difference(capsys)
+    assert "1 missing" in said
+    assert f"1 torn or edited: {second.path().name} line 6" in said
+    assert f"1 changed: {second.path().name}, which had " in said
+
+
+def test_a_rotated_file_that_can_not_be_unpacked_is_said_in_one_line(
+    rotating: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = rotated(rotating.log_file)[1].path()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(SystemExit) as ended:
+        rotating.verify(capsys)
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"verify: can't look: {path.name} can't be unpacked: ")
+
+
+def test_a_rotation_that_a_kill_has_cut_short_is_none(
+    rotating: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = Checkpoint.load(rotating.log_file.with_name("logs.txt.checkpoint"))
+    assert checkpoint
+    rotating.edit_checkpoint(lambda mine: setattr(mine, "inode", rotating.log_file.stat().st_ino))
+    file = next_rotated(rotating.log_file, datetime.now(UTC))
+    checkpoint.save(file.sidecar)
+    status, said = rotating.verify(capsys)
+    assert status == 0, said
+    rotating.log_file.rename(file.plain)
+    status, said = rotating.verify(capsys)
+    assert status == 0, said
+    assert said["logs.txt"] == "agrees: 1,200 events, each once and in its partition's order"
 
 
 def test_consumers_under_load_agree_all_the_time_and_so_does_what_kafka_deletes(
