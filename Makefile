@@ -1,11 +1,12 @@
 # The commands of the project. `make help` lists them.
 PYTHON ?= python3
-RATE ?= 50
+RATE ?=
 N ?= 20
 LEVEL ?=
 DAY ?=
 SECONDS ?= 60
 SEED ?=
+ROTATE ?=
 DOCKER ?=
 ARGS ?=
 
@@ -23,7 +24,7 @@ help: ## this list
 install: $(INSTALLED) ## make .venv with everything that runs, tests and lints need
 
 up: $(INSTALLED) ## run the whole pipeline here, without Docker, until Ctrl-C (RATE=50 events a second)
-	@exec $(RUN) -m local --rate '$(RATE)'
+	@exec $(RUN) -m local --rate '$(or $(RATE),50)'
 
 test: $(INSTALLED) ## run the tests on real Kafka and Redis (ARGS="-k archive --servers=local")
 	@$(RUN) -m pytest $(ARGS)
@@ -50,8 +51,8 @@ verify: $(INSTALLED) ## prove that Kafka, logs.txt and Redis agree (exit status 
 report: $(INSTALLED) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
 	@exec $(RUN) -m report $(if $(DAY),--day '$(DAY)')
 
-chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7)
-	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(DOCKER),--docker)
+chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
+	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
 
 clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
 	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \

@@ -3,8 +3,8 @@
 A producer sends events, some of them broken, and three consumers share one logs.txt. By a plan
 that follows from the seed, consumers are killed (SIGKILL), paused (SIGSTOP, also for longer than
 Kafka waits for them), stopped (SIGTERM) and started again, Redis is killed, paused and emptied,
-Kafka is killed and paused, and the disk is full. Then everything is mended and read to the end,
-and verify.py decides.
+Kafka is killed and paused, and the disk is full; logs.txt is rotated all the time. Then everything
+is mended and read to the end, and verify.py decides.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from kafka.errors import KafkaError
 from local.script import ROOT, Script
 from local.server import ServerError
 from local.stack import variables
+from pipeline.checkpoint import Checkpoint
 from tests.chaos_docker import DockerPipeline
 from tests.chaos_local import Failed, LocalPipeline, Words
 from tests.drain import end_offsets, lag
@@ -36,16 +37,18 @@ from tests.faults import Blow, plan
 
 CONSUMERS = 3
 RATE = 3_000  # events a second
+ROTATE = "10s"  # LOG_ROTATE_EVERY
 MALFORMED = 0.01  # share of them
 PATIENCE = 120.0  # seconds until what must come about has come about
 LOOK = 0.01  # seconds
-GROWTH = 8.0  # seconds in which logs.txt should grow before a consumer is hit all the same
+GROWTH = 8.0  # seconds in which the archive should grow before a consumer is hit all the same
 WELL, BROKEN, UNKNOWN = 0, 1, 2  # exit status
 SENT = re.compile(r"sent ([\d,]+) events .* 0 undelivered")
 EXAMPLES = """\
 examples:
   make chaos SECONDS=60
   make chaos SECONDS=300 SEED=7
+  make chaos SECONDS=3600 RATE=5000 ROTATE=minute
   make chaos DOCKER=1
 
 exit status: 0 when nothing was lost, doubled, torn or out of order, 1 when something was (the
@@ -56,19 +59,21 @@ folder with everything is kept then), 2 when it can't run
 class Chaos:
     """One run: `pipeline` under load, and what is done to it."""
 
-    def __init__(self, pipeline: LocalPipeline | DockerPipeline, folder: Path, seed: int) -> None:
+    def __init__(
+        self, pipeline: LocalPipeline | DockerPipeline, folder: Path, seed: int, rate: float
+    ) -> None:
         self._pipeline = pipeline
         self._settings = pipeline.settings
-        load = ["--rate", str(RATE), "--malformed", str(MALFORMED), "--seed", str(seed)]
+        load = ["--rate", str(rate), "--malformed", str(MALFORMED), "--seed", str(seed)]
         self._producer_log = folder / "producer.log"
         words = Words(self._producer_log)
         self._producer = Script("producer", load, variables(self._settings), words.say)
         self._began = time.monotonic()
-        self._stormed = 0  # bytes of logs.txt at the last blow
+        self._stormed = 0  # records that were archived at the last blow
         self._mending: list[tuple[float, Blow]] = []  # when, and what
         self.done: Counter[str] = Counter()
         self.records = 0
-        self.share = 0.0  # of logs.txt that was written before the last blow
+        self.share = 0.0  # of them that was archived before the last blow
 
     def start(self) -> None:
         """Raises Failed, ServerError, OSError."""
@@ -180,8 +185,11 @@ class Chaos:
         getattr(self._pipeline.parts[target], verb)()
 
     def _archived(self) -> int:
-        """Bytes of logs.txt."""
-        return self._settings.log_file.stat().st_size
+        """Records up to the checkpoint."""
+        path = self._settings.log_file
+        checkpoint = Checkpoint.load(path.with_name(f"{path.name}.checkpoint"))
+        topic = checkpoint.topics.get(self._settings.kafka_topic) if checkpoint else None
+        return sum(known.next for known in topic.partitions.values()) if topic else 0
 
 
 def main() -> int:
@@ -203,14 +211,15 @@ def main() -> int:
 
 def run(options: argparse.Namespace, folder: Path) -> int:
     """Returns the exit status. Raises ServerError, KafkaError, OSError when it can't run."""
-    command = f"make chaos SECONDS={options.seconds:g} SEED={options.seed}"
+    command = f"make chaos SECONDS={options.seconds:g} SEED={options.seed} RATE={options.rate:g}"
+    command += f" ROTATE={options.rotate}"
     command += " DOCKER=1" if options.docker else ""
     print(f"{command}   in {folder}", flush=True)
     kind = DockerPipeline if options.docker else LocalPipeline
-    pipeline: LocalPipeline | DockerPipeline = kind(folder, CONSUMERS)
+    pipeline: LocalPipeline | DockerPipeline = kind(folder, CONSUMERS, options.rotate)
     if "disk" not in pipeline.parts:
         print("no small disk of its own (that takes Linux, root, and no Docker)", flush=True)
-    with closing(pipeline), closing(Chaos(pipeline, folder, options.seed)) as chaos:
+    with closing(pipeline), closing(Chaos(pipeline, folder, options.seed, options.rate)) as chaos:
         failure = None
         try:
             chaos.start()
@@ -244,6 +253,16 @@ def parse() -> argparse.Namespace:
         default=random.randrange(1_000_000),
         metavar="N",
         help="repeat the plan of this seed (default: a new one)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=positive,
+        default=RATE,
+        metavar="N",
+        help=f"events a second (default: {RATE})",
+    )
+    parser.add_argument(
+        "--rotate", default=ROTATE, metavar="T", help=f"LOG_ROTATE_EVERY (default: {ROTATE})"
     )
     parser.add_argument(
         "--docker", action="store_true", help="the same in containers, by docker-compose.yml"

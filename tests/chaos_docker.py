@@ -124,7 +124,7 @@ class DockerPipeline:
     the image.
     """
 
-    def __init__(self, folder: Path, consumers: int) -> None:
+    def __init__(self, folder: Path, consumers: int, rotate: str) -> None:
         clone = folder / "clone"
         clone.mkdir()
         copy_files(clone)
@@ -139,6 +139,7 @@ class DockerPipeline:
             "KAFKA_HOST_PORT": str(kafka.port),
             "REDIS_HOST_PORT": str(redis.port),
             "REDIS_MAX_LOGS": str(CAP),
+            "LOG_ROTATE_EVERY": rotate,
         }
         self.settings = Settings(
             _env_file=None,

@@ -109,7 +109,7 @@ class LocalPipeline:
     user may mount one.
     """
 
-    def __init__(self, folder: Path, consumers: int) -> None:
+    def __init__(self, folder: Path, consumers: int, rotate: str) -> None:
         self.kafka = Kafka(folder / "kafka", free_port())
         self.redis = OwnRedis(folder / "redis", free_port())
         small = folder / "disk"
@@ -124,6 +124,7 @@ class LocalPipeline:
             redis_url=self.redis.url,
             redis_max_logs=CAP,
             log_file=small / "logs.txt",
+            log_rotate_every=rotate,
             metrics_port=0,
         )
         words = Words(folder / "consumers.log")
