@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 import redis
 
-from pipeline.client import numbers
+from pipeline.client import check_layout, numbers
 from pipeline.event import LEVELS, NotAnEvent, parse
 from pipeline.show import printable
 
@@ -108,6 +108,7 @@ def take(
 
     Raises redis.RedisError, OSError.
     """
+    check_layout(client, key)
     minutes = range(int((now - seconds) // 60), int(now // 60) + 1)
     with client.pipeline(transaction=False) as asked:
         for minute in minutes:

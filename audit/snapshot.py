@@ -22,7 +22,7 @@ from audit.files import File, Files
 from config import Settings
 from pipeline import topic
 from pipeline.checkpoint import Checkpoint, CheckpointError, Topic
-from pipeline.client import connect, list_key
+from pipeline.client import check_layout, connect, list_key
 from pipeline.event import LEVELS
 from pipeline.lock import same_file
 from pipeline.rotated import LOOK_AGAIN, LOOKS, RotatedFile, rotated
@@ -175,6 +175,7 @@ def _caught_up(settings: Settings) -> tuple[RedisView, dict[int, int]]:
 def _redis(settings: Settings) -> RedisView:
     key = settings.redis_key
     with connect(settings.redis_url, REDIS_TIMEOUT) as client:
+        check_layout(client, key)
         minutes = sorted(client.scan_iter(f"{key}:counts:*", count=1_000))
         with client.pipeline(transaction=True) as together:
             together.get(f"{key}:topic")

@@ -12,7 +12,7 @@ import redis
 from alerting.alert import Alert, Notice
 from page.board import Board
 from page.entry import Entry, entry
-from pipeline.client import connect, list_key, numbers
+from pipeline.client import check_layout, connect, list_key, numbers
 from pipeline.event import LEVELS
 
 DAY = 24 * 60  # minutes of counts that are shown
@@ -84,6 +84,7 @@ class Look:
 
     def _take(self, now: float) -> Board:
         key, minute = self._key, int(now // 60)
+        check_layout(self._redis, key)
         whole = not 0 <= now - self._minutes_at < ALL_MINUTES
         minutes = range(minute - (DAY if whole else FRESH), minute + 2)
         with self._redis.pipeline(transaction=False) as asked:

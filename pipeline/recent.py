@@ -22,7 +22,7 @@ from pipeline.archive import Archive
 from pipeline.backlog import NOWHERE, Backlog, News
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
-from pipeline.client import connect, list_key
+from pipeline.client import LAYOUT, check_layout, connect, list_key
 from pipeline.complaint import Complaint
 from pipeline.event import NotAnEvent, parse
 from pipeline.metrics import Metrics
@@ -41,16 +41,17 @@ REPORT_EVERY = 1.0  # seconds
 LAG_KEPT = 30  # seconds that a lag is believed after its consumer has told it
 RACES = 20  # tries against other consumers that change Redis at the same time
 
-# KEYS: offsets, topic, then a list per list in ARGV.
-# ARGV: topic id, the topic id seen, 1 to replace the lists, cap, seconds that counts are kept;
-# then groups, each with its number of members first: (partition, offset seen or '', next
+# KEYS: offsets, topic, version, then a list per list in ARGV.
+# ARGV: topic id, the topic id seen, 1 to replace the lists, cap, seconds that counts are kept,
+# version; then groups, each with its number of members first: (partition, offset seen or '', next
 # offset)…; (key, level, events)…; (lines…) per list.
 SCRIPT = """
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
+if (tonumber(redis.call('GET', KEYS[3]) or '') or 0) > tonumber(ARGV[6]) then return 0 end
 if ARGV[3] ~= '1' then  -- a key of another type fails here, before anything is written
-  for i = 3, #KEYS do redis.call('LLEN', KEYS[i]) end
+  for i = 4, #KEYS do redis.call('LLEN', KEYS[i]) end
 end
-local at = 6
+local at = 7
 local function group(size)
   local members = {}
   local count = tonumber(ARGV[at])
@@ -70,12 +71,13 @@ else
   redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[2], ARGV[1])
 end
+redis.call('SET', KEYS[3], ARGV[6])
 for _, o in ipairs(offsets) do redis.call('HSET', KEYS[1], o[1], o[3]) end
 for _, c in ipairs(group(3)) do
   redis.call('HINCRBY', c[1], c[2], c[3])
   redis.call('EXPIRE', c[1], ARGV[5])
 end
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   if ARGV[3] == '1' then redis.call('DEL', KEYS[i]) end
   local last = at + tonumber(ARGV[at])
   for first = at + 1, last, 1000 do
@@ -266,7 +268,8 @@ class Recent:
         return news
 
     def _look(self, client: redis.Redis) -> Stand:
-        """Where Redis stands. Raises redis.RedisError, OSError."""
+        """Where Redis stands. Raises redis.RedisError, NewerLayout among them, OSError."""
+        check_layout(client, self._key)
         with client.pipeline() as both:
             both.get(f"{self._key}:topic")
             both.hgetall(f"{self._key}:offsets")
@@ -279,7 +282,7 @@ class Recent:
         seen = stand.next if stand.topic == topic else {}
         lists = {level: lines for level, lines in news.lists.items() if lines or replace}
         arguments: list[str | int | bytes] = [topic, stand.topic, int(replace), self._cap]
-        arguments += [COUNTS_KEPT, len(news.spans)]
+        arguments += [COUNTS_KEPT, LAYOUT, len(news.spans)]
         for partition, (_, end) in news.spans.items():
             arguments += [partition, seen.get(partition, ""), end]
         arguments.append(len(news.counts))
@@ -288,7 +291,7 @@ class Recent:
         for lines in lists.values():
             arguments.append(len(lines))
             arguments += lines
-        keys = [f"{self._key}:offsets", f"{self._key}:topic"]
+        keys = [f"{self._key}:{name}" for name in ("offsets", "topic", "version")]
         keys += [list_key(self._key, level) for level in lists]
         done = bool(self._script(keys=keys, args=arguments))
         if done:

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import redis
 
-from pipeline.client import connect, list_key
+from pipeline.client import check_layout, connect, list_key
 from pipeline.event import LEVELS, level_of
 
 COLOURS = {"DEBUG": 2, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 41}  # ANSI SGR codes
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.fail("show", f"LEVEL={options.level!r}: allowed is {', '.join(LEVELS)}")
     key = list_key(settings.redis_key, level or "")
     try:
-        lines = _newest(settings.redis_url, key, options.count)
+        lines = _newest(settings.redis_url, settings.redis_key, key, options.count)
     except (redis.RedisError, OSError) as error:
         address = config.SECRET.sub("***@", settings.redis_url)
         config.fail("show", f"Redis at {address} can't be read: {error}", 1)
@@ -95,9 +95,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _newest(url: str, key: str, count: int) -> list[bytes]:
+def _newest(url: str, prefix: str, key: str, count: int) -> list[bytes]:
     """The newest lines, newest first. Raises redis.RedisError, OSError."""
     with connect(url, TIMEOUT) as client:
+        check_layout(client, prefix)
         lines: list[bytes] = client.lrange(key, 0, count - 1)
         return lines
 

@@ -1,9 +1,13 @@
 """Stop: the flag that SIGTERM and Ctrl-C raise."""
 
+import logging
+import os
 import signal
 import time
 from collections.abc import Iterator
 from types import FrameType
+
+log = logging.getLogger(__name__)
 
 STEP = 0.05  # seconds; kafka-python has no wakeup(), so every wait looks at the flag
 
@@ -23,9 +27,16 @@ class Stop:
         return self._requested
 
     def on_signals(self) -> "Stop":
-        """Let SIGTERM and SIGINT raise the flag. For the main thread."""
+        """Let SIGTERM, SIGINT and the closing of the terminal raise it. For the main thread.
+
+        The SIGHUP that logrotate sends needs nothing: files that have moved are noticed anyhow.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request)
+        if not _has_terminal():
+            signal.signal(signal.SIGHUP, _note)
+        else:
+            signal.signal(signal.SIGHUP, self._hang_up)
         return self
 
     def request(self) -> None:
@@ -47,8 +58,26 @@ class Stop:
             self.wait(seconds)
             seconds = min(2 * seconds, most)
 
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        if _has_terminal():
+            _note(number, frame)
+        else:
+            self._request(number, frame)
+
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self._requested:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._requested = True
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    log.info("%s: looking for files that have moved", signal.Signals(number).name)

@@ -220,6 +220,18 @@ def test_a_checkpoint_that_is_none_is_said_in_one_line_and_touches_nothing(
     assert checkpoint(path).read_bytes() == content
 
 
+def test_an_older_checkpoint_is_read_and_brought_up_to_date(archive: Archive, path: Path) -> None:
+    archive.append([events(0, 0, 2)])
+    state = json.loads(checkpoint(path).read_bytes())
+    first = {name: state[name] for name in ("archive", "length", "topics")} | {"version": 1}
+    checkpoint(path).write_text(json.dumps(first))
+    again = opened_at(path)
+    again.append([events(0, 1, 4)])
+    assert messages(path) == numbered(0, 1, 2, 3)
+    assert json.loads(checkpoint(path).read_bytes())["version"] == VERSION
+    again.close()
+
+
 def test_a_full_disk_leaves_no_torn_line_and_is_survived(archive: Archive, path: Path) -> None:
     """RLIMIT_FSIZE stands in for the disk: write() fails in the middle of the batch."""
     archive.append([events(0, 0, 2)])

@@ -17,7 +17,7 @@ from pipeline import backlog, recent
 from pipeline.archive import Archive
 from pipeline.backlog import Backlog
 from pipeline.batch import Slice
-from pipeline.client import list_key
+from pipeline.client import NewerLayout, check_layout, list_key
 from pipeline.event import LEVELS
 from pipeline.metrics import Metrics
 from pipeline.recent import Recent
@@ -290,6 +290,26 @@ def test_a_key_that_somebody_uses_for_something_else_is_said_and_waited_for(
     settled(client, small.redis_key, {0: 15})
     assert stored(client, small.redis_key)["counts"] == counted(mixed(0, 0, 15).lines)
     assert client.llen(small.redis_key) == 15
+
+
+def test_a_newer_layout_is_refused_in_one_line_and_let_alone(
+    opened: Open, client: RedisClient, small: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = f"{small.redis_key}:version"
+    pair = opened()
+    pair.store(mixed(0, 0, 5))
+    settled(client, small.redis_key, {0: 5})
+    assert client.get(version) == "1"
+    client.set(version, 2)
+    pair.store(mixed(0, 5, 15))
+    until(lambda: f"{version} is 2, from a newer version; this one knows 1" in caplog.text)
+    with pytest.raises(NewerLayout, match="bring this one up to date, or set another REDIS_KEY"):
+        check_layout(client, small.redis_key)
+    assert client.llen(small.redis_key) == 5
+    client.delete(version)
+    settled(client, small.redis_key, {0: 15})
+    assert client.llen(small.redis_key) == 15
+    assert client.get(version) == "1"
 
 
 def test_a_redis_that_hangs_does_not_hold_up_the_archive_or_the_end(
