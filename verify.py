@@ -20,6 +20,7 @@ from audit.archive import audit_kafka, audit_logs_txt
 from audit.recent import audit_redis
 from audit.snapshot import Snapshot
 from audit.sources import Sources
+from pipeline import broker, client
 from pipeline.checkpoint import CheckpointError
 
 EXAMPLES = """\
@@ -38,8 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         return verify(settings)
-    except (KafkaError, redis.RedisError, CheckpointError, OSError) as error:
-        config.fail("verify", f"can't look: {error}", UNKNOWN)
+    except redis.RedisError as error:
+        config.fail("verify", f"can't look: {client.reason(settings, error)}", UNKNOWN)
+    except (KafkaError, CheckpointError, OSError) as error:
+        config.fail("verify", f"can't look: {broker.reason(settings, error)}", UNKNOWN)
     except KeyboardInterrupt:
         config.fail("verify", "interrupted", UNKNOWN)
 

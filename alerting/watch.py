@@ -11,7 +11,7 @@ from alerting.ledger import Ledger
 from alerting.rules import Rules
 from alerting.snapshot import History, take
 from config import Settings
-from pipeline.client import connect
+from pipeline import client
 from pipeline.complaint import Complaint
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ class Watch:
         self.rules = rules.rules
         self._rules = rules
         self._key = settings.redis_key
-        self._redis = connect(settings.redis_url, TIMEOUT)
+        self._settings = settings
+        self._redis = client.connect(settings, TIMEOUT)
         self._ledger = Ledger(self._redis, self._key)
         self._history = History(rules.span)
         self._complaint = Complaint(log)
@@ -42,7 +43,8 @@ class Watch:
             notices = self._look(time.time())
         except (redis.RedisError, OSError) as error:
             if not self._complaint:
-                self._complaint.say(f"Redis is away, nothing is watched: {error}")
+                reason = client.reason(self._settings, error)
+                self._complaint.say(f"Redis is away, nothing is watched: {reason}")
                 self.outages += 1
             self.redis_up = False
             return []

@@ -26,7 +26,7 @@ class Letters:
         self.incomplete = any(kafka.first[at] for at in ats)
         with closing(
             Records(
-                settings.kafka_bootstrap_servers,
+                settings,
                 {at: (kafka.first[at], kafka.end[at]) for at in ats},
             )
         ) as records:

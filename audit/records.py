@@ -8,6 +8,9 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
+from config import Settings
+from pipeline import broker
+
 POLL_MS = 500
 FETCH_BYTES = 256 * 1024  # of a partition: all that poll returns at once
 # kafka-python 3.0.12 never gives out the rest of a fetch whose partition was paused in the middle.
@@ -21,10 +24,10 @@ class Records:
     It is in no consumer group. Raises KafkaError.
     """
 
-    def __init__(self, servers: str, spans: Mapping[TopicPartition, tuple[int, int]]) -> None:
+    def __init__(self, settings: Settings, spans: Mapping[TopicPartition, tuple[int, int]]) -> None:
         self._ends = {at: end for at, (start, end) in spans.items() if start < end}
         self._consumer = KafkaConsumer(
-            bootstrap_servers=servers.split(","),
+            **broker.access(settings),
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_poll_records=WHOLE_FETCHES,

@@ -20,7 +20,7 @@ from kafka.errors import KafkaConnectionError
 
 from audit.files import File, Files
 from config import Settings
-from pipeline import topic
+from pipeline import broker
 from pipeline.checkpoint import Checkpoint, CheckpointError, Topic
 from pipeline.client import check_layout, connect, list_key
 from pipeline.event import LEVELS
@@ -93,10 +93,8 @@ class Snapshot:
     @classmethod
     def take(cls, settings: Settings) -> "Snapshot":
         """Raises KafkaError, redis.RedisError, CheckpointError, OSError when one can't be seen."""
-        if not topic.answers(settings.kafka_bootstrap_servers):
-            raise KafkaConnectionError(
-                f"Kafka does not answer at {settings.kafka_bootstrap_servers}"
-            )
+        if problem := broker.problem(settings):
+            raise KafkaConnectionError(problem)
         with closing(_consumer(settings)) as consumer:
             commits = _commits(consumer, settings.kafka_topic)
             seen_redis, behind = _caught_up(settings)
@@ -131,7 +129,7 @@ def checkpoint_of(settings: Settings) -> Checkpoint:
 def _consumer(settings: Settings) -> KafkaConsumer:
     """It never joins the group, it only asks for what the group has committed."""
     return KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+        **broker.access(settings),
         group_id=settings.kafka_group_id,
         enable_auto_commit=False,
         metrics_enabled=False,
@@ -149,8 +147,7 @@ def _commits(consumer: KafkaConsumer, name: str) -> dict[TopicPartition, OffsetA
 
 def _topics(settings: Settings, names: set[str]) -> tuple[dict[str, str], list[TopicPartition]]:
     """The ids and the partitions of those topics that are there."""
-    servers = settings.kafka_bootstrap_servers.split(",")
-    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+    with closing(KafkaAdminClient(**broker.access(settings))) as admin:
         topics = [topic for topic in admin.describe_topics(sorted(names)) if topic["topic_id"]]
     ats = [
         TopicPartition(topic["name"], partition["partition_index"])
@@ -174,7 +171,7 @@ def _caught_up(settings: Settings) -> tuple[RedisView, dict[int, int]]:
 
 def _redis(settings: Settings) -> RedisView:
     key = settings.redis_key
-    with connect(settings.redis_url, REDIS_TIMEOUT) as client:
+    with connect(settings, REDIS_TIMEOUT) as client:
         check_layout(client, key)
         minutes = sorted(client.scan_iter(f"{key}:counts:*", count=1_000))
         with client.pipeline(transaction=True) as together:

@@ -62,7 +62,7 @@ class Sources:
     def __init__(
         self, settings: Settings, snapshot: Snapshot, progress: Callable[[int], object]
     ) -> None:
-        self._servers = settings.kafka_bootstrap_servers
+        self._settings = settings
         self._kafka = snapshot.kafka
         self._progress = progress
         self._minutes = {minute for minute, _ in snapshot.redis.counts}
@@ -75,7 +75,7 @@ class Sources:
         self.letters = Letters(settings, snapshot.kafka, checkpoints)
         for at, source in self._of.items():
             source.unseen -= self.letters.before(at, min(source.span[0], source.known.next))
-        self._records = Records(self._servers, {at: s.span for at, s in self._of.items()})
+        self._records = Records(self._settings, {at: s.span for at, s in self._of.items()})
         self._end_streams()
 
     @property
@@ -102,7 +102,7 @@ class Sources:
         """Where Kafka has those lines, at whichever offset: hash → partition, offset."""
         kafka, found = self._kafka, dict[int, tuple[Source, int]]()
         spans = {at: (kafka.first[at], kafka.end[at]) for at in self._of if at in kafka.end}
-        with closing(Records(self._servers, spans)) as records:
+        with closing(Records(self._settings, spans)) as records:
             while records.unread and len(found) < len(hashes):
                 for at, polled in records.poll(spans).items():
                     for record in polled:

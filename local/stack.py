@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from config import Settings
+from config import SECRETS, Settings
 from local import ports
 from local.child import Child
 from local.jars import KAFKA_VERSION
@@ -35,8 +35,10 @@ PRODUCER_STOP, CONSUMER_STOP, ONLOOKERS_STOP, SERVERS_STOP = 2.5, 3.5, 0.3, 2.5
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for a subprocess."""
-    return {name.upper(): str(value) for name, value in settings}
+    """The settings as environment variables, for a subprocess. None is to be read from a file:
+    its value is known."""
+    values = {name.upper(): str(value) for name, value in settings}
+    return values | {f"{name.upper()}_FILE": "" for name in SECRETS}
 
 
 class Stack:

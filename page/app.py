@@ -9,17 +9,18 @@ from nicegui import Client, background_tasks, ui
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from config import SECRET, Settings
+from config import Settings
 from page.feed import Feed
 from page.guard import Guard
 from page.look import Look
 from page.viewer import Viewer
+from pipeline import client as redis_client
 
 
 def make(settings: Settings) -> FastAPI:
     """The application, for an ASGI server to run. Once a process: NiceGUI has one for all."""
-    feed = Feed(Look(settings.redis_url, settings.redis_key))
-    address = SECRET.sub("***", settings.redis_url)
+    feed = Feed(Look(settings))
+    address = redis_client.address(settings)
 
     @asynccontextmanager
     async def reading(_: FastAPI) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ import redis
 
 from page.board import Board
 from page.look import Look
+from pipeline import client
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,11 @@ class Feed:
         try:
             self.board = await asyncio.to_thread(self._look.take)
         except (redis.RedisError, OSError) as error:
+            problem = client.reason(self._look.settings, error)
             if not self.problem:
-                log.warning("Redis can't be read: %s", error)
+                log.warning("Redis can't be read: %s", problem)
                 self.problem_since = time.time()
-            self.problem = str(error) or type(error).__name__
+            self.problem = problem
         else:
             if self.problem:
                 log.info("Redis can be read again")

@@ -10,6 +10,7 @@ import msgspec
 import redis
 
 from alerting.alert import Alert, Notice
+from config import Settings
 from page.board import Board
 from page.entry import Entry, entry
 from pipeline.client import check_layout, connect, list_key, numbers
@@ -56,11 +57,12 @@ return {lists, left_out}
 
 
 class Look:
-    """Looks at the keys below `key`. It remembers what it has seen, to read only what is new."""
+    """Looks at the pipeline's keys. It remembers what it has seen, to read only what is new."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self._redis = connect(url, TIMEOUT)
-        self._key = key
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._redis = connect(settings, TIMEOUT)
+        self._key = settings.redis_key
         self._forget()
 
     def take(self) -> Board:

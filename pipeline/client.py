@@ -5,10 +5,14 @@ from typing import cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool, parse_url
 from redis.retry import Retry
 
-LAYOUT = 1  # of the keys in Redis; `<prefix>:version` says which, none is 1
+from config import SECRET, Settings
+from pipeline import certificates
+
 DIGITS = 19  # of the largest number in Redis, 2^63 - 1
+LAYOUT = 1  # of the keys in Redis; `<prefix>:version` says which, none is 1
 
 
 class NewerLayout(redis.RedisError):
@@ -26,14 +30,45 @@ def check_layout(client: redis.Redis, key: str) -> None:
         )
 
 
-def connect(url: str, timeout: float) -> redis.Redis:
+def connect(settings: Settings, timeout: float) -> redis.Redis:
     """A client that gives up after `timeout` seconds, and leaves trying again to its caller."""
-    return redis.Redis.from_url(
-        url,
+    options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
+    if settings.redis_username:
+        options["username"] = settings.redis_username
+    if settings.redis_password:
+        options["password"] = settings.redis_password
+    if settings.redis_url.startswith("rediss:"):
+        options |= {  # host name and signature are checked, as is redis-py's default
+            "ssl_ca_certs": settings.redis_ssl_cafile or None,
+            "ssl_certfile": settings.redis_ssl_certfile or None,
+            "ssl_keyfile": settings.redis_ssl_keyfile or None,
+        }
+    pool = ConnectionPool(
+        **options,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
     )
+    return redis.Redis.from_pool(pool)
+
+
+def address(settings: Settings) -> str:
+    """REDIS_URL without user and password."""
+    return SECRET.sub("***", settings.redis_url)
+
+
+def reason(settings: Settings, error: BaseException) -> str:
+    """What a client's error means, in one sentence that says what to do."""
+    where = f"Redis at {address(settings)}"
+    known = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
+    user = settings.redis_username or known.get("username") or "default"
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return f"{where} does not let user {user!r} do all that is needed, see its ACL: {error}"
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return f"{where} refuses user {user!r} (REDIS_USERNAME, REDIS_PASSWORD): {error}"
+    if found := certificates.trouble(error):
+        return f"{where} can't be used: {found} (REDIS_URL, REDIS_SSL_…)"
+    return str(error) or type(error).__name__
 
 
 def list_key(key: str, level: str) -> str:

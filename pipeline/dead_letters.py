@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPar
 from kafka.producer.future import FutureRecordMetadata
 
 from config import Settings
-from pipeline import topic
+from pipeline import broker, topic
 from pipeline.archive import Archive
 from pipeline.batch import Reject, Slice
 from pipeline.complaint import Complaint
@@ -127,18 +127,16 @@ class DeadLetters:
 
     def _connect(self) -> KafkaProducer:
         """Raises KafkaError, OSError."""
-        servers = self._settings.kafka_bootstrap_servers.split(",")
+        access = broker.access(self._settings)
         resource = ConfigResource(ConfigResourceType.TOPIC, self._topic, ["max.message.bytes"])
-        with closing(
-            KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=5_000)
-        ) as admin:
+        with closing(KafkaAdminClient(**access, bootstrap_timeout_ms=5_000)) as admin:
             described = admin.describe_configs([resource], config_filter="all")
         limit = described["topic"].get(self._topic, {}).get("max.message.bytes")
         if limit is None:
             raise UnknownTopicOrPartitionError(f"no topic {self._topic}")
         self._limit = int(limit["value"]) - FRAME
         self._producer = KafkaProducer(
-            bootstrap_servers=servers,
+            **access,
             bootstrap_timeout_ms=5_000,
             acks="all",
             compression_type="lz4",

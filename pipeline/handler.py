@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from config import Settings
+from config import NAMES, Settings
 from pipeline import loggers
 from pipeline.lines import MOST, cut
 from pipeline.outbox import MOST_EVENTS, Outbox
@@ -61,7 +61,7 @@ class KafkaLogHandler(logging.Handler):
         **settings: Any,
     ) -> None:
         super().__init__(level)
-        if unknown := settings.keys() - Settings.model_fields:
+        if unknown := settings.keys() - NAMES:
             raise TypeError(f"{', '.join(sorted(unknown))}: allowed are the names of settings")
         if not 1 <= capacity <= MOST_EVENTS:
             raise ValueError(f"capacity={capacity}: allowed is 1 to {MOST_EVENTS}")

@@ -17,7 +17,7 @@ from kafka.partitioner import Partitioner
 from kafka.partitioner.default import murmur2
 
 from config import Settings
-from pipeline import topic
+from pipeline import broker, topic
 from pipeline.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Outbox:
         self.outages = 0
         self._said: set[type] = set()
         self._producer = KafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+            **broker.access(settings),
             bootstrap_timeout_ms=5_000,
             max_block_ms=1_000,
             reconnect_backoff_max_ms=1_000,

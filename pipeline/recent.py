@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import redis
 
 from config import Settings
+from pipeline import client
 from pipeline.archive import Archive
 from pipeline.backlog import NOWHERE, Backlog, News
 from pipeline.batch import Slice
@@ -106,8 +107,8 @@ class Recent:
         self._metrics = metrics
         self._cap = settings.redis_max_logs
         self._key = settings.redis_key
-        self._url = settings.redis_url
-        self._redis = connect(self._url, TIMEOUT)
+        self._settings = settings
+        self._redis = connect(settings, TIMEOUT)
         self._script = self._redis.register_script(SCRIPT)
         self._complaint = Complaint(log)
         self._reported: dict[str, int] = {}  # reason → dead letters that Redis has counted
@@ -130,7 +131,7 @@ class Recent:
         them when Redis is away or too far back: then it gets the end of logs.txt later."""
         stand = Stand("", {})
         if not self._complaint:
-            with suppress(redis.RedisError, OSError), connect(self._url, QUICK) as quick:
+            with suppress(redis.RedisError, OSError), connect(self._settings, QUICK) as quick:
                 stand = self._look(quick)
         starts = dict(archived)
         with self._news:
@@ -175,7 +176,8 @@ class Recent:
                 self._stand = None
                 self._metrics.redis_up.set(False)
                 self._metrics.redis_failures.inc()
-                self._complaint.say(f"no Redis, the archive goes on without it: {error}")
+                reason = client.reason(self._settings, error)
+                self._complaint.say(f"no Redis, the archive goes on without it: {reason}")
                 with self._news:
                     if self._news.wait_for(lambda: self._closing, BACKOFF[min(tries, 3)]):
                         return

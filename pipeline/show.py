@@ -6,12 +6,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import redis
 
+from pipeline import client
 from pipeline.client import check_layout, connect, list_key
 from pipeline.event import LEVELS, level_of
+
+if TYPE_CHECKING:
+    from config import Settings
 
 COLOURS = {"DEBUG": 2, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 41}  # ANSI SGR codes
 DIM = 2
@@ -36,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.fail("show", f"LEVEL={options.level!r}: allowed is {', '.join(LEVELS)}")
     key = list_key(settings.redis_key, level or "")
     try:
-        lines = _newest(settings.redis_url, settings.redis_key, key, options.count)
+        lines = _newest(settings, key, options.count)
     except (redis.RedisError, OSError) as error:
-        address = config.SECRET.sub("***@", settings.redis_url)
-        config.fail("show", f"Redis at {address} can't be read: {error}", 1)
+        reason = client.reason(settings, error)
+        config.fail("show", f"Redis at {client.address(settings)} can't be read: {reason}", 1)
     if not lines:
         print(f"no events in {key} yet", file=sys.stderr)
     in_colour = coloured(sys.stdout)
@@ -95,10 +99,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _newest(url: str, prefix: str, key: str, count: int) -> list[bytes]:
+def _newest(settings: "Settings", key: str, count: int) -> list[bytes]:
     """The newest lines, newest first. Raises redis.RedisError, OSError."""
-    with connect(url, TIMEOUT) as client:
-        check_layout(client, prefix)
+    with connect(settings, TIMEOUT) as client:
+        check_layout(client, settings.redis_key)
         lines: list[bytes] = client.lrange(key, 0, count - 1)
         return lines
 

@@ -20,7 +20,7 @@ from kafka.errors import (
 )
 
 from config import Settings
-from pipeline import batch, fetched, topic
+from pipeline import batch, broker, fetched
 from pipeline.archive import Archive, Standing
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
@@ -47,7 +47,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self, settings: Settings, archive: Archive, recent: Recent, metrics: Metrics
     ) -> None:
         self._topic = settings.kafka_topic
-        self._servers = settings.kafka_bootstrap_servers
+        self._settings = settings
         self._archive = archive
         self._recent = recent
         self._metrics = metrics
@@ -59,7 +59,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._away = Complaint(log)
         self._trouble = Complaint(log)
         self._consumer = KafkaConsumer(
-            bootstrap_servers=self._servers.split(","),
+            **broker.access(settings),
             group_id=settings.kafka_group_id,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -99,7 +99,8 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             polled = {}
             self.seek_anew()
         except KafkaError as error:
-            self._trouble.say(f"Kafka's {self._topic} can't be read, trying again: {error}")
+            reason = broker.reason(self._settings, error)
+            self._trouble.say(f"Kafka's {self._topic} can't be read, trying again: {reason}")
             polled = {}
             self.seek_anew()
             time.sleep(1.0)
@@ -271,9 +272,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         else:
             self._heard = now
-            heard = topic.answers(self._servers)
+            problem = broker.problem(self._settings)
+            heard = not problem
         if heard:
             self._away.over("Kafka is back")
         else:
-            self._away.say(f"Kafka is away (KAFKA_BOOTSTRAP_SERVERS={self._servers}): waiting")
+            self._away.say(f"Kafka is away, waiting: {problem}")
         self._metrics.kafka_up.set(heard)

@@ -1,14 +1,13 @@
 """Topic: waiting for Kafka, and making the topics that are missing."""
 
 import logging
-import socket
 from contextlib import closing
-from urllib.parse import urlsplit
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from config import Settings
+from pipeline import broker
 from pipeline.complaint import Complaint
 from pipeline.stop import Stop
 
@@ -17,22 +16,6 @@ log = logging.getLogger(__name__)
 # Room for a dead letter's headers beside the largest record that a default broker takes
 # (message.max.bytes, 1,048,588).
 DEAD_LETTER_BYTES = 2 * 2**20
-CONNECT_TIMEOUT = 2.0  # seconds
-
-
-def answers(servers: str) -> bool:
-    """Whether any of the brokers ("host:port,…") accepts a connection.
-
-    Asked first because a kafka-python client that finds none leaks a thread each time.
-    """
-    for server in servers.split(","):
-        address = urlsplit(f"//{server}")
-        try:
-            with socket.create_connection((address.hostname, address.port), CONNECT_TIMEOUT):
-                return True
-        except OSError:
-            continue
-    return False
 
 
 def ensure(settings: Settings, stop: Stop) -> bool:
@@ -52,9 +35,8 @@ def ensure(settings: Settings, stop: Stop) -> bool:
 
 def _make_topics(settings: Settings) -> str:
     """Returns "" when both topics exist, else what is in the way."""
-    servers = settings.kafka_bootstrap_servers
-    if not answers(servers):
-        return f"Kafka does not answer at KAFKA_BOOTSTRAP_SERVERS={servers}"
+    if problem := broker.problem(settings):
+        return problem
     shape: dict[str, object] = {
         "num_partitions": settings.kafka_partitions,
         "replication_factor": settings.kafka_replication_factor,
@@ -63,13 +45,14 @@ def _make_topics(settings: Settings) -> str:
     wanted = {settings.kafka_topic: shape, settings.kafka_dead_letter_topic: shape | large}
     try:
         with closing(
-            KafkaAdminClient(bootstrap_servers=servers.split(","), bootstrap_timeout_ms=5_000)
+            KafkaAdminClient(**broker.access(settings), bootstrap_timeout_ms=5_000)
         ) as admin:
             existing = set(admin.list_topics())
             for name in [name for name in wanted if name not in existing]:
                 _make(admin, name, wanted[name])
     except (KafkaError, OSError) as error:
-        return f"the topics {', '.join(wanted)} can't be made or found: {error}"
+        reason = broker.reason(settings, error)
+        return f"the topics {', '.join(wanted)} can't be made or found: {reason}"
     return ""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from config import Settings
 from local.redis import Redis
 from page.board import Board
 from page.entry import DETAIL, entry, long, short
@@ -27,7 +28,7 @@ def holding(redis_server: str) -> Iterator[Holding]:
 
 @pytest.fixture
 def look(redis_server: str, holding: Holding) -> Iterator[Look]:
-    look = Look(redis_server, holding.key)
+    look = Look(Settings(_env_file=None, redis_url=redis_server, redis_key=holding.key))
     yield look
     look.close()
 
@@ -177,7 +178,7 @@ def test_a_foreign_key_is_an_error_and_the_next_look_goes_on(look: Look, holding
 
 
 def test_a_redis_that_is_away_is_an_error_and_found_again(own_redis: Redis) -> None:
-    look = Look(own_redis.url, "logs")
+    look = Look(Settings(_env_file=None, redis_url=own_redis.url))
     with redis.Redis.from_url(own_redis.url) as client:
         Holding(client, "logs").add(event())
     look.take()

@@ -4,14 +4,20 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import config
+from tests import certificates
 
 ROOT = Path(__file__).parent.parent
 NAMES = [name.upper() for name in config.Settings.model_fields]
 DEFAULTS = {name.upper(): str(f.default) for name, f in config.Settings.model_fields.items()}
+SHOWN_IN_PART = {"REDIS_URL"}
 OPTIONAL = {name for name, default in DEFAULTS.items() if not default}
-SECRETS = {"ALERT_URLS", "DASHBOARD_PASSWORD"}
+SECRETS = {
+    *("ALERT_URLS", "DASHBOARD_PASSWORD", "REDIS_URL", "REDIS_PASSWORD", "KAFKA_SASL_PASSWORD"),
+    *("KAFKA_SSL_KEY_PASSWORD", "KAFKA_OAUTH_CLIENT_SECRET"),
+}
 ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 
 WHOLE_NUMBERS = {
@@ -48,7 +54,18 @@ IMPOSSIBLE = {
         *("redis://localhost:65536", "redis://localhost:0", "redis://local host"),
         *("redis://localhost/logs", "redis://localhost/-1", "redis://localhost/0/1"),
         *("redis://localhost/NaN", "redis://[::1", "unix://", "unix:// "),
+        *("rediss://localhost?ssl_cert_reqs=none", "rediss://localhost?ssl_check_hostname=no"),
     ],
+    "KAFKA_SECURITY_PROTOCOL": ["", " ", "TLS", "SASL", "SSL "],
+    "KAFKA_SASL_MECHANISM": [" ", "PLAINTEXT", "GSSAPI", "SCRAM", "SCRAM-SHA-1", "PLAIN"],
+    "KAFKA_OAUTH_TOKEN_URL": [" ", "idp", "ftp://idp", "https://", "https://me:pw@idp/token"],
+    # These are impossible while Kafka and Redis are reached without TLS and as nobody.
+    **{
+        name: ["x"]
+        for name in NAMES
+        if re.match("KAFKA_(SASL|OAUTH|SSL)_|REDIS_SSL_", name)
+        and name not in {"KAFKA_SASL_MECHANISM", "KAFKA_OAUTH_TOKEN_URL"}
+    },
     "REDIS_KEY": NO_NAMES,
     "KAFKA_GROUP_ID": NO_NAMES,
     "LOG_FILE": ["", " ", "/", ".", "..", "logs/", "/tmp", "a\0b"],  # noqa: S108
@@ -96,6 +113,35 @@ def flag(name: str, value: str) -> str:
     return f"--{name.lower().replace('_', '-')}={value}"
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """PEM files: "ca", a "certificate" with its "key", the key with a password ("locked"), and
+    "another" certificate's key."""
+    return certificates.write(tmp_path_factory.mktemp("certificates"))
+
+
+def company(name: str, files: dict[str, str]) -> dict[str, str]:
+    """Values of all the settings that this one needs, and of itself if it is not any."""
+    password = {"KAFKA_SASL_USERNAME": "me", "KAFKA_SASL_PASSWORD": "pass"}
+    token = {"KAFKA_OAUTH_TOKEN_URL": "https://idp/token", "KAFKA_OAUTH_CLIENT_ID": "me"}
+    token |= {"KAFKA_OAUTH_CLIENT_SECRET": "pass"}
+    if name in token or name == "KAFKA_OAUTH_SCOPE":
+        kind = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}
+        return kind | token
+    if name in password or name == "KAFKA_SASL_MECHANISM":
+        kind = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}
+        return kind | password
+    prefix = name.partition("_")[0] + "_SSL_"
+    if name.startswith(prefix):
+        pair = {f"{prefix}CERTFILE": files["certificate"], f"{prefix}KEYFILE": files["key"]}
+        other = {"REDIS_URL": "rediss://a"}
+        if prefix == "KAFKA_SSL_":
+            pair |= {"KAFKA_SSL_KEYFILE": files["locked"]}
+            other = {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_PASSWORD": "pass"}
+        return other | pair | {f"{prefix}CAFILE": files["ca"]}
+    return {"REDIS_PASSWORD": "pass"} if name == "REDIS_USERNAME" else {}
+
+
 class TestEnvExample:
     def test_has_every_setting_with_its_default(self) -> None:
         assert {k: v for k, v in self.lines().items() if k in NAMES} == DEFAULTS
@@ -110,7 +156,8 @@ class TestEnvExample:
         compose = (ROOT / "docker-compose.yml").read_text("utf-8")
         passed = set(re.findall(r"^ +([A-Z_]+):$", compose, re.MULTILINE))
         fixed = set(re.findall(r"^ +([A-Z_]+): \S", compose, re.MULTILINE)) & set(NAMES)
-        inside = {name for name in NAMES if re.match(".*METRICS_|DASHBOARD_", name)}
+        access = "KAFKA_(SECURITY|SASL|SSL|OAUTH)_|REDIS_(USERNAME|PASSWORD|SSL)"
+        inside = {name for name in NAMES if re.match(f".*METRICS_|DASHBOARD_|{access}", name)}
         assert passed | fixed | inside == set(NAMES)
 
     @staticmethod
@@ -158,6 +205,7 @@ class TestFlags:
     VALUES = {  # noqa: RUF012
         "KAFKA_BOOTSTRAP_SERVERS": "a:1,[::1]:2",
         "KAFKA_TOPIC": "a.b_c-D9",
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
         "REDIS_URL": "rediss://me:secret@example.org:6380/1",
         "LOG_FILE": "other/my logs.txt",
         "ALERT_URLS": "mailto://me:pw@example.org?to=a@b.c,d@e.f json://h",
@@ -174,9 +222,11 @@ class TestFlags:
     }
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_each_setting_is_a_flag(self, name: str) -> None:
-        value = self.VALUES.get(name, "other")
-        assert str(getattr(settings(flag(name, value)), name.lower())) == value
+    def test_each_setting_is_a_flag(self, name: str, files: dict[str, str]) -> None:
+        needed = company(name, files)
+        value = needed.pop(name, "") or self.VALUES.get(name, "other")
+        given = settings(flag(name, value), *(flag(*each) for each in needed.items()))
+        assert str(getattr(given, name.lower())) == value
 
     def test_help_has_every_setting_with_its_default(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -232,7 +282,7 @@ def test_periods_have_names_and_units(text: str, seconds: int) -> None:
 
 class TestImpossible:
     def test_each_setting_is_tried(self) -> None:
-        assert set(IMPOSSIBLE) == set(NAMES)
+        assert set(IMPOSSIBLE) | {"REDIS_USERNAME", "REDIS_PASSWORD"} == set(NAMES)
 
     @pytest.mark.parametrize(
         ("name", "value"), [(name, value) for name in IMPOSSIBLE for value in IMPOSSIBLE[name]]
@@ -242,7 +292,7 @@ class TestImpossible:
     ) -> None:
         line = complaint(capsys, flag(name, value))
         shown = re.escape(repr(value)) if "@" not in value else "'.*'"
-        shown = r"'\*\*\*'" if name in SECRETS else shown
+        shown = r"'\*\*\*'" if name in SECRETS - SHOWN_IN_PART else shown
         assert re.search(rf": {name}={shown}: allowed is \w", line)
         if name in WHOLE_NUMBERS:
             assert "from {} to {}".format(*WHOLE_NUMBERS[name]) in line
@@ -307,3 +357,166 @@ class TestImpossible:
     def test_nor_one_among_the_kafka_servers(self, capsys: pytest.CaptureFixture[str]) -> None:
         line = complaint(capsys, "--kafka-bootstrap-servers", "a:9092,me:secret@b:9092")
         assert "secret" not in line
+
+
+class TestSecrets:
+    def test_are_those(self) -> None:
+        assert set(config.SECRETS) == {name.lower() for name in SECRETS}
+
+    @pytest.mark.parametrize("name", sorted(SECRETS))
+    @pytest.mark.parametrize("by", ["flag", "environment", "env file"])
+    def test_each_may_be_in_a_file(
+        self,
+        name: str,
+        by: str,
+        bare: Path,
+        files: dict[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        needed = company(name, files)
+        value = needed.pop(name, "") or TestFlags.VALUES.get(name, "other")
+        (bare / "secret").write_text(f"{value}\n")
+        argv = [flag(*each) for each in needed.items()]
+        if by == "flag":
+            argv.append(flag(f"{name}_FILE", "secret"))
+        elif by == "environment":
+            monkeypatch.setenv(f"{name}_FILE", "secret")
+            monkeypatch.setenv(name, "")  # as Compose passes a variable on that is not set
+        else:
+            (bare / ".env").write_text(f"{name}_FILE=secret\n")
+        assert getattr(settings(*argv), name.lower()) == value
+
+    def test_only_the_newline_at_the_end_of_a_file_is_not_part_of_it(self, bare: Path) -> None:
+        for text in (" pass word ", "pass\tword\n", "ü\r\n", "two\nlines\n"):
+            (bare / "secret").write_bytes(text.encode())
+            secret = settings("--redis-password-file=secret").redis_password
+            assert secret == text.removesuffix("\n").removesuffix("\r")
+
+    def test_a_file_that_can_not_be_used_is_told_in_one_line(
+        self, bare: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (bare / "empty").write_text("\n")
+        (bare / "binary").write_bytes(b"geheim\xff")
+        for path, problem in (
+            ("missing", "can't be read: No such file or directory"),
+            (".", "can't be read: Is a directory"),
+            ("binary", "can't be read: it is no UTF-8 text"),
+            ("empty", "is empty"),
+        ):
+            line = complaint(capsys, f"--redis-password-file={path}")
+            assert f"REDIS_PASSWORD_FILE='{path}' {problem}" in line
+            assert "geheim" not in line
+
+    @pytest.mark.parametrize("name", sorted(SECRETS))
+    def test_both_ways_at_once_are_refused(
+        self,
+        name: str,
+        bare: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        (bare / "secret").write_text("geheim")
+        expected = f"{name} and {name}_FILE are set: allowed is one of them"
+        assert expected in complaint(capsys, flag(name, "x"), flag(f"{name}_FILE", "secret"))
+        monkeypatch.setenv(name, "x")
+        monkeypatch.setenv(f"{name}_FILE", "secret")
+        assert expected in complaint(capsys)
+
+    def test_a_flag_wins_over_a_file_that_the_environment_names(
+        self, bare: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (bare / "secret").write_text("of-file")
+        monkeypatch.setenv("REDIS_PASSWORD_FILE", "missing")
+        assert settings("--redis-password=of-flag").redis_password == "of-flag"
+        assert settings("--redis-password-file=secret").redis_password == "of-file"
+        (bare / ".env").write_text("REDIS_PASSWORD=of-env-file\n")
+        monkeypatch.setenv("REDIS_PASSWORD_FILE", "secret")
+        assert settings().redis_password == "of-file"
+
+    def test_none_is_in_what_python_shows_of_the_settings(self, files: dict[str, str]) -> None:
+        flags = dict[str, str]()
+        for name in ("KAFKA_SASL_PASSWORD", "KAFKA_SSL_KEY_PASSWORD"):
+            flags |= company(name, files) | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
+        given = settings(
+            *(flag(*each) for each in flags.items()),
+            "--redis-url=redis://me:geheim@localhost",
+            "--redis-password=pass",
+            "--alert-urls=json://pass",
+            "--dashboard-password=passpass",
+        )
+        assert "SASL_SSL" in repr(given)
+        for shown in (repr(given), str(given), f"{given!r}"):
+            assert "pass" not in shown
+            assert "geheim" not in shown
+
+    def test_nor_in_the_error_that_a_program_of_others_gets(self) -> None:
+        with pytest.raises(ValidationError) as raised:
+            config.Settings(_env_file=None, dashboard_password="geheim")
+        assert "geheim" not in f"{raised.value!s} {raised.value!r}"
+
+
+class TestAccess:
+    """Settings of how to get in that make no sense together."""
+
+    @pytest.mark.parametrize("name", [*config.NEEDED, *config.POSSIBLE])
+    def test_what_would_be_ignored_is_refused(
+        self, name: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        other, values = (config.NEEDED | config.POSSIBLE)[name]
+        value = company(name.upper(), files).get(name.upper(), "a scope")
+        shown = "***" if name.upper() in SECRETS else value
+        line = complaint(capsys, flag(name, value))
+        only = f"{other.upper()}={config.one_of(values)}"
+        assert f"{name.upper()}={shown!r}: allowed is it only with {only}" in line
+
+    @pytest.mark.parametrize("name", config.NEEDED)
+    def test_what_is_missing_is_told(
+        self, name: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        needed = company(name.upper(), files)
+        del needed[name.upper()]
+        if name == "kafka_sasl_mechanism":
+            needed = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
+        line = complaint(capsys, *(flag(*each) for each in needed.items()))
+        other = config.NEEDED[name][0].upper()
+        assert f"{name.upper()}='': allowed is " in line
+        assert f", with {other}={needed[other]}" in line
+
+    def test_a_user_of_redis_needs_a_password(self, capsys: pytest.CaptureFixture[str]) -> None:
+        line = complaint(capsys, "--redis-username=me")
+        assert "REDIS_PASSWORD='': allowed is a password, with REDIS_USERNAME" in line
+        settings("--redis-username=me", "--redis-url=redis://:pass@localhost")
+
+    @pytest.mark.parametrize(
+        ("prefix", "tls"),
+        [
+            ("KAFKA_SSL_", "--kafka-security-protocol=ssl"),
+            ("REDIS_SSL_", "--redis-url=rediss://localhost"),
+        ],
+    )
+    def test_files_that_can_not_be_used(
+        self, prefix: str, tls: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ca, certificate, key = (f"{prefix}{name}" for name in ("CAFILE", "CERTFILE", "KEYFILE"))
+        good = {certificate: files["certificate"], key: files["key"]}
+        for wrong, problem in (
+            ({ca: "/missing"}, f"{ca}='/missing': allowed is a file with certificates in PEM; it "),
+            ({ca: "."}, "can't be read: Is a directory"),
+            ({ca: files["key"]}, "allowed is a file with certificates in PEM"),
+            (good | {key: ""}, f"{key}='': allowed is a PEM file, with {certificate}"),
+            (good | {certificate: ""}, f"{certificate}='': allowed is a PEM file, with {key}"),
+            (good | {certificate: files["key"]}, f"{certificate}='{files['key']}': allowed is a"),
+            (good | {key: files["another"]}, f"allowed is the key of {certificate}="),
+            (good | {key: files["ca"]}, f"{key}='{files['ca']}': allowed is a key in PEM"),
+            (good | {key: files["locked"]}, f"{key}='{files['locked']}': allowed is a key in PEM"),
+        ):
+            line = complaint(capsys, tls, *(flag(*each) for each in wrong.items()))
+            assert problem in line
+
+    def test_a_wrong_password_of_a_key(
+        self, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        flags = company("KAFKA_SSL_KEYFILE", files) | {"KAFKA_SSL_KEY_PASSWORD": "geheim"}
+        line = complaint(capsys, *(flag(*each) for each in flags.items()))
+        assert "with the right KAFKA_SSL_KEY_PASSWORD" in line
+        assert "geheim" not in line

@@ -297,7 +297,7 @@ def test_it_fits_a_phone_and_is_legible_in(tab: Tab, holding: Holding, scheme: s
 
 
 def test_a_password_is_asked_for_once(browser: Browser, tmp_path: Path, own_redis: Redis) -> None:
-    secret = "correct horse"  # noqa: S105
+    secret = "correct horse"
     with (
         dashboard(tmp_path, REDIS_URL=own_redis.url, DASHBOARD_PASSWORD=secret) as (process, url),
         Tab(browser, url) as tab,

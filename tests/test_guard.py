@@ -17,7 +17,7 @@ from local.server import free_port
 from tests.process import Process, dashboard, script
 
 NOWHERE = "redis://127.0.0.1:1/0"  # the guard does not need it
-PASSWORD = "correct hörse"  # noqa: S105
+PASSWORD = "correct hörse"
 
 
 class Server:
