@@ -3,11 +3,13 @@
 import ctypes
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000  # linux/sched.h
 ROOMY = 4 * 2**30  # bytes; memory is used for what is written only
 LEFT = 50_000  # bytes: less than a batch
+TRIES = 50
 
 
 class Disk:
@@ -26,9 +28,11 @@ class Disk:
 
     def fill(self) -> None:
         """Leave next to nothing free. Raises OSError."""
-        there = os.statvfs(self.folder)
-        used = (there.f_blocks - there.f_bfree) * there.f_frsize
-        self._resize(used + LEFT)
+        for _ in range(TRIES - 1):
+            with suppress(OSError):  # others have written more than that meanwhile
+                self._resize(self._used() + LEFT)
+                return
+        self._resize(self._used() + LEFT)
 
     def empty(self) -> None:
         """Make room again. Raises OSError."""
@@ -37,6 +41,10 @@ class Disk:
     def close(self) -> None:
         """Raises OSError while something is open there."""
         _run("umount", str(self.folder))
+
+    def _used(self) -> int:
+        there = os.statvfs(self.folder)
+        return (there.f_blocks - there.f_bfree) * there.f_frsize
 
     def _resize(self, size: int) -> None:
         _run("mount", "-o", f"remount,size={size}", str(self.folder))
