@@ -408,3 +408,37 @@ def test_writers_and_keepers_killed_at_any_moment_leave_each_event_once(path: Pa
     assert seen == numbered(*range(len(seen)))
     assert len(seen) > 12 * 3 * 20
     assert all(len(file) <= 20 for file in files(path))
+
+
+LOGROTATE = """
+{path} {{
+    rotate 100
+    compress
+    delaycompress
+    nocreate
+}}
+"""
+
+
+def test_logrotate_and_kills_leave_each_event_once(path: Path) -> None:
+    config, state = path.with_name("logrotate.conf"), path.with_name("logrotate.state")
+    config.write_text(LOGROTATE.format(path=path))
+    config.chmod(0o644)
+    for round_ in range(6):
+        writer = spawn([sys.executable, "-c", WRITER, str(path), "0"], cwd=ROOT)
+        until(lambda: path.exists() and path.stat().st_size > 50 * LINE, 30)
+        if round_ % 2:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        subprocess.run(["logrotate", "--force", "--state", state, config], check=True)
+        if not round_ % 2:
+            until(lambda: path.exists() and path.stat().st_size > 50 * LINE, 30)
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+    with closing(Archive(path, TOPIC)) as archive:
+        archive.open(ID)
+    packed = [path.with_name(f"logs.txt.{number}.gz") for number in (6, 5, 4, 3, 2)]
+    data = b"".join(gzip.decompress(each.read_bytes()) for each in packed)
+    data += path.with_name("logs.txt.1").read_bytes() + path.read_bytes()
+    seen = [json.loads(line)["message"] for line in data.splitlines()]
+    assert seen == numbered(*range(len(seen)))
