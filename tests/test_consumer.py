@@ -5,6 +5,7 @@ import random
 import resource
 import signal
 import time
+import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,8 +19,10 @@ from redis import Redis as RedisClient
 from config import Settings
 from local.kafka import Kafka
 from local.redis import Redis
+from local.server import free_port
 from pipeline import topic
 from pipeline.event import NotAnEvent, one_line, parse
+from pipeline.rotated import rotated
 from pipeline.stop import Stop
 from tests.conftest import RunScript
 from tests.process import Process
@@ -368,6 +371,44 @@ def test_a_disk_that_fills_up_tears_nothing_and_is_survived(
     assert consumer.wait(10) == 0, consumer
     assert consumer.output().count("can't go on") == 1
     assert_each_once_in_order(made)
+
+
+def test_logs_txt_is_rotated_and_packed_while_redis_gets_the_newest_from_all_files(
+    run_script: RunScript, environment: dict[str, str], made: Settings, redis: RedisClient
+) -> None:
+    port = free_port()
+    settings = {"LOG_MAX_BYTES": "2000", "LOG_COMPRESS": "gz", "METRICS_PORT": str(port)}
+    consumer = run_script("consumer.py", env=environment | settings)
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 300), partition=0)
+    everything = numbered(0, 300)
+
+    def archived() -> list[bytes]:
+        found: list[bytes] = []
+        for file in rotated(made.log_file):
+            with file.open() as content:
+                found += content.read().splitlines()
+        return found + lines(made)
+
+    until(lambda: made.log_file.exists() and archived() == everything, PATIENCE, str(consumer))
+    until(lambda: len([*made.log_file.parent.glob("logs-*.txt.gz")]) == len(rotated(made.log_file)))
+    count = len(rotated(made.log_file))
+    assert count > 5
+    until(lambda: f"log_consumer_rotated_files {count}.0" in metrics(port), PATIENCE)
+    assert f"log_consumer_rotations_total {count}.0" in metrics(port)
+    consumer.popen.send_signal(signal.SIGHUP)
+    consumer.wait_for("SIGHUP: looking for files that have moved")
+    assert len(lines(made)) < CAP
+    redis.delete(*redis.scan_iter(f"{made.redis_key}*"))
+    until(lambda: redis.llen(made.redis_key) == CAP, PATIENCE, str(consumer))
+    assert redis.lrange(made.redis_key, 0, -1) == everything[: -CAP - 1 : -1]
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+
+
+def metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 def test_logs_txt_in_a_folder_that_is_missing_is_one_line_and_waited_for(
