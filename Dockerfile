@@ -21,6 +21,11 @@ COPY --chown=10001:10001 page page
 USER 10001:10001
 CMD ["dashboard.py"]
 
+FROM python:3.13-slim AS door
+COPY --chown=10002:10002 deploy/compose/door.py /
+USER 10002:10002
+ENTRYPOINT ["python", "/door.py"]
+
 FROM base
 USER 10001:10001
 CMD ["consumer.py"]
