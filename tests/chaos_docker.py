@@ -159,7 +159,7 @@ class DockerPipeline:
 
     def start(self) -> None:
         scale = ("--scale", f"consumer={self._count}")
-        self._compose("up", "-d", "--build", "--wait", *scale, "kafka", "redis", "consumer")
+        self._compose("up", "-d", "--build", "--wait", *scale, "door", "consumer")
 
     def wait_ready(self) -> None:
         """Until the servers answer."""

@@ -6,128 +6,44 @@ tests/test_compose.py`. Then a missing Docker is an error. The tests are one sto
 
 import json
 import os
-import secrets
-import subprocess
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
-from config import Settings
-from local.server import free_port
-from tests.clone import copy_files
+from tests.compose import CAP, OWNER, PATIENCE, Clone, address_in
 from tests.readme import compose_commands
+from tests.sockets import TABLES, listening
 from tests.waiting import until
 
 if os.environ.get("COMPOSE_TESTS") != "1":
     pytest.skip("builds containers: asked for by COMPOSE_TESTS=1", allow_module_level=True)
 
-OWNER = os.getuid() or 12345  # of the clone: nobody that an image knows, and never root
-CAP = 77
 PARTITIONS = 4
-PATIENCE = 60.0
 SCRIPTS = {"producer", "consumer", "dashboard"}
+SERVICES = {"kafka", "redis", "door", "alerts", *SCRIPTS}
 BAD = "this is no event"
 UP_AND_DOWN = {"docker compose up", "docker compose down"}  # of which the other tests consist
 
-
-class Clone:
-    """A user's clone of the repository, and the compose project in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.kafka_port, self.redis_port, self.page_port = (free_port() for _ in range(3))
-        self.logs_txt = folder / "logs" / "logs.txt"
-        settings = {name.upper() for name in Settings.model_fields}
-        self.environment = {k: v for k, v in os.environ.items() if k not in settings}
-        self.environment["COMPOSE_PROJECT_NAME"] = f"logs-test-{secrets.token_hex(4)}"
-        self._copy_files()
-        self._hand_over()
-
-    def compose(self, *args: str, stdin: str = "") -> str:
-        return self.docker("compose", *args, stdin=stdin)
-
-    def docker(self, *args: str, stdin: str = "") -> str:
-        command = ["docker", *args]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command} → {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def kafka(self, tool: str, *args: str, stdin: str = "") -> str:
-        path = f"/opt/kafka/bin/{tool}.sh"
-        server = ("--bootstrap-server", "kafka:19092")
-        return self.compose("exec", "-T", "kafka", path, *server, *args, stdin=stdin)
-
-    def consume(self, topic: str, count: int, *args: str) -> list[str]:
-        """The first `count` records of a topic, by Kafka's own tool."""
-        wanted = ("--topic", topic, "--from-beginning", "--max-messages", str(count))
-        patience = ("--timeout-ms", "30000")
-        records = self.kafka("kafka-console-consumer", *wanted, *patience, *args).splitlines()
-        assert len(records) == count
-        return records
-
-    def redis(self, *args: str) -> list[str]:
-        return self.compose("exec", "-T", "redis", "redis-cli", *args).splitlines()
-
-    def as_owner(self, *command: str) -> str:
-        user = None if os.getuid() else OWNER
-        return subprocess.run(
-            command, cwd=self.folder, user=user, check=True, capture_output=True, text=True
-        ).stdout
-
-    def lines(self) -> list[str]:
-        """What logs.txt has, without a line that is just being written."""
-        return self.logs_txt.read_text("utf-8").split("\n")[:-1]
-
-    def grows(self) -> None:
-        """Wait for more lines. Raises AssertionError."""
-        before = len(self.lines())
-        until(lambda: len(self.lines()) >= before + 100, PATIENCE, "logs.txt does not grow")
-
-    def containers(self, *which: str) -> list[dict[str, Any]]:
-        listed = self.compose("ps", "--format", "json", *which)
-        return [json.loads(line) for line in listed.splitlines()]
-
-    def shares(self) -> list[int]:
-        """How many partitions each member of the consumer group has."""
-        table = self.kafka("kafka-consumer-groups", "--describe", "--group", "log-consumer")
-        rows = [row.split() for row in table.splitlines()]
-        return sorted(Counter(row[6] for row in rows if row[1:2] == ["logs"]).values())
-
-    def end_offsets(self) -> int:
-        rows = self.kafka("kafka-get-offsets", "--topic", "logs").splitlines()
-        return sum(int(row.rsplit(":", 1)[1]) for row in rows)
-
-    def _copy_files(self) -> None:
-        copy_files(self.folder)
-        ours = {
-            "KAFKA_HOST_PORT": self.kafka_port,
-            "REDIS_HOST_PORT": self.redis_port,
-            "DASHBOARD_PORT": self.page_port,
-            "REDIS_MAX_LOGS": CAP,
-            "PRODUCER_RATE": 100,
-        }
-        (self.folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in ours.items()))
-
-    def _hand_over(self) -> None:
-        """To the owner, and as after `umask 077; git clone`: readable to them alone."""
-        for path in [self.folder, *self.folder.rglob("*")]:
-            os.chown(path, OWNER, -1)
-            path.chmod(path.stat().st_mode & 0o700)
+# What listens beyond its own container, and only for this.
+LISTENING = {
+    "kafka": {19092, 9092},
+    "redis": {6379},
+    "door": {6379, 9092},
+    "dashboard": {8080},
+    "consumer": {9100},
+    "producer": {9101},
+    "alerts": {9102},
+}
+OWN_NETWORK = {"door": "front", "dashboard": "page"}  # where they listen, and nowhere else
+NO_WAY = {"TimeoutError", "ConnectionRefusedError", "OSError"}
+KAFKA = ("kafka://kafka:19092", "kafka://kafka:9092")
+REDIS = ("redis://redis:6379",)
 
 
 @pytest.fixture(scope="module")
@@ -196,9 +112,8 @@ def test_dead_letters_carry_their_headers(clone: Clone) -> None:
 
 
 def test_nothing_runs_as_root(clone: Clone) -> None:
-    services = {container["Service"] for container in clone.containers()}
-    assert services == {"kafka", "redis", "alerts", *SCRIPTS}
-    for service in services:
+    assert {container["Service"] for container in clone.containers()} == SERVICES
+    for service in SERVICES:
         assert clone.compose("exec", "-T", service, "id", "-u").strip() != "0"
     for container in clone.containers():
         _, *processes = clone.docker("top", container["ID"], "-eo", "pid,uid").splitlines()
@@ -213,9 +128,97 @@ def test_every_published_port_is_on_the_loopback_address(clone: Clone) -> None:
         for port in container["Publishers"]
         if port["PublishedPort"]
     ]
-    assert sorted(published) == sorted(
-        ("127.0.0.1", port) for port in (clone.kafka_port, clone.redis_port, clone.page_port)
-    )
+    ports = {clone.kafka_port, clone.redis_port, clone.page_port}
+    assert sorted(published) == [("127.0.0.1", port) for port in sorted(ports)]
+    here = listening("".join(Path(table).read_text() for table in TABLES))
+    assert {str(address) for address, port in here if port in ports} == {"127.0.0.1"}
+
+
+def test_nothing_listens_but_what_has_to(clone: Clone) -> None:
+    for service, containers in clone.inspect().items():
+        if service == "prepare":
+            continue
+        tables = clone.compose("exec", "-T", service, "cat", *TABLES)
+        beyond = {(str(a), port) for a, port in listening(tables) if not a.is_loopback}
+        assert {port for _, port in beyond} == LISTENING[service], service
+        if service in OWN_NETWORK:
+            own = address_in(containers[0], OWN_NETWORK[service])["IPAddress"]
+            assert {address for address, _ in beyond} == {own}
+
+
+def test_a_stranger_in_the_network_is_refused(clone: Clone) -> None:
+    for network in ("default", "servers"):
+        for address, answers in clone.stranger(network, *KAFKA, *REDIS).items():
+            wanted = {"closed"} if address in KAFKA else {"-NOAUTH"}
+            assert set(answers.values()) == wanted, (network, address, answers)
+
+
+def test_a_stranger_in_the_network_finds_no_way_to_the_door(clone: Clone) -> None:
+    containers = clone.inspect()
+    front = address_in(containers["door"][0], "front")["IPAddress"]
+    host = address_in(containers["kafka"][0], "default")["Gateway"]
+    addresses = [f"kafka://{front}:9092", f"redis://{front}:6379"]
+    addresses += [f"kafka://{host}:{clone.kafka_port}", f"redis://{host}:{clone.redis_port}"]
+    for network in ("default", "servers"):
+        for address, answers in clone.stranger(network, *addresses).items():
+            assert set(answers.values()) <= NO_WAY, address
+    # The same questions, where the door answers them.
+    for answers in clone.stranger("front", *addresses[:2]).values():
+        assert set(answers.values()) == {"answered"}
+
+
+def test_the_pipelines_password_is_for_its_own_keys(clone: Clone) -> None:
+    known = ("-e", f"REDISCLI_AUTH={clone.passwords()['pipeline/redis']}")
+
+    def ask(*command: str) -> str:
+        cli = ("redis", "redis-cli", "--user", "logs")
+        return clone.compose("exec", "-T", *known, *cli, *command).strip()
+
+    assert ask("llen", "logs") == str(CAP)
+    assert ask("del", "logs:nothing") == "0"
+    for command in ("flushall", "keys *", "config get dir", "acl list", "get x", "script flush"):
+        assert ask(*command.split()).startswith("NOPERM"), command
+    wrong = clone.compose("exec", "-T", "-e", "REDISCLI_AUTH=wrong", "redis", "redis-cli", "ping")
+    assert "NOAUTH" in wrong
+
+
+def test_every_container_may_do_nothing_but_its_work(clone: Clone) -> None:
+    for service, containers in clone.inspect().items():
+        for container in containers:
+            host = container["HostConfig"]
+            assert host["ReadonlyRootfs"], service
+            assert host["CapDrop"] == ["ALL"], service
+            assert host["SecurityOpt"] == ["no-new-privileges:true"], service
+            assert host["Memory"] > 0, service
+            assert host["PidsLimit"] > 0, service
+            assert not host["Privileged"], service
+            assert service == "prepare" or not host["CapAdd"], service
+    for service in SERVICES:
+        status = clone.compose("exec", "-T", service, "cat", "/proc/1/status")
+        assert re.search(r"^CapBnd:\t0+$", status, re.MULTILINE), service
+        assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE), service
+
+
+def test_passwords_are_seen_nowhere(clone: Clone) -> None:
+    passwords = clone.passwords()
+    assert len(set(passwords.values())) == 3
+    seen = json.dumps(clone.inspect()) + clone.compose("config") + clone.compose("logs")
+    seen += clone.compose("top")
+    for service in SERVICES:
+        seen += clone.compose("exec", "-T", service, "env")
+        others = {"kept", "kafka", "redis", "door", "pipeline"} - {service}
+        if service in LISTENING.keys() - {"kafka", "redis", "door"}:
+            others -= {"pipeline"}
+        for folder in others:
+            with pytest.raises(AssertionError, match="Permission denied"):
+                clone.compose("exec", "-T", service, "ls", f"/run/secrets/{folder}")
+    for name, password in passwords.items():
+        assert password not in seen, name
+
+
+def test_verify_agrees_with_the_pipelines_own_passwords(clone: Clone) -> None:
+    until(lambda: True)
+    assert "agrees" in clone.compose("exec", "-T", "consumer", "python", "verify.py")
 
 
 def test_three_consumers_share_four_partitions(clone: Clone) -> None:
@@ -233,9 +236,11 @@ def test_what_the_readme_tells_people_to_type_works(clone: Clone) -> None:
 def test_restart_and_down_and_up_lose_and_double_nothing(clone: Clone) -> None:
     clone.compose("restart")
     clone.grows()
+    passwords = clone.passwords()
     clone.compose("down")
     before = clone.lines()
     clone.compose("up", "-d", "--wait", "--scale", "consumer=2")
+    assert clone.passwords() == passwords
     clone.grows()
     clone.compose("stop", "producer")
     records = clone.end_offsets()
