@@ -44,19 +44,15 @@ class Clone:
         return self.docker("compose", *args, stdin=stdin)
 
     def docker(self, *args: str, stdin: str = "") -> str:
-        command = ["docker", *args]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command} → {done.returncode}\n{done.stdout}{done.stderr}"
+        done = self._run(*args, stdin=stdin)
+        assert done.returncode == 0, f"{done.args} → {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def fails(self, *args: str) -> str:
+        """What a command of docker compose says that must not succeed."""
+        done = self._run("compose", *args)
+        assert done.returncode != 0, f"{done.args} → 0\n{done.stdout}{done.stderr}"
+        return done.stderr
 
     def kafka(self, tool: str, *args: str, stdin: str = "") -> str:
         path = f"/opt/kafka/bin/{tool}.sh"
@@ -127,6 +123,18 @@ class Clone:
     def end_offsets(self) -> int:
         rows = self.kafka("kafka-get-offsets", "--topic", "logs").splitlines()
         return sum(int(row.rsplit(":", 1)[1]) for row in rows)
+
+    def _run(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["docker", *args],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
 
     def _copy_files(self) -> None:
         copy_files(self.folder)

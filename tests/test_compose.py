@@ -201,7 +201,7 @@ def test_every_container_may_do_nothing_but_its_work(clone: Clone) -> None:
 
 def test_passwords_are_seen_nowhere(clone: Clone) -> None:
     passwords = clone.passwords()
-    assert len(set(passwords.values())) == 3
+    assert len({*passwords.values()}) == 3
     seen = json.dumps(clone.inspect()) + clone.compose("config") + clone.compose("logs")
     seen += clone.compose("top")
     for service in SERVICES:
@@ -258,6 +258,32 @@ def test_restart_and_down_and_up_lose_and_double_nothing(clone: Clone) -> None:
     newest = clone.redis("lrange", "logs", "0", "-1")
     assert len(newest) == CAP
     assert not Counter(newest) - sent
+
+
+def test_a_clone_from_before_there_were_passwords_goes_on(clone: Clone) -> None:
+    passwords, before = clone.passwords(), clone.lines()
+    clone.compose("down")
+    clone.docker("volume", "rm", f"{clone.project}_secrets")
+    clone.compose("up", "-d", "--wait", "--scale", "consumer=2")
+    assert not {*clone.passwords().values()} & {*passwords.values()}
+    clone.grows()
+    assert clone.lines()[: len(before)] == before
+
+
+def test_own_passwords_replace_the_random_ones(clone: Clone) -> None:
+    refused = clone.fails("run", "--rm", "-e", "REDIS_ADMIN_PASSWORD=short", "prepare")
+    allowed = "allowed are 16 to 200 letters, digits and _ . ~ + / = -"
+    assert refused.splitlines()[-1] == f"prepare: REDIS_ADMIN_PASSWORD: {allowed}"
+    redis, kafka = "own-password-of-redis", "own/of=Kafka+1.2~3"
+    clone.set(REDIS_ADMIN_PASSWORD=redis, KAFKA_ADMIN_PASSWORD=kafka)
+    clone.compose("up", "-d", "--wait", "--scale", "consumer=2")
+    passwords = clone.passwords()
+    assert passwords["kept/redis_admin_password"] == redis
+    assert passwords["kept/kafka_admin_password"] == passwords["pipeline/kafka"] == kafka
+    known = ("-e", f"REDISCLI_AUTH={redis}")
+    assert clone.compose("exec", "-T", *known, "redis", "redis-cli", "ping") == "PONG\n"
+    assert len(clone.consume("logs", 5)) == 5
+    clone.grows()
 
 
 def test_a_stop_is_heard_and_ends_well(clone: Clone) -> None:
