@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,27 @@ class Clone:
         return self.docker("compose", *args, stdin=stdin)
 
     def docker(self, *args: str, stdin: str = "") -> str:
-        done = self._run(*args, stdin=stdin)
+        done = self._run("docker", *args, stdin=stdin)
         assert done.returncode == 0, f"{done.args} → {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def fails(self, *args: str) -> str:
         """What a command of docker compose says that must not succeed."""
-        done = self._run("compose", *args)
+        done = self._run("docker", "compose", *args)
         assert done.returncode != 0, f"{done.args} → 0\n{done.stdout}{done.stderr}"
         return done.stderr
+
+    def script(self, name: str, *args: str) -> str:
+        """What a script of ours says that runs on this machine, without credentials."""
+        servers = {
+            "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{self.kafka_port}",
+            "REDIS_URL": f"redis://localhost:{self.redis_port}",
+            "LOG_FILE": str(self.logs_txt),
+            "REDIS_MAX_LOGS": str(CAP),
+        }
+        done = self._run(sys.executable, name, *args, env=self.environment | servers)
+        assert done.returncode == 0, f"{done.args} → {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
     def kafka(self, tool: str, *args: str, stdin: str = "") -> str:
         path = f"/opt/kafka/bin/{tool}.sh"
@@ -124,11 +137,13 @@ class Clone:
         rows = self.kafka("kafka-get-offsets", "--topic", "logs").splitlines()
         return sum(int(row.rsplit(":", 1)[1]) for row in rows)
 
-    def _run(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, *command: str, stdin: str = "", env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["docker", *args],
+            command,
             cwd=self.folder,
-            env=self.environment,
+            env=env or self.environment,
             input=stdin,
             capture_output=True,
             text=True,
