@@ -38,10 +38,12 @@ broker.heartbeat.interval.ms=500
 
 
 class Kafka(Server):
-    """A broker on 127.0.0.1:`port` with its data below `folder`."""
+    """A broker on 127.0.0.1:`port` with its data below `folder`. `more` are lines for its
+    properties, and win over those above."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, more: str = "") -> None:
         super().__init__("kafka", folder, port)
+        self._more = more
 
     @property
     def bootstrap(self) -> str:
@@ -53,7 +55,7 @@ class Kafka(Server):
         properties = self.folder / "server.properties"
         # The controller's port may change: its voters are in this file only.
         text = PROPERTIES.format(port=self.port, controller=free_port(), data=data)
-        properties.write_text(text)
+        properties.write_text(text + self._more)
         if not (data / "meta.properties").exists():
             # "k" first: the formatter takes an id that begins with "-" for an option.
             cluster = "k" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]

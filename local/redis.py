@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,10 +13,12 @@ TIMEOUT = 2.0  # seconds for an answer
 
 
 class Redis(Server):
-    """A server on 127.0.0.1:`port` that appends its data to a file below `folder`."""
+    """A server on 127.0.0.1:`port` that appends its data to a file below `folder`. `more` are
+    further options of its command line."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, more: Sequence[str] = ()) -> None:
         super().__init__("redis", folder, port)
+        self._more = more
 
     @property
     def url(self) -> str:
@@ -27,6 +30,7 @@ class Redis(Server):
             *(binary()[0], "--bind", "127.0.0.1", "--port", str(self.port)),
             *("--dir", str(self.folder), "--appendonly", "yes", "--save", ""),
             *("--daemonize", "no", "--loglevel", "warning"),
+            *self._more,
         ]
 
     def answers(self) -> bool:

@@ -7,6 +7,7 @@ connections of the same kind.
 
 import logging
 import socket
+import traceback
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,10 +15,12 @@ from urllib.parse import urlsplit
 from kafka.errors import (
     AuthorizationError,
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaTimeoutError,
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
 )
+from kafka.net.connection import KafkaConnection
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
@@ -27,7 +30,7 @@ from pipeline import certificates
 from pipeline.oauth import ClientCredentials, TokenError
 
 CONNECT = 2.0  # seconds
-ANSWER = 5.0  # seconds
+ANSWER = 5.0  # seconds for getting in, and for an answer
 NAMES_OF_PASSWORD = ("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SASL_MECHANISM")
 
 
@@ -72,15 +75,15 @@ def access(settings: Settings) -> dict[str, Any]:
     return arguments
 
 
-def problem(settings: Settings) -> str:
+def problem(settings: Settings, patience: float = ANSWER) -> str:
     """What keeps a client from Kafka now, in one sentence; "" when nothing does.
 
-    One broker that lets it in is enough. Takes at most CONNECT + ANSWER seconds for each.
+    One broker that lets it in is enough. A step of it may take `patience` seconds.
     """
     refusals = []
     for server in settings.kafka_bootstrap_servers.split(","):
         if _answers(server):
-            refusal = _refusal(settings, server)
+            refusal = _refusal(settings, server, patience)
             if not refusal:
                 return ""
             refusals.append(refusal)
@@ -91,7 +94,7 @@ def problem(settings: Settings) -> str:
 def reason(settings: Settings, error: BaseException) -> str:
     """What a client's error means, in words that say what to do."""
     if isinstance(error, AuthorizationError):
-        return f"Kafka lets {_me(settings)} not do this, an ACL is missing: {error}"
+        return f"Kafka does not let {whom(settings)} do this, an ACL is missing ({error.message})"
     return str(error) or type(error).__name__
 
 
@@ -105,42 +108,57 @@ def _answers(server: str) -> bool:
         return False
 
 
-def _refusal(settings: Settings, server: str) -> str:
+def _refusal(settings: Settings, server: str, patience: float) -> str:
     """Why a client can't talk to Kafka by way of `server`; "" when it can."""
     net = NetworkSelector()
     manager = KafkaConnectionManager(net, **access(settings) | {"bootstrap_servers": [server]})
     try:
-        return str(net.run(_try_out, settings, manager))
+        return str(net.run(_try_out, settings, manager, patience))
     finally:
         manager.close()
         net.close()
 
 
-async def _try_out(settings: Settings, manager: KafkaConnectionManager) -> str:
+async def _try_out(settings: Settings, manager: KafkaConnectionManager, patience: float) -> str:
     """Connect to the one broker that is known, ask it for the others, and connect to these."""
     [first] = manager.cluster.bootstrap_brokers()
-    problem = await _connect(settings, manager, first)
+    problem = await _connect(settings, manager, first, patience)
     if not problem:
         for broker in manager.cluster.brokers():
-            problem = await _connect(settings, manager, broker)
+            problem = await _connect(settings, manager, broker, patience)
             if not problem:  # one that is down is not in the way of a client
                 break
     return problem
 
 
 async def _connect(
-    settings: Settings, manager: KafkaConnectionManager, broker: MetadataResponse
+    settings: Settings,
+    manager: KafkaConnectionManager,
+    broker: MetadataResponse,
+    patience: float,
 ) -> str:
     """Why nothing can be asked of a broker; "" when it answers."""
+    connection = manager.get_connection(broker.node_id, timeout_ms=1_000 * patience)
     try:
-        connection = manager.get_connection(broker.node_id, timeout_ms=1_000 * ANSWER)
-        await manager.wait_for(connection.init_future, 1_000 * ANSWER)
+        await manager.wait_for(connection.init_future, 1_000 * patience)
         # A port for another protocol may take a connection, and end it at the first request.
         asked = connection.send_request(MetadataRequest(topics=[]))
-        manager.cluster.update_metadata(await manager.wait_for(asked, 1_000 * ANSWER))
+        manager.cluster.update_metadata(await manager.wait_for(asked, 1_000 * patience))
     except Exception as error:  # noqa: BLE001 - whatever a mechanism of kafka-python raises
-        return f"Kafka at {broker.host}:{broker.port} {_verdict(settings, error)}"
+        if isinstance(error, KafkaConnectionError) and _was_asked_who(connection):
+            error = SaslAuthenticationFailedError("it ended the connection")
+        verdict = _verdict(settings, error)
+        for cause in certificates.causes(error):
+            traceback.clear_frames(cause.__traceback__)  # kafka-python leaves sockets in them
+        return f"Kafka at {broker.host}:{broker.port} {verdict}"
     return ""
+
+
+def _was_asked_who(connection: KafkaConnection) -> bool:
+    """Whether it got as far as to prove its user. kafka-python loses the answer when the end of
+    the connection comes with it, as it does from a broker that refuses."""
+    answered = connection.broker_version_data is not None
+    return answered and connection.sasl_enabled and not connection.init_future.succeeded()
 
 
 def _verdict(settings: Settings, error: Exception) -> str:
@@ -154,17 +172,17 @@ def _verdict(settings: Settings, error: Exception) -> str:
         return f"knows no users at this port, but it is {protocol}"
     if isinstance(error, SaslAuthenticationFailedError):
         if settings.kafka_sasl_mechanism in BY_TOKEN:
-            return f"refuses the token of {_me(settings)} (KAFKA_OAUTH_…): {error}"
+            return f"refuses the token of {whom(settings)} (KAFKA_OAUTH_…): {error}"
         wrong = "wrong password or mechanism"
-        return f"refuses {_me(settings)}: {wrong} ({', '.join(NAMES_OF_PASSWORD)})"
+        return f"refuses {whom(settings)}: {wrong} ({', '.join(NAMES_OF_PASSWORD)})"
     if isinstance(error, KafkaTimeoutError):
-        return f"takes the connection, but does not answer within {ANSWER:.0f} s"
+        return "takes connections, but does not answer"
     if found := certificates.trouble(error):
         return f"can't be used: {found} ({protocol}, KAFKA_SSL_…)"
     return f"ends the connection: is {protocol} right for this port? ({error})"
 
 
-def _me(settings: Settings) -> str:
+def whom(settings: Settings) -> str:
     """Whom Kafka takes a client for."""
     if settings.kafka_sasl_mechanism in BY_TOKEN:
         return f"client {settings.kafka_oauth_client_id!r}"

@@ -25,7 +25,7 @@ def check(prefix: str, ca: str, certificate: str, key: str, password: str = "") 
 def trouble(error: BaseException | None) -> str:
     """Why a TLS connection failed, by the SSLError that `error` is or was raised from, with what
     to do; "" when it was not TLS."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _mistrust(cause)
         if isinstance(cause, ssl.SSLError):
@@ -49,10 +49,12 @@ def _mistrust(error: ssl.SSLCertVerificationError) -> str:
     return f"its certificate is refused: {error.verify_message.rstrip('.')}"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on. kafka-python has it as an argument too."""
     while error:
         yield error
-        error = error.__cause__ or error.__context__
+        inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        error = error.__cause__ or error.__context__ or inner
 
 
 def _check_file(setting: str, path: str, certificates: bool) -> None:

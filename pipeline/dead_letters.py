@@ -76,7 +76,8 @@ class DeadLetters:
             for letter in letters:
                 sent.append((letter, self._post(*letter)))
         except (KafkaError, OSError) as problem:
-            self._complaint.say(f"dead letters: trying again: {problem}")
+            reason = broker.reason(self._settings, problem)
+            self._complaint.say(f"dead letters: trying again: {reason}")
             topic.ensure(self._settings, stop)  # somebody may have deleted it
         left = letters[len(sent) :]
         self._await([future for _, future in sent], stop)
@@ -86,7 +87,8 @@ class DeadLetters:
             else:
                 left.append(letter)
         if failure := next((future.exception for _, future in sent if future.exception), None):
-            self._complaint.say(f"dead letters: trying again: {failure}")
+            reason = broker.reason(self._settings, failure)
+            self._complaint.say(f"dead letters: trying again: {reason}")
             self.close()  # an idempotent producer that has failed once goes on failing
         self._metrics.dead_letter_failures.inc(len(left))
         if not left:

@@ -56,14 +56,14 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
             token, life = answer["access_token"], float(answer.get("expires_in") or 0)
         except urllib.error.HTTPError as error:
             with error:
-                problem = f"it refuses client {self._client!r} ({error.code} {error.reason})"
+                problem = f"{error.code} {error.reason} for client {self._client!r} and its secret"
         except OSError as error:
             problem = str(getattr(error, "reason", error))
         except (HTTPException, ValueError, KeyError, TypeError, AttributeError):
             problem = "its answer is not one with an access_token"
         else:
             return str(token), life
-        raise TokenError(f"no token from KAFKA_OAUTH_TOKEN_URL={self._url}: {problem}")
+        raise TokenError(f"KAFKA_OAUTH_TOKEN_URL={self._url} gives none: {problem}")
 
     def _ask(self, request: urllib.request.Request) -> Any:
         """Raises OSError, HTTPException, ValueError."""

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 MOST_EVENTS = 50_000
 MOST_BYTES = 32 * 2**20
 QUIET = 5.0  # seconds without an acknowledgement until Kafka is said to be away
+PROBE = 2.0  # seconds, to say why it is away
 FLUSH = 7.0  # seconds that a stop waits for acknowledgements; Docker kills after 10
 STEP = 0.005  # seconds between looks at what Kafka has taken
 
@@ -79,12 +80,12 @@ class Outbox:
     def when_ready(cls, settings: Settings, stop: Stop) -> Self | None:
         """Waits for Kafka, and makes missing topics. None when `stop` was requested first."""
         for _ in stop.backoff():
-            if not topic.ensure(settings, stop):
+            if not topic.ensure(settings, stop, topic.to_send(settings)):
                 break
             try:
                 return cls(settings, stop)
             except (KafkaError, OSError) as error:
-                log.warning("waiting: %s", error)
+                log.warning("waiting: %s", broker.reason(settings, error))
         return None
 
     def send(self, key: bytes, value: bytes) -> bool:
@@ -97,7 +98,8 @@ class Outbox:
         except MessageSizeTooLargeError as error:
             future = Future().failure(error)
         except KafkaTimeoutError:  # it knows of no such topic, which somebody has deleted
-            return topic.ensure(self._settings, self._stop) and self.send(key, value)
+            needs = topic.to_send(self._settings)
+            return topic.ensure(self._settings, self._stop, needs) and self.send(key, value)
         self._waiting.append((future, len(value)))
         self._bytes += len(value)
         return True
@@ -136,7 +138,9 @@ class Outbox:
         if not waiting or waiting[0][0].is_done:
             self._quiet_since = now
         elif now - self._quiet_since > QUIET and not self.away:
-            log.warning("Kafka is away: %s events are waiting", f"{len(waiting):,}")
+            problem = "" if self._stop else broker.problem(self._settings, PROBE)
+            why = f" ({problem})" if problem else ""
+            log.warning("Kafka is away: %s events are waiting%s", f"{len(waiting):,}", why)
             self.away = True
             self.outages += 1
         while waiting and waiting[0][0].is_done:
@@ -156,7 +160,8 @@ class Outbox:
     def _refuse(self, error: Exception) -> None:
         self.undelivered += 1
         if type(error) not in self._said:
-            log.error("not delivered (the first of its kind, others are counted): %s", error)
+            reason = broker.reason(self._settings, error)
+            log.error("not delivered (the first of its kind, others are counted): %s", reason)
             self._said.add(type(error))
 
 

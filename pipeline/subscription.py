@@ -36,6 +36,7 @@ CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and holds the lock and memory longer
 SETTLED_LOSS = 15.0  # seconds that Kafka's end must stay below the archive before it is believed
 LAG_EVERY = 1.0  # seconds
+PROBE = 2.0  # seconds for a step of that look
 QUIET = 5.0  # seconds without records until it looks whether Kafka answers
 MOVED = (OffsetOutOfRangeError, LogTruncationError, NoOffsetForPartitionError)
 
@@ -272,7 +273,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         else:
             self._heard = now
-            problem = broker.problem(self._settings)
+            problem = broker.problem(self._settings, PROBE)
             heard = not problem
         if heard:
             self._away.over("Kafka is back")

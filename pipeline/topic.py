@@ -1,6 +1,7 @@
 """Topic: waiting for Kafka, and making the topics that are missing."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing
 
 from kafka import KafkaAdminClient
@@ -17,15 +18,32 @@ log = logging.getLogger(__name__)
 # (message.max.bytes, 1,048,588).
 DEAD_LETTER_BYTES = 2 * 2**20
 
+Needs = Mapping[str, set[str]]  # topic → operations, by their names in Kafka's ACLs
+ALL = {"READ", "WRITE", "DESCRIBE_CONFIGS"}
 
-def ensure(settings: Settings, stop: Stop) -> bool:
-    """Wait until Kafka is there, and make the two topics if missing.
+
+def to_read(settings: Settings) -> Needs:
+    """What a consumer needs."""
+    return {
+        settings.kafka_topic: {"READ"},
+        settings.kafka_dead_letter_topic: {"WRITE", "DESCRIBE_CONFIGS"},
+    }
+
+
+def to_send(settings: Settings) -> Needs:
+    """What a producer needs: it may be one that is let do nothing else."""
+    return {settings.kafka_topic: {"WRITE"}}
+
+
+def ensure(settings: Settings, stop: Stop, needs: Needs | None = None) -> bool:
+    """Wait until Kafka is there and lets us do what is needed (else what a consumer needs), and
+    make the topics that are missing.
 
     It says once what it waits for. Returns False when `stop` was requested first.
     """
     complaint = Complaint(log)
     for _ in stop.backoff():
-        problem = _make_topics(settings)
+        problem = broker.problem(settings) or _make_topics(settings, needs or to_read(settings))
         if not problem:
             complaint.over("Kafka is there")
             return True
@@ -33,31 +51,36 @@ def ensure(settings: Settings, stop: Stop) -> bool:
     return False
 
 
-def _make_topics(settings: Settings) -> str:
-    """Returns "" when both topics exist, else what is in the way."""
-    if problem := broker.problem(settings):
-        return problem
-    shape: dict[str, object] = {
-        "num_partitions": settings.kafka_partitions,
-        "replication_factor": settings.kafka_replication_factor,
-    }
-    large = {"configs": {"max.message.bytes": str(DEAD_LETTER_BYTES)}}
-    wanted = {settings.kafka_topic: shape, settings.kafka_dead_letter_topic: shape | large}
+def _make_topics(settings: Settings, needs: Needs) -> str:
+    """Returns "" when the topics exist and may be used, else what is in the way."""
     try:
         with closing(
             KafkaAdminClient(**broker.access(settings), bootstrap_timeout_ms=5_000)
         ) as admin:
             existing = set(admin.list_topics())
-            for name in [name for name in wanted if name not in existing]:
-                _make(admin, name, wanted[name])
+            for name in needs:
+                if name not in existing:
+                    _make(admin, settings, name)
+            for topic in admin.describe_topics(list(needs)):
+                # A broker that was not asked, or knows no ACLs, tells of none.
+                missing = needs[topic["name"]].difference(topic["authorized_operations"] or ALL)
+                if missing:
+                    what = f"{' and '.join(sorted(missing))} on topic {topic['name']}"
+                    return f"Kafka does not let {broker.whom(settings)} {what}: an ACL is missing"
     except (KafkaError, OSError) as error:
         reason = broker.reason(settings, error)
-        return f"the topics {', '.join(wanted)} can't be made or found: {reason}"
+        return f"the topics {', '.join(needs)} can't be made or found: {reason}"
     return ""
 
 
-def _make(admin: KafkaAdminClient, name: str, options: dict[str, object]) -> None:
+def _make(admin: KafkaAdminClient, settings: Settings, name: str) -> None:
     """Raises KafkaError."""
+    options: dict[str, object] = {
+        "num_partitions": settings.kafka_partitions,
+        "replication_factor": settings.kafka_replication_factor,
+    }
+    if name == settings.kafka_dead_letter_topic:
+        options["configs"] = {"max.message.bytes": str(DEAD_LETTER_BYTES)}
     try:
         admin.create_topics({name: options}, timeout_ms=10_000, wait_for_metadata=True)
         log.info("made topic %s", name)
