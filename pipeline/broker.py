@@ -17,6 +17,7 @@ from kafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
     KafkaTimeoutError,
+    RequestTimedOutError,
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
 )
@@ -175,7 +176,7 @@ def _verdict(settings: Settings, error: Exception) -> str:
             return f"refuses the token of {whom(settings)} (KAFKA_OAUTH_…): {error}"
         wrong = "wrong password or mechanism"
         return f"refuses {whom(settings)}: {wrong} ({', '.join(NAMES_OF_PASSWORD)})"
-    if isinstance(error, KafkaTimeoutError):
+    if isinstance(error, (KafkaTimeoutError, RequestTimedOutError)):
         return "takes connections, but does not answer"
     if found := certificates.trouble(error):
         return f"can't be used: {found} ({protocol}, KAFKA_SSL_…)"

@@ -9,8 +9,9 @@ from redis.connection import ConnectionPool, parse_url
 from redis.retry import Retry
 
 from config import SECRET, Settings
-from pipeline import certificates
+from pipeline.certificates import causes, trouble
 
+LOGIN = "REDIS_USERNAME, REDIS_PASSWORD"
 DIGITS = 19  # of the largest number in Redis, 2^63 - 1
 LAYOUT = 1  # of the keys in Redis; `<prefix>:version` says which, none is 1
 
@@ -58,17 +59,27 @@ def address(settings: Settings) -> str:
 
 
 def reason(settings: Settings, error: BaseException) -> str:
-    """What a client's error means, in one sentence that says what to do."""
+    """What a client's error means, in one sentence that says where and what to do."""
+    if not isinstance(error, redis.RedisError):
+        return str(error) or type(error).__name__
     where = f"Redis at {address(settings)}"
     known = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
     user = settings.redis_username or known.get("username") or "default"
+    over_tls = settings.redis_url.startswith("rediss:")
     if isinstance(error, redis.exceptions.NoPermissionError):
         return f"{where} does not let user {user!r} do all that is needed, see its ACL: {error}"
     if isinstance(error, redis.exceptions.AuthenticationError):
-        return f"{where} refuses user {user!r} (REDIS_USERNAME, REDIS_PASSWORD): {error}"
-    if found := certificates.trouble(error):
+        if settings.redis_password or known.get("password"):
+            return f"{where} refuses user {user!r} and the password ({LOGIN}): {error}"
+        return f"{where} wants a password ({LOGIN})"
+    if found := trouble(error):
         return f"{where} can't be used: {found} (REDIS_URL, REDIS_SSL_…)"
-    return str(error) or type(error).__name__
+    hint = ""
+    if over_tls and isinstance(error, redis.TimeoutError):
+        hint = " (without TLS it is redis://)"
+    elif not over_tls and any(isinstance(e, ConnectionResetError) for e in causes(error)):
+        hint = " (with TLS it is rediss://)"
+    return f"{where} can't be used: {str(error) or type(error).__name__}{hint}"
 
 
 def list_key(key: str, level: str) -> str:

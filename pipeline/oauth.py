@@ -14,6 +14,7 @@ from urllib.parse import quote_plus, urlencode
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 TIMEOUT = 5.0  # seconds for an answer of the token endpoint
+WITHOUT = "its answer is not one with an access_token"
 USED = 0.8  # of a token's life, after which the next connection gets a new one
 
 
@@ -60,9 +61,11 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
         except OSError as error:
             problem = str(getattr(error, "reason", error))
         except (HTTPException, ValueError, KeyError, TypeError, AttributeError):
-            problem = "its answer is not one with an access_token"
+            problem = WITHOUT
         else:
-            return str(token), life
+            if isinstance(token, str):
+                return token, life
+            problem = WITHOUT
         raise TokenError(f"KAFKA_OAUTH_TOKEN_URL={self._url} gives none: {problem}")
 
     def _ask(self, request: urllib.request.Request) -> Any:

@@ -42,8 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         lines = _newest(settings, key, options.count)
     except (redis.RedisError, OSError) as error:
-        reason = client.reason(settings, error)
-        config.fail("show", f"Redis at {client.address(settings)} can't be read: {reason}", 1)
+        config.fail("show", client.reason(settings, error), 1)
     if not lines:
         print(f"no events in {key} yet", file=sys.stderr)
     in_colour = coloured(sys.stdout)

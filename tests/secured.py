@@ -13,8 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
+from config import Settings
 from local.kafka import Kafka
 from local.redis import Redis
 from local.server import free_port
@@ -66,6 +76,22 @@ def set_password(
     """Let a SCRAM user in by this password from now on."""
     change = UserScramCredentialUpsertion(user, mechanism, password)
     assert admin.alter_user_scram_credentials([change]) == {user: None}
+
+
+def allow(admin: KafkaAdminClient, user: str, settings: Settings, *operations: str) -> None:
+    """Give a user these rights on both topics."""
+    for name in {settings.kafka_topic, settings.kafka_dead_letter_topic}:
+        admin.create_acls([_right(user, each, ResourceType.TOPIC, name) for each in operations])
+
+
+def allow_group(admin: KafkaAdminClient, user: str, settings: Settings) -> None:
+    """Let a user be in the consumer group."""
+    admin.create_acls([_right(user, "READ", ResourceType.GROUP, settings.kafka_group_id)])
+
+
+def _right(user: str, operation: str, kind: ResourceType, name: str) -> ACL:
+    what = ResourcePattern(kind, name)
+    return ACL(f"User:{user}", "*", ACLOperation[operation], ACLPermissionType.ALLOW, what)
 
 
 def properties(plain: int, ports: dict[str, int], files: dict[str, str]) -> str:
