@@ -17,6 +17,8 @@ def kafka_port(settings: Settings) -> int:
     address = urlsplit(f"//{servers}")
     if "," in servers or address.hostname not in HERE or not address.port:
         raise ServerError(f"KAFKA_BOOTSTRAP_SERVERS={servers} is not this machine's: {_instead()}")
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        raise ServerError("the local Kafka knows KAFKA_SECURITY_PROTOCOL=PLAINTEXT alone")
     return address.port
 
 
@@ -25,8 +27,8 @@ def redis_port(settings: Settings) -> int:
     address = urlsplit(settings.redis_url)
     if address.scheme != "redis" or address.hostname not in HERE:
         raise ServerError(f"REDIS_URL is not a plain redis:// of this machine: {_instead()}")
-    if address.password:
-        raise ServerError("REDIS_URL has a password, but the local Redis has none: leave it out")
+    if address.password or settings.redis_password:
+        raise ServerError("the local Redis has no password: leave out REDIS_URL's, REDIS_PASSWORD")
     return address.port or 6379
 
 

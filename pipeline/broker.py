@@ -28,10 +28,12 @@ from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 
 from config import BY_TOKEN, SASL, TLS, Settings
 from pipeline import certificates
+from pipeline.complaint import Complaint
 from pipeline.oauth import ClientCredentials, TokenError
 
 CONNECT = 2.0  # seconds
 ANSWER = 5.0  # seconds for getting in, and for an answer
+SILENT = "does not answer"
 NAMES_OF_PASSWORD = ("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SASL_MECHANISM")
 
 
@@ -88,8 +90,13 @@ def problem(settings: Settings, patience: float = ANSWER) -> str:
             if not refusal:
                 return ""
             refusals.append(refusal)
-    where = f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
-    return refusals[0] if refusals else f"Kafka does not answer at {where}"
+    return refusals[0] if refusals else _silence(settings)
+
+
+def complain(complaint: Complaint, lead: str, problem: str) -> None:
+    """Say a problem once; but not each way in which a broker that stops or starts is silent."""
+    if not (complaint and SILENT in problem):
+        complaint.say(f"{lead}: {problem}")
 
 
 def reason(settings: Settings, error: BaseException) -> str:
@@ -151,8 +158,17 @@ async def _connect(
         verdict = _verdict(settings, error)
         for cause in certificates.causes(error):
             traceback.clear_frames(cause.__traceback__)  # kafka-python leaves sockets in them
-        return f"Kafka at {broker.host}:{broker.port} {verdict}"
+        server = f"{broker.host}:{broker.port}"
+        if _answers(server):
+            return f"Kafka at {server} {verdict}"
+        if manager.cluster.is_bootstrap(broker.node_id):
+            return _silence(settings)
+        return f"Kafka at {server} {SILENT}: is that right in its advertised.listeners?"
     return ""
+
+
+def _silence(settings: Settings) -> str:
+    return f"Kafka {SILENT} at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
 
 
 def _was_asked_who(connection: KafkaConnection) -> bool:
@@ -177,7 +193,7 @@ def _verdict(settings: Settings, error: Exception) -> str:
         wrong = "wrong password or mechanism"
         return f"refuses {whom(settings)}: {wrong} ({', '.join(NAMES_OF_PASSWORD)})"
     if isinstance(error, (KafkaTimeoutError, RequestTimedOutError)):
-        return "takes connections, but does not answer"
+        return f"takes connections, but {SILENT}"
     if found := certificates.trouble(error):
         return f"can't be used: {found} ({protocol}, KAFKA_SSL_…)"
     return f"ends the connection: is {protocol} right for this port? ({error})"

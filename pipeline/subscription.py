@@ -278,5 +278,5 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         if heard:
             self._away.over("Kafka is back")
         else:
-            self._away.say(f"Kafka is away, waiting: {problem}")
+            broker.complain(self._away, "Kafka is away, waiting", problem)
         self._metrics.kafka_up.set(heard)

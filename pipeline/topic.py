@@ -47,7 +47,7 @@ def ensure(settings: Settings, stop: Stop, needs: Needs | None = None) -> bool:
         if not problem:
             complaint.over("Kafka is there")
             return True
-        complaint.say(f"waiting: {problem}")
+        broker.complain(complaint, "waiting", problem)
     return False
 
 

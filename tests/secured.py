@@ -30,6 +30,7 @@ from local.redis import Redis
 from local.server import free_port
 from tests.servers import started
 
+NOWHERE = 1  # a port
 PASSWORD = "correct-horse"  # of every user
 # The name of each listener → its protocol, and which of tests/certificates.py's it shows.
 LISTENERS = {
@@ -40,6 +41,7 @@ LISTENERS = {
     "FUTURE": ("SSL", "future"),
     "FOREIGN": ("SSL", "foreign"),
     "MISNAMED": ("SSL", "misnamed"),
+    "ASTRAY": ("PLAINTEXT", ""),  # sends its clients to NOWHERE
 }
 MODULES = {
     "plain": 'plain.PlainLoginModule required user_alice="{0}" user_mallory="{0}"',
@@ -97,11 +99,12 @@ def _right(user: str, operation: str, kind: ResourceType, name: str) -> ACL:
 def properties(plain: int, ports: dict[str, int], files: dict[str, str]) -> str:
     controller = free_port()
     listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+    told = listeners.replace(f":{ports['ASTRAY']}", f":{NOWHERE}")
     protocols = ",".join(f"{name}:{protocol}" for name, (protocol, _) in LISTENERS.items())
     lines = [
         f"controller.quorum.voters=1@127.0.0.1:{controller}",
         f"listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},{listeners}",
-        f"advertised.listeners=PLAINTEXT://127.0.0.1:{plain},{listeners}",
+        f"advertised.listeners=PLAINTEXT://127.0.0.1:{plain},{told}",
         f"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,{protocols}",
         "inter.broker.listener.name=PLAINTEXT",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -219,7 +219,9 @@ def test_a_taken_port_is_named_with_its_setting_before_anything_starts(
         ("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9092", "is not this machine's"),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092,localhost:9093", "is not this machine's"),
         ("REDIS_URL", "redis://redis.example/0", "is not a plain redis:// of this machine"),
-        ("REDIS_URL", "redis://:secret@localhost/0", "has a password"),
+        ("REDIS_URL", "redis://:secret@localhost/0", "has no password"),
+        ("REDIS_PASSWORD", "secret", "has no password"),
+        ("KAFKA_SECURITY_PROTOCOL", "SSL", "knows KAFKA_SECURITY_PROTOCOL=PLAINTEXT alone"),
         ("KAFKA_PARTITIONS", "none", "KAFKA_PARTITIONS='none'"),
     ],
 )

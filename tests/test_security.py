@@ -1,5 +1,6 @@
 """Security: real servers that demand TLS and a user, and what is said when they let nobody in."""
 
+import asyncio
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ import config
 from config import Settings
 from local.server import free_port
 from local.stack import variables
+from page.feed import Feed
 from page.look import Look
 from pipeline import broker, client, oauth, topic
 from pipeline.stop import Stop
@@ -205,6 +207,13 @@ class TestKafkaRefuses:
         sentence = problem(**given, kafka_ssl_cafile=files["ca"])
         assert "it refuses this client's certificate, or that there is none" in sentence
 
+    def test_a_client_whose_certificate_has_expired(
+        self, kafka: SecuredKafka, files: dict[str, str]
+    ) -> None:
+        expired = dict.fromkeys(["kafka_ssl_certfile", "kafka_ssl_keyfile"], files["expired"])
+        sentence = problem(**by_certificate(kafka, files, **expired, kafka_ssl_key_password=""))
+        assert "it refuses this client's certificate, or that there is none" in sentence
+
     def test_a_client_secret_that_gets_no_token(
         self, kafka: SecuredKafka, files: dict[str, str], tokens: Tokens
     ) -> None:
@@ -264,6 +273,12 @@ class TestKafkaRefuses:
                 )
                 sentence = f"Kafka at localhost:{port} takes connections, but does not answer"
                 assert broker.problem(settings, patience=0.5) == sentence
+
+    def test_an_address_of_a_broker_that_leads_nowhere(self, kafka: SecuredKafka) -> None:
+        assert problem(**at(kafka, "ASTRAY")) == (
+            f"Kafka at 127.0.0.1:{secured.NOWHERE} does not answer: "
+            "is that right in its advertised.listeners?"
+        )
 
     def test_no_try_leaves_a_thread_or_a_descriptor(
         self, kafka: SecuredKafka, files: dict[str, str]
@@ -339,6 +354,21 @@ class TestRedis:
             (f"redis://localhost:{there.tls}", "(with TLS it is rediss://)"),
         ):
             assert hint in self.refusal(access.model_copy(update={"redis_url": url}), timeout=1)
+
+    def test_the_page_says_it_too(self, access: Settings, caplog: pytest.LogCaptureFixture) -> None:
+        async def one_look() -> str:
+            with closing(Look(access.model_copy(update={"redis_password": WRONG}))) as look:
+                feed = Feed(look)
+                reader = asyncio.create_task(feed.run())
+                with feed.watching():
+                    await feed.after(0)
+                reader.cancel()
+                return feed.problem
+
+        said = asyncio.run(one_look())
+        assert f"Redis at {access.redis_url} refuses user 'alice' and the password" in said
+        assert said in caplog.text
+        assert WRONG not in caplog.text + said
 
     @staticmethod
     def refusal(settings: Settings, timeout: float = 30) -> str:
