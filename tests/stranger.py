@@ -9,7 +9,7 @@ import json
 import socket
 import struct
 import sys
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 TIMEOUT = 5.0  # seconds
 KAFKA = {  # api key, version, body
@@ -31,9 +31,18 @@ def requests(scheme: str) -> dict[str, bytes]:
     return framed
 
 
-def outcome(host: str, port: int, request: bytes) -> str:
+def outcomes(address: SplitResult) -> dict[str, str]:
+    place = (address.hostname or "", address.port or 0)
     try:
-        with socket.create_connection((host, port), TIMEOUT) as server:
+        socket.create_connection(place, TIMEOUT).close()
+    except OSError as error:
+        return {"connect": type(error).__name__}
+    return {name: outcome(place, asked) for name, asked in requests(address.scheme).items()}
+
+
+def outcome(place: tuple[str, int], request: bytes) -> str:
+    try:
+        with socket.create_connection(place, TIMEOUT) as server:
             server.sendall(request)
             answer = server.recv(100)
     except OSError as error:
@@ -44,12 +53,7 @@ def outcome(host: str, port: int, request: bytes) -> str:
 
 
 def main() -> None:
-    outcomes = {}
-    for address in map(urlsplit, sys.argv[1:]):
-        host, port = address.hostname or "", address.port or 0
-        asked = requests(address.scheme).items()
-        outcomes[address.geturl()] = {name: outcome(host, port, request) for name, request in asked}
-    print(json.dumps(outcomes))
+    print(json.dumps({address: outcomes(urlsplit(address)) for address in sys.argv[1:]}))
 
 
 if __name__ == "__main__":
