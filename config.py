@@ -41,6 +41,10 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 A_NAME = r"\S"  # not blank
 A_HOST = r"^\S+$"
 A_PEM = "a PEM file's path, or none"
+A_STORE = (
+    r"^(s3://([^\s/?#@:]+:[^\s/?#@:]+@)?[^\s/?#@:]+(/[^\s?#]*)?"
+    r"|(gs|az)://[^\s?#@:]+|file:///[^\s?#]+)?$"
+)
 SECRET = re.compile(r"((?<=://)|^(?!\w+://)).*(?=@)|(?<=password=)[^&]*")
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -169,6 +173,14 @@ class Settings(BaseSettings):
     )
     log_min_free_bytes: ByteSize = setting(
         0, "bytes left on the disk at which logs.txt waits", A_SIZE, ge=0, le=MOST_BYTES
+    )
+    archive_url: str = setting(
+        "",
+        "store that rotated files are sent to, before any is deleted; empty: none (secret)",
+        "s3://bucket/prefix, s3://KEY:SECRET@bucket/prefix (%2F for a / of the secret), "
+        "gs://bucket/prefix, az://container/prefix or file:///folder",
+        pattern=A_STORE,
+        repr=False,
     )
     state_dir: Path = setting(
         Path(".state"), "folder of the positions of producer.py --follow", "a folder's path"

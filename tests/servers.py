@@ -23,7 +23,7 @@ REDIS_IMAGE = "redis:8.2"
 # It writes into copies of these files, which it can't where they were built read-only.
 KAFKA_COMMAND = ["sh", "-c", "chmod -Rf u+w /etc/kafka/docker; exec /etc/kafka/docker/run"]
 READY = 90.0  # seconds
-AnyServer = TypeVar("AnyServer", bound=Kafka | Redis)
+AnyServer = TypeVar("AnyServer", bound=Server)
 
 
 def docker_has_images() -> bool:

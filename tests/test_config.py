@@ -15,7 +15,7 @@ DEFAULTS = {name.upper(): str(f.default) for name, f in config.Settings.model_fi
 SHOWN_IN_PART = {"REDIS_URL"}
 OPTIONAL = {name for name, default in DEFAULTS.items() if not default}
 SECRETS = {
-    *("ALERT_URLS", "DASHBOARD_PASSWORD", "REDIS_URL", "REDIS_PASSWORD", "KAFKA_SASL_PASSWORD"),
+    *("ALERT_URLS", "ARCHIVE_URL", "DASHBOARD_PASSWORD", "REDIS_URL", "REDIS_PASSWORD", "KAFKA_SASL_PASSWORD"),
     *("KAFKA_SSL_KEY_PASSWORD", "KAFKA_OAUTH_CLIENT_SECRET"),
 }
 ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
@@ -73,6 +73,21 @@ IMPOSSIBLE = {
     "LOG_KEEP_BYTES": NO_SIZES,
     "LOG_MIN_FREE_BYTES": NO_SIZES,
     "LOG_ROTATE_EVERY": ["often", "0", "5", "0m", "-1h", "1.5h", "1w", "1h30m", "99999999d"],
+    "ARCHIVE_URL": [
+        *(" ", "bucket", "s3:", "s3://", "s3:///x", "s3://a b", "s3://b?x", "s3://b/x#y"),
+        *(
+            "s3://a@",
+            "s3://k:@b",
+            "s3://k:s/e@b/x",
+            "gs://",
+            "az://k:s@c",
+            "ftp://h/x",
+            "http://h/x",
+            "file://h/x",
+            "file:/x",
+        ),
+        *("memory:///", "file:///", "s3://b/x\n"),
+    ],
     "LOG_COMPRESS": ["", " ", "zip", "ZST", "zstd", "no"],
     "ALERTS_FILE": ["", " ", "/", ".", "..", "rules/", "/tmp", "a\0b"],  # noqa: S108
     "ALERT_URLS": ["mail", "a@b", ",", "json://a mail://", "://a", "json:a"],
@@ -214,6 +229,7 @@ class TestFlags:
         "LOG_MIN_FREE_BYTES": "3000000",
         "LOG_ROTATE_EVERY": "6h",
         "LOG_COMPRESS": "gz",
+        "ARCHIVE_URL": "s3://KEY:sec%2Fret+1@bucket/logs/host-1",
         "STATE_DIR": "/var/lib/my pipeline",
         "METRICS_HOST": "0.0.0.0",  # noqa: S104
         "DASHBOARD_HOST": "::1",

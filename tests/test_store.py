@@ -1,0 +1,248 @@
+"""The store of finished files: a real S3 server, SeaweedFS, and a folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+
+from local.child import spawn
+from pipeline.store import PART, Store, StoreError
+from tests.process import ROOT
+from tests.seaweed import BUCKET, KEY, SECRET, Seaweed
+from tests.servers import started
+
+BIG = 2 * PART + 1  # bytes
+PUT = """
+import sys
+from pathlib import Path
+from pipeline.store import Store
+store = Store(sys.argv[1])
+print("begins", flush=True)
+store.put(Path(sys.argv[2]))
+"""
+
+FULL = """
+import os, sys
+from pathlib import Path
+from pipeline.store import Store, StoreError
+from tests.disk import Disk
+nas, path = Path(sys.argv[1]), Path(sys.argv[2])
+disk = Disk(nas)
+disk.fill()
+store = Store(f"file://{nas}")
+try:
+    store.put(path)
+except StoreError as refused:
+    print(refused)
+print(os.listdir(nas))
+disk.empty()
+store.put(path)
+print(os.listdir(nas))
+print(store.has(path))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    with started(Seaweed(tmp_path_factory.mktemp("seaweed"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "folder"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of this test's own that works."""
+    if request.param == "folder":
+        (tmp_path / "my nas").mkdir()
+        return f"file://{tmp_path}/my%20nas"
+    return at(request.getfixturevalue("server"), tmp_path, monkeypatch)
+
+
+def at(server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A prefix of the server that no other test uses, and the environment to use it."""
+    for name, value in server.variables().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.name}/host 1"
+
+
+def file(tmp_path: Path, size: int = 1_000, name: str = "logs-1.txt.zst") -> Path:
+    path = tmp_path / name
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+def copy(store: Store, path: Path) -> bytes:
+    back = path.with_name("back")
+    store.get(path.name, back)
+    return back.read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 1, PART, PART + 1, BIG])
+def test_a_file_is_there_whole(url: str, size: int, tmp_path: Path) -> None:
+    store, path = Store(url), file(tmp_path, size)
+    assert not store.has(path)
+    store.put(path)
+    assert store.has(path)
+    assert store.sizes() == {path.name: size}
+    assert copy(store, path) == path.read_bytes()
+
+
+def test_what_is_there_is_not_sent_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = file(tmp_path, BIG)
+    Store(url).put(path)
+    monkeypatch.setattr(obstore, "put", None)
+    Store(url).put(path)
+
+
+@pytest.mark.parametrize("size", [1_000, BIG])
+def test_other_content_is_never_overwritten(url: str, size: int, tmp_path: Path) -> None:
+    store, path = Store(url), file(tmp_path, size)
+    store.put(path)
+    before = path.read_bytes()
+    for other in (before[:-1] + bytes([before[-1] ^ 1]), before[:-1], before + b"x"):
+        path.write_bytes(other)
+        assert not store.has(path)
+        with pytest.raises(StoreError, match=r"has a logs-1\.txt\.zst with other content, which"):
+            store.put(path)
+        assert copy(store, path) == before
+
+
+def test_parts_of_another_size_are_compared_by_reading(
+    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, path = at(server, tmp_path, monkeypatch), file(tmp_path, BIG)
+    monkeypatch.setattr("pipeline.store.PART", 2 * PART)
+    Store(url).put(path)
+    monkeypatch.undo()
+    for name, value in server.variables().items():
+        monkeypatch.setenv(name, value)
+    assert Store(url).has(path)
+
+
+def test_a_kill_in_the_middle_leaves_no_half_of_it(url: str, tmp_path: Path) -> None:
+    path = file(tmp_path, 64 * 2**20)
+    store = Store(url)
+    for seconds in (0.05, 0.2):
+        sender = spawn(
+            [sys.executable, "-c", PUT, url, str(path)], cwd=ROOT, stdout=subprocess.PIPE
+        )
+        assert sender.stdout
+        with sender.stdout as said:
+            assert said.readline() == b"begins\n"
+            time.sleep(seconds)
+            sender.send_signal(signal.SIGKILL)
+            sender.wait()
+        if path.name in store.sizes():
+            assert store.has(path), "done before the kill"
+    store.put(path)
+    assert store.has(path)
+    assert store.sizes() == {path.name: path.stat().st_size}
+    folder = tmp_path / "my nas"
+    assert not folder.exists() or [path.name] == [each.name for each in folder.iterdir()]
+
+
+def test_credentials_may_be_in_the_url_and_are_never_shown(
+    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = at(server, tmp_path, monkeypatch).removeprefix("s3://")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    path = file(tmp_path)
+    Store(f"s3://{KEY}:{SECRET.replace('/', '%2F')}@{place}").put(path)
+    for who in (f"{KEY}:wrong", f"nobody:{SECRET.replace('/', '%2F')}"):
+        store = Store(f"s3://{who}@{place}")
+        for refused in (store.sizes, lambda store=store: store.put(path)):
+            words = one_line(refused)
+            assert words.startswith(f"s3://{place} can't ")
+            assert "check the credentials" in words
+            assert not any(secret in words for secret in (*who.split(":"), SECRET))
+
+
+def test_a_bucket_that_is_missing(
+    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(server, tmp_path, monkeypatch)
+    words = one_line(lambda: Store("s3://nowhere/x").put(file(tmp_path)))
+    assert words.startswith("s3://nowhere/x can't take logs-1.txt.zst: NoSuchBucket: ")
+
+
+def test_a_server_that_hangs_or_is_away(
+    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, path = at(server, tmp_path, monkeypatch), file(tmp_path, BIG)
+    store = Store(url, timeout=1)
+    server.pause()
+    try:
+        for asked in (store.sizes, lambda: store.has(path), lambda: store.put(path)):
+            assert one_line(asked).endswith(": no answer in time")
+    finally:
+        server.resume()
+    server.wait_ready()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    away = Store(url, timeout=1)
+    for asked in (away.sizes, lambda: away.has(path), lambda: away.put(path)):
+        assert one_line(asked).endswith(": Connection refused")
+        assert one_line(asked) == one_line(asked), "it is one complaint, however often"
+    store.put(path)
+    assert store.has(path)
+
+
+def test_a_folder_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
+    store, path = Store(f"file://{tmp_path}/nas"), file(tmp_path)
+    for asked in (store.sizes, lambda: store.has(path), lambda: store.put(path)):
+        assert one_line(asked).endswith("/nas can't be used: No such file or directory")
+    assert not (tmp_path / "nas").exists()
+    (tmp_path / "nas").mkdir()
+    store.put(path)
+    assert store.has(path)
+
+
+@pytest.mark.parametrize("size", [200_000, BIG])
+def test_a_full_disk_takes_nothing_or_all(size: int, tmp_path: Path) -> None:
+    file(tmp_path, size, "logs-1.txt")
+    (tmp_path / "nas").mkdir()
+    run = [sys.executable, "-c", FULL, str(tmp_path / "nas"), str(tmp_path / "logs-1.txt")]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        f"file://{tmp_path}/nas can't take logs-1.txt: No space left on device",
+        *("[]", "['logs-1.txt']", "True"),
+    ], done.stderr
+
+
+@pytest.mark.parametrize("url", ["az://container/x", "s3://b//x"])
+def test_a_url_that_the_library_refuses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("AZURE_"):
+            monkeypatch.delenv(name)
+    assert one_line(lambda: Store(url)).startswith(f"{url} can't be used: ")
+
+
+def test_memory_is_that_of_a_few_parts(
+    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = at(server, tmp_path, monkeypatch)
+    path = tmp_path / "logs-1.txt.zst"
+    with path.open("wb") as sparse:
+        sparse.truncate(200 * 2**20)
+    code = PUT + "print(Path('/proc/self/status').read_text())"
+    run = [sys.executable, "-c", code, url, str(path)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split("VmHWM:")[1].split()[0]) < 150_000  # KiB
+
+
+def one_line(asked: object) -> str:
+    """What it refuses with."""
+    assert callable(asked)
+    with pytest.raises(StoreError) as refused:
+        asked()
+    words = str(refused.value)
+    assert "\n" not in words
+    return words
