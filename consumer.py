@@ -24,6 +24,7 @@ from pipeline.limits import Limits
 from pipeline.metrics import Metrics
 from pipeline.recent import Recent
 from pipeline.stop import Stop
+from pipeline.store import Store, StoreError
 from pipeline.subscription import Subscription
 
 log = logging.getLogger("consumer")
@@ -42,6 +43,10 @@ exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
+    try:
+        store = Store(settings.archive_url) if settings.archive_url else None
+    except StoreError as problem:
+        config.fail("consumer.py", f"ARCHIVE_URL: {problem}")
     config.log_to_stderr()
     stop = Stop().on_signals()
     metrics = Metrics()
@@ -50,19 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     for _ in stop.backoff():
         try:
             if topic.ensure(settings, stop):
-                consume(settings, metrics, stop)
+                consume(settings, store, metrics, stop)
         except KafkaError as problem:  # it went away in the moment between
             log.warning("connecting anew: %s", problem)
     log.info("done: %s", metrics.totals())
     return 0
 
 
-def consume(settings: config.Settings, metrics: Metrics, stop: Stop) -> None:
+def consume(settings: config.Settings, store: Store | None, metrics: Metrics, stop: Stop) -> None:
     """Read, store and commit until `stop`. The order of the steps is the guarantee: a kill
     between any two of them leaves records that are read again and refused where they are."""
     limits = Limits.of(settings)
     with (
-        closing(Keeper(settings, metrics)),
+        closing(Keeper(settings, metrics, store)),
         closing(Archive(settings.log_file, settings.kafka_topic, metrics, limits)) as archive,
         closing(Recent(settings, archive, metrics)) as recent,
         closing(DeadLetters(settings, archive, metrics)) as dead_letters,

@@ -1,4 +1,5 @@
-"""Keeper: what becomes of rotated files. They are packed, and the oldest deleted, in a thread.
+"""Keeper: what becomes of rotated files. They are packed, sent to the store if there is one, and
+the oldest deleted, in a thread.
 
 Of all consumers that share a logs.txt one does it at a time, the one that holds
 `logs.txt.keeper.lock`. A kill at any moment leaves a file plain, packed, or both.
@@ -24,6 +25,8 @@ from pipeline.disk import sync_folder
 from pipeline.lock import locked
 from pipeline.metrics import Metrics
 from pipeline.rotated import UNPACKING, RotatedFile, rotated, unpacked
+from pipeline.shipper import Shipper
+from pipeline.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +41,9 @@ class Stopped(Exception):  # noqa: N818 - no failure
 
 
 class Keeper:
-    """Packs and deletes until it is closed."""
+    """Packs, sends and deletes until it is closed."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, store: Store | None = None) -> None:
         self._settings = settings
         self._log_file = settings.log_file
         self._lock_path = keeper_lock(settings.log_file)
@@ -48,6 +51,7 @@ class Keeper:
         self._metrics = metrics
         self._complaint = Complaint(log)
         self._closing = threading.Event()
+        self._shipper = Shipper(store, metrics, self._closing) if store else None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()
 
@@ -61,9 +65,12 @@ class Keeper:
         files = rotated(self._log_file)
         with suppress(TimeoutError), locked(self._lock_path, patience=0):
             self._clear(files)
-            for file in files:
-                self._pack(file)
+            problem = self._pack_all(files)
+            if self._shipper:
+                self._shipper.ship([file for file in files if self._is_packed(file)])
             self._delete_oldest(files)
+            if problem:
+                raise problem
         kept = [file.path().stat().st_size for file in rotated(self._log_file)]
         self._metrics.rotated_files.set(len(kept))
         self._metrics.rotated_bytes.set(sum(kept))
@@ -92,6 +99,15 @@ class Keeper:
             if draft or orphan:
                 path.unlink()
 
+    def _pack_all(self, files: list[RotatedFile]) -> OSError | None:
+        """Returns what kept it from packing, such as a full disk, which deleting may help."""
+        try:
+            for file in files:
+                self._pack(file)
+        except OSError as problem:
+            return problem
+        return None
+
     def _pack(self, file: RotatedFile) -> None:
         """Let only a packed copy be there, which has been compared with what it replaces."""
         path = file.path()
@@ -99,6 +115,9 @@ class Keeper:
             self._write_packed(file.plain, path := file.packed(self._suffix))
         if path != file.plain:
             file.plain.unlink(missing_ok=True)
+
+    def _is_packed(self, file: RotatedFile) -> bool:
+        return not self._suffix or not file.plain.exists()
 
     def _write_packed(self, plain: Path, packed: Path) -> None:
         draft = packed.with_name(packed.name + DRAFT)
@@ -139,6 +158,8 @@ class Keeper:
         sizes = [file.path().stat().st_size for file in files]
         for i, file in enumerate(files):
             if not self._too_many(len(files) - i, sum(sizes[i:]), file.ended):
+                break
+            if self._shipper and not self._shipper.has(file):
                 break
             log.info("deleting %s, as LOG_KEEP_… says", file.path())
             file.path().unlink()

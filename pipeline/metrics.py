@@ -66,11 +66,14 @@ class Metrics:
         self.dead_letter_failures = failures.labels("dead_letter")
         self.redis_failures = failures.labels("redis")
         self.keep_failures = failures.labels("keep")
+        self.ship_failures = failures.labels("ship")
         outages = self._counter("outages", "Times that something went away", ["of"])
         self.archive_up = self._up("archive", "1 while logs.txt can be appended to", outages)
         self.kafka_up = self._up("kafka", "1 while Kafka answers", outages)
         self.redis_up = self._up("redis", "1 while Redis takes the newest events", outages)
-        self.archive_up.set(True)  # until the first problem
+        self.store_up = self._up("store", "1 while ARCHIVE_URL takes rotated files", outages)
+        for up in (self.archive_up, self.store_up):
+            up.set(True)  # until the first problem
         self.lag: dict[int, int] = {}  # partition → records behind
         self._lag = self._gauge("lag_records", "Records not read yet", ["partition"])
         self._checkpoint = self._gauge(
@@ -78,6 +81,11 @@ class Metrics:
         )
         self.rotated_files = self._gauge("rotated_files", "Rotated files that are kept here")
         self.rotated_bytes = self._gauge("rotated_bytes", "Bytes that these take on disk")
+        self.shipped_files = self._counter("shipped_files", "Rotated files sent to ARCHIVE_URL")
+        self.shipped_bytes = self._counter("shipped_bytes", "Bytes of these")
+        self.unshipped_files = self._gauge(
+            "unshipped_files", "Rotated files that are not in ARCHIVE_URL yet"
+        )
         # From zero on: Prometheus takes the first value of a series for no increase.
         for reason in REASONS:
             self.dead_letters.labels(reason)

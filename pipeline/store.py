@@ -36,44 +36,43 @@ class StoreError(Exception):
     """The store can't be used, or has other content; str() is one line without secrets."""
 
 
+class OtherContentError(StoreError):
+    """A file of this name is there, and is another one."""
+
+
 class Store:
     """Where rotated files go. `timeout` is in seconds, for one request to the store."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         """Raises StoreError for a URL that can't be used; asks nobody yet."""
-        self.name = re.sub("(?<=://).*@", "", url)
+        self.name = re.sub("(?<=://).*@", "", url)  # without credentials
         self._url = url
         self._timeout = timedelta(seconds=timeout)
         self._client = None if url.startswith("file:") else self._connect()
 
-    def sizes(self) -> dict[str, int]:
-        """Name → bytes of every file there. Raises StoreError."""
+    def sizes(self, after: str) -> dict[str, int]:
+        """Name → bytes of every file there whose name sorts after this one. Raises StoreError."""
         with self._saying("can't be listed"):
-            found = obstore.list_with_delimiter(self._store())["objects"]
-        return {Path(each["path"]).name: each["size"] for each in found}
+            chunks = obstore.list(self._store(), offset=after)
+            found = {each["path"]: each["size"] for chunk in chunks for each in chunk}
+        return {name: size for name, size in found.items() if "/" not in name}
 
-    def has(self, path: Path) -> bool:
-        """Whether a whole and equal copy of this local file is there. Raises StoreError."""
-        with self._saying(f"can't tell whether it has {path.name}"):
-            there = self._find(path.name)
-            return there is not None and self._equal(path, there)
-
-    def put(self, path: Path) -> None:
-        """Bring this local file there, unless it is, and check that it arrived.
-
-        Raises StoreError, also when a file of this name with other content is there: that one
-        stays as it is.
+    def put(self, path: Path) -> bool:
+        """See that a whole and equal copy of this local file is there. Returns whether it had to
+        be sent. Raises OtherContentError, which leaves what is there as it is, and StoreError.
         """
         with self._saying(f"can't take {path.name}"):
             there = self._find(path.name)
-            if not there:
+            sent = there is None
+            if sent:
                 self._send(path)
                 there = self._find(path.name)
-            if not there or not self._equal(path, there):
-                raise StoreError(
-                    f"{self.name} has a {path.name} with other content, which is kept: "
-                    "give each host a prefix of its own, or move one of the two away"
-                )
+            if there and self._equal(path, there):
+                return sent
+        raise OtherContentError(
+            f"{self.name} has a {path.name} with other content, which is kept: "
+            "give each host a prefix of its own, or move one of the two away"
+        )
 
     def get(self, name: str, path: Path) -> None:
         """Bring a file from there to `path`. Raises StoreError, also when `path` can't be made."""

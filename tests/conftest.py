@@ -19,6 +19,7 @@ from local.server import free_port
 from local.stack import variables
 from tests import servers
 from tests.process import Process, script
+from tests.seaweed import Seaweed
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -87,6 +88,13 @@ def redis_server(
         server = servers.redis_process(tmp_path_factory.mktemp("redis"))
     with server as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """An S3 server for all tests: `place` gives each a place of its own."""
+    with servers.started(Seaweed(tmp_path_factory.mktemp("seaweed"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

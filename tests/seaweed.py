@@ -39,6 +39,10 @@ class Seaweed(Server):
             "AWS_SECRET_ACCESS_KEY": SECRET,
         }
 
+    def place(self, name: str) -> str:
+        """The URL of a place there."""
+        return f"s3://{BUCKET}/{name}/host-1"
+
     def command(self) -> list[str]:
         credentials = [{"accessKey": KEY, "secretKey": SECRET}]
         identity = {"name": KEY, "credentials": credentials, "actions": ["Admin"]}

@@ -5,17 +5,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import obstore
 import pytest
 
 from local.child import spawn
-from pipeline.store import PART, Store, StoreError
+from pipeline.store import PART, OtherContentError, Store, StoreError
 from tests.process import ROOT
-from tests.seaweed import BUCKET, KEY, SECRET, Seaweed
-from tests.servers import started
+from tests.seaweed import KEY, SECRET, Seaweed
 
 BIG = 2 * PART + 1  # bytes
 PUT = """
@@ -42,16 +41,9 @@ except StoreError as refused:
     print(refused)
 print(os.listdir(nas))
 disk.empty()
-store.put(path)
+print(store.put(path))
 print(os.listdir(nas))
-print(store.has(path))
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    with started(Seaweed(tmp_path_factory.mktemp("seaweed"))) as server:
-        yield server
 
 
 @pytest.fixture(params=["s3", "folder"])
@@ -60,14 +52,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     if request.param == "folder":
         (tmp_path / "my nas").mkdir()
         return f"file://{tmp_path}/my%20nas"
-    return at(request.getfixturevalue("server"), tmp_path, monkeypatch)
+    return at(request.getfixturevalue("seaweed"), tmp_path, monkeypatch)
 
 
-def at(server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A prefix of the server that no other test uses, and the environment to use it."""
-    for name, value in server.variables().items():
+def at(seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in seaweed.variables().items():
         monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/{tmp_path.name}/host 1"
+    return seaweed.place(tmp_path.name)
 
 
 def file(tmp_path: Path, size: int = 1_000, name: str = "logs-1.txt.zst") -> Path:
@@ -85,10 +76,9 @@ def copy(store: Store, path: Path) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, PART, PART + 1, BIG])
 def test_a_file_is_there_whole(url: str, size: int, tmp_path: Path) -> None:
     store, path = Store(url), file(tmp_path, size)
-    assert not store.has(path)
-    store.put(path)
-    assert store.has(path)
-    assert store.sizes() == {path.name: size}
+    assert store.put(path)
+    assert not store.put(path)
+    assert store.sizes("") == {path.name: size}
     assert copy(store, path) == path.read_bytes()
 
 
@@ -108,22 +98,23 @@ def test_other_content_is_never_overwritten(url: str, size: int, tmp_path: Path)
     before = path.read_bytes()
     for other in (before[:-1] + bytes([before[-1] ^ 1]), before[:-1], before + b"x"):
         path.write_bytes(other)
-        assert not store.has(path)
-        with pytest.raises(StoreError, match=r"has a logs-1\.txt\.zst with other content, which"):
+        with pytest.raises(
+            OtherContentError, match=r"has a logs-1\.txt\.zst with other content, which"
+        ):
             store.put(path)
         assert copy(store, path) == before
 
 
 def test_parts_of_another_size_are_compared_by_reading(
-    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, path = at(server, tmp_path, monkeypatch), file(tmp_path, BIG)
+    url, path = at(seaweed, tmp_path, monkeypatch), file(tmp_path, BIG)
     monkeypatch.setattr("pipeline.store.PART", 2 * PART)
     Store(url).put(path)
     monkeypatch.undo()
-    for name, value in server.variables().items():
+    for name, value in seaweed.variables().items():
         monkeypatch.setenv(name, value)
-    assert Store(url).has(path)
+    assert not Store(url).put(path)
 
 
 def test_a_kill_in_the_middle_leaves_no_half_of_it(url: str, tmp_path: Path) -> None:
@@ -139,69 +130,66 @@ def test_a_kill_in_the_middle_leaves_no_half_of_it(url: str, tmp_path: Path) -> 
             time.sleep(seconds)
             sender.send_signal(signal.SIGKILL)
             sender.wait()
-        if path.name in store.sizes():
-            assert store.has(path), "done before the kill"
+        if path.name in store.sizes(""):
+            assert not store.put(path), "done before the kill"
     store.put(path)
-    assert store.has(path)
-    assert store.sizes() == {path.name: path.stat().st_size}
+    assert copy(store, path) == path.read_bytes()
+    assert store.sizes("") == {path.name: path.stat().st_size}
     folder = tmp_path / "my nas"
     assert not folder.exists() or [path.name] == [each.name for each in folder.iterdir()]
 
 
 def test_credentials_may_be_in_the_url_and_are_never_shown(
-    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = at(server, tmp_path, monkeypatch).removeprefix("s3://")
+    place = at(seaweed, tmp_path, monkeypatch).removeprefix("s3://")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     path = file(tmp_path)
     Store(f"s3://{KEY}:{SECRET.replace('/', '%2F')}@{place}").put(path)
     for who in (f"{KEY}:wrong", f"nobody:{SECRET.replace('/', '%2F')}"):
         store = Store(f"s3://{who}@{place}")
-        for refused in (store.sizes, lambda store=store: store.put(path)):
-            words = one_line(refused)
+        for words in (one_line(store.sizes, ""), one_line(store.put, path)):
             assert words.startswith(f"s3://{place} can't ")
             assert "check the credentials" in words
             assert not any(secret in words for secret in (*who.split(":"), SECRET))
 
 
 def test_a_bucket_that_is_missing(
-    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at(server, tmp_path, monkeypatch)
-    words = one_line(lambda: Store("s3://nowhere/x").put(file(tmp_path)))
+    at(seaweed, tmp_path, monkeypatch)
+    words = one_line(Store("s3://nowhere/x").put, file(tmp_path))
     assert words.startswith("s3://nowhere/x can't take logs-1.txt.zst: NoSuchBucket: ")
 
 
 def test_a_server_that_hangs_or_is_away(
-    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, path = at(server, tmp_path, monkeypatch), file(tmp_path, BIG)
+    url, path = at(seaweed, tmp_path, monkeypatch), file(tmp_path, BIG)
     store = Store(url, timeout=1)
-    server.pause()
+    seaweed.pause()
     try:
-        for asked in (store.sizes, lambda: store.has(path), lambda: store.put(path)):
-            assert one_line(asked).endswith(": no answer in time")
+        for words in (one_line(store.sizes, ""), one_line(store.put, path)):
+            assert words.endswith(": no answer in time")
     finally:
-        server.resume()
-    server.wait_ready()
+        seaweed.resume()
+    seaweed.wait_ready()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     away = Store(url, timeout=1)
-    for asked in (away.sizes, lambda: away.has(path), lambda: away.put(path)):
-        assert one_line(asked).endswith(": Connection refused")
-        assert one_line(asked) == one_line(asked), "it is one complaint, however often"
-    store.put(path)
-    assert store.has(path)
+    for words in (one_line(away.sizes, ""), one_line(away.put, path)):
+        assert words.endswith(": Connection refused")
+    assert one_line(away.put, path) == one_line(away.put, path), "it is said once"
+    assert store.put(path)
 
 
 def test_a_folder_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
     store, path = Store(f"file://{tmp_path}/nas"), file(tmp_path)
-    for asked in (store.sizes, lambda: store.has(path), lambda: store.put(path)):
-        assert one_line(asked).endswith("/nas can't be used: No such file or directory")
+    for words in (one_line(store.sizes, ""), one_line(store.put, path)):
+        assert words.endswith("/nas can't be used: No such file or directory")
     assert not (tmp_path / "nas").exists()
     (tmp_path / "nas").mkdir()
-    store.put(path)
-    assert store.has(path)
+    assert store.put(path)
 
 
 @pytest.mark.parametrize("size", [200_000, BIG])
@@ -212,7 +200,7 @@ def test_a_full_disk_takes_nothing_or_all(size: int, tmp_path: Path) -> None:
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines() == [
         f"file://{tmp_path}/nas can't take logs-1.txt: No space left on device",
-        *("[]", "['logs-1.txt']", "True"),
+        *("[]", "True", "['logs-1.txt']"),
     ], done.stderr
 
 
@@ -221,13 +209,13 @@ def test_a_url_that_the_library_refuses(url: str, monkeypatch: pytest.MonkeyPatc
     for name in os.environ:
         if name.startswith("AZURE_"):
             monkeypatch.delenv(name)
-    assert one_line(lambda: Store(url)).startswith(f"{url} can't be used: ")
+    assert one_line(Store, url).startswith(f"{url} can't be used: ")
 
 
 def test_memory_is_that_of_a_few_parts(
-    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = at(server, tmp_path, monkeypatch)
+    url = at(seaweed, tmp_path, monkeypatch)
     path = tmp_path / "logs-1.txt.zst"
     with path.open("wb") as sparse:
         sparse.truncate(200 * 2**20)
@@ -238,11 +226,10 @@ def test_memory_is_that_of_a_few_parts(
     assert int(done.stdout.split("VmHWM:")[1].split()[0]) < 150_000  # KiB
 
 
-def one_line(asked: object) -> str:
+def one_line(asked: Callable[..., object], *args: object) -> str:
     """What it refuses with."""
-    assert callable(asked)
     with pytest.raises(StoreError) as refused:
-        asked()
+        asked(*args)
     words = str(refused.value)
     assert "\n" not in words
     return words

@@ -1,0 +1,242 @@
+"""Rotated files go to the store, and none is deleted here before it is there."""
+
+import json
+import signal
+from collections import Counter
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import Settings
+from local.server import free_port
+from pipeline import shipper, topic
+from pipeline.archive import Archive
+from pipeline.checkpoint import Checkpoint
+from pipeline.keeper import Keeper
+from pipeline.limits import Limits
+from pipeline.metrics import Metrics
+from pipeline.rotated import RotatedFile, rotated
+from pipeline.stop import Stop
+from pipeline.store import Store
+from tests.conftest import RunScript
+from tests.process import Process
+from tests.records import event, events
+from tests.seaweed import Seaweed
+from tests.test_archive import ID, TOPIC
+from tests.test_metrics import samples
+from tests.test_rotated import LINE
+from tests.topics import send
+from tests.waiting import until
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "logs.txt"
+
+
+@pytest.fixture
+def nas(tmp_path: Path) -> Path:
+    """A folder as the store."""
+    (tmp_path / "nas").mkdir()
+    return tmp_path / "nas"
+
+
+def finish(path: Path, number: int) -> list[RotatedFile]:
+    """Make so many rotated files of two events each."""
+    with closing(Archive(path, TOPIC, limits=Limits(bytes=2 * LINE))) as archive:
+        archive.open(ID)
+        archive.append([events(0, 0, 2 * number + 1)])
+    return rotated(path)
+
+
+def keep(path: Path, nas: Path, **settings: Any) -> Metrics:
+    """Let a keeper do once what there is to do."""
+    metrics = Metrics()
+    mine = Settings(_env_file=None, log_file=path, **settings)
+    with closing(Keeper(mine, metrics, Store(f"file://{nas}"))) as keeper:
+        keeper.tend()
+    return metrics
+
+
+def value(metrics: Metrics, name: str) -> float | None:
+    return metrics.registry.get_sample_value(f"log_consumer_{name}")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def test_each_file_is_sent_once_with_its_checkpoint(path: Path, nas: Path) -> None:
+    found = finish(path, 3)
+    metrics = keep(path, nas)
+    wanted = [name for f in found for name in (f.sidecar.name, f.packed(".zst").name)]
+    assert names(nas) == wanted
+    for file in found:
+        assert (nas / file.path().name).read_bytes() == file.path().read_bytes()
+        assert (nas / file.sidecar.name).read_bytes() == file.sidecar.read_bytes()
+    assert value(metrics, "shipped_files_total") == 3
+    assert value(metrics, "shipped_bytes_total") == sum(f.path().stat().st_size for f in found)
+    before = [each.stat().st_ino for each in nas.iterdir()]
+    assert value(keep(path, nas), "shipped_files_total") == 0
+    assert [each.stat().st_ino for each in nas.iterdir()] == before
+
+
+def test_nothing_is_deleted_before_it_is_there(
+    path: Path, nas: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = finish(path, 4)
+    nas.rmdir()
+    metrics = keep(path, nas, log_keep_files=1)
+    assert rotated(path) == found
+    assert "rotated files stay here, whatever LOG_KEEP_… says: file://" in caplog.text
+    assert (value(metrics, "store_up"), value(metrics, "unshipped_files")) == (0, 4)
+    assert metrics.registry.get_sample_value("log_consumer_failures_total", {"step": "ship"}) == 1
+    assert "store" not in metrics.missing(), "it goes on"
+    nas.mkdir()
+    metrics = keep(path, nas, log_keep_files=1)
+    assert rotated(path) == found[-1:]
+    assert len(names(nas)) == 8
+    assert (value(metrics, "store_up"), value(metrics, "unshipped_files")) == (1, 0)
+
+
+def test_a_store_that_comes_back_is_found_again(
+    path: Path, nas: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(shipper, "RETRY", 0.1)
+    finish(path, 2)
+    nas.rmdir()
+    settings = Settings(_env_file=None, log_file=path)
+    metrics = Metrics()
+    with closing(Keeper(settings, metrics, Store(f"file://{nas}"))):
+        failures = {"step": "ship"}
+        get = metrics.registry.get_sample_value
+        until(lambda: (get("log_consumer_failures_total", failures) or 0) >= 2, 30)
+        nas.mkdir()
+        until(lambda: len(names(nas)) == 4, 30)
+        until(lambda: "rotated files are sent to file://" in caplog.text)
+    assert caplog.text.count("rotated files stay here") == 1
+
+
+def test_what_was_deleted_there_is_sent_again_before_it_is_deleted_here(
+    path: Path, nas: Path
+) -> None:
+    settings = Settings(_env_file=None, log_file=path, log_keep_files=1)
+    found = finish(path, 1)
+    with closing(Keeper(settings, Metrics(), Store(f"file://{nas}"))) as keeper:
+        keeper.tend()
+        sent = nas / found[0].path().name
+        bytes_ = sent.read_bytes()
+        sent.unlink()
+        with closing(Archive(path, TOPIC, limits=Limits(bytes=2 * LINE))) as archive:
+            archive.open(ID)
+            archive.append([events(0, 3, 8)])
+        until(lambda: len(rotated(path)) == 1, 30)
+    assert sent.read_bytes() == bytes_
+
+
+def test_another_ones_file_is_kept_and_ours_too_and_the_rest_goes_on(
+    path: Path, nas: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = finish(path, 3)
+    keep(path, nas.parent)  # packs, elsewhere
+    theirs = nas / found[1].path().name
+    theirs.write_bytes(bytes(found[1].path().stat().st_size))
+    for _ in range(2):
+        keep(path, nas, log_keep_files=1)
+        assert rotated(path) == found[1:], "in order: what follows waits"
+        assert set(theirs.read_bytes()) == {0}
+        assert (nas / found[2].path().name).exists()
+    assert f"has a {theirs.name} with other content" in caplog.text
+
+
+def archived(settings: Settings) -> int:
+    """How many events the checkpoint accounts for."""
+    checkpoint = Checkpoint.load(settings.log_file.with_name("logs.txt.checkpoint"))
+    assert checkpoint
+    partitions = checkpoint.topics[settings.kafka_topic].partitions
+    return sum(known.next for known in partitions.values())
+
+
+def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
+    settings: Settings,
+    environment: dict[str, str],
+    run_script: RunScript,
+    seaweed: Seaweed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = seaweed.place(settings.kafka_topic)
+    port = free_port()
+    environment |= seaweed.variables() | {
+        "ARCHIVE_URL": url,
+        "LOG_MAX_BYTES": "20000",
+        "LOG_KEEP_FILES": "1",
+        "METRICS_PORT": str(port),
+    }
+    for name, text in seaweed.variables().items():
+        monkeypatch.setenv(name, text)
+    store = Store(url)
+    sent = 0
+
+    def emit(number: int) -> None:
+        nonlocal sent
+        values = [event(n) for n in range(sent, sent + number)]
+        send(settings.kafka_bootstrap_servers, settings.kafka_topic, values)
+        sent += number
+
+    def rotated_there() -> int:
+        return sum(not name.endswith(".checkpoint") for name in store.sizes(""))
+
+    def sent_at_least(number: int, consumer: Process) -> bool:
+        assert consumer.running(), consumer
+        return rotated_there() >= number
+
+    assert topic.ensure(settings, Stop())
+    for _ in range(3):
+        killed = run_script("consumer.py")
+        enough = rotated_there() + 2
+        emit(2_000)
+        until(partial(sent_at_least, enough, killed), 60)
+        killed.signal(signal.SIGKILL)
+        killed.wait()
+    seaweed.stop()
+    try:
+        consumer = run_script("consumer.py")
+        emit(3_000)
+        consumer.wait_for("rotated files stay here, whatever LOG_KEEP_… says: s3://", 60)
+        until(lambda: len(rotated(settings.log_file)) > 5, 60)
+        assert samples(port)["log_consumer_store_up"] == 0
+    finally:
+        seaweed.start()
+        seaweed.wait_ready()
+    until(lambda: len(rotated(settings.log_file)) == 1, 60, str(consumer))
+    assert samples(port)["log_consumer_store_up"] == 1
+    assert consumer.output().count("rotated files stay here") == 1
+    seaweed.pause()
+    try:
+        emit(1_000)
+        until(lambda: archived(settings) == sent, 60)
+        consumer.terminate()
+        assert consumer.wait(10) == 0, "a store that hangs does not hold it"
+    finally:
+        seaweed.resume()
+        seaweed.wait_ready()
+    here = {file.path().name: file.path() for file in rotated(settings.log_file)}
+    folder = settings.log_file.parent / "back"
+    folder.mkdir()
+    there = store.sizes("")
+    for name in there.keys() - here.keys():
+        if not name.endswith(".checkpoint"):
+            assert f"{name.removesuffix('.zst')}.checkpoint" in there
+        store.get(name, folder / name)
+    lines = settings.log_file.read_bytes().splitlines()
+    for place in (folder, settings.log_file.parent):
+        for file in rotated(place / settings.log_file.name):
+            with file.open() as opened:
+                lines += opened.read().splitlines()
+    seen = Counter(json.loads(line)["message"] for line in lines)
+    assert set(seen.values()) == {1}
+    assert len(seen) == sent
