@@ -174,13 +174,12 @@ class Settings(BaseSettings):
     log_min_free_bytes: ByteSize = setting(
         0, "bytes left on the disk at which logs.txt waits", A_SIZE, ge=0, le=MOST_BYTES
     )
-    archive_url: str = setting(
+    archive_url: str = secret(
         "",
-        "store that rotated files are sent to, before any is deleted; empty: none (secret)",
+        "store that rotated files are sent to, before any is deleted; empty: none",
         "s3://bucket/prefix, s3://KEY:SECRET@bucket/prefix (%2F for a / of the secret), "
         "gs://bucket/prefix, az://container/prefix or file:///folder",
         pattern=A_STORE,
-        repr=False,
     )
     state_dir: Path = setting(
         Path(".state"), "folder of the positions of producer.py --follow", "a folder's path"
