@@ -88,7 +88,7 @@ class RotatedFile:
 
 def rotated(log_file: Path) -> list[RotatedFile]:
     """Those of `log_file`, oldest first. Raises OSError."""
-    found = {_named(path, log_file) for path in log_file.parent.iterdir()}
+    found = {by_name(path, log_file) for path in log_file.parent.iterdir()}
     return sorted(file for file in found if file)
 
 
@@ -139,7 +139,7 @@ def moved_to(log_file: Path, inode: int) -> Path | None:
     """The file that was `log_file`, by a name that rotation gives, ours or logrotate's. A file of
     another name may just have got the inode of a deleted one. Raises OSError."""
     for path in log_file.parent.iterdir():
-        named = _named(path, log_file) or is_rotated(path, log_file)
+        named = by_name(path, log_file) or is_rotated(path, log_file)
         if named and path.suffix not in PACKED and path.stat().st_ino == inode:
             return path
     return None
@@ -153,8 +153,8 @@ def unpacked(path: Path, suffix: str | None = None) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if suffix == ".gz" else path.open("rb")
 
 
-def _named(path: Path, log_file: Path) -> RotatedFile | None:
-    """What `path` is by its name."""
+def by_name(path: Path, log_file: Path) -> RotatedFile | None:
+    """What `path` is by its name, whether it is there or not."""
     plain = path.with_suffix("") if path.suffix in PACKED else path
     if not plain.name.startswith(f"{log_file.stem}-") or plain.suffix != log_file.suffix:
         return None

@@ -1,66 +1,96 @@
 """The day's trends in logs.txt and its rotated files: one HTML page, or an answer to SQL.
 
+Rotated files that are not here any more are read from ARCHIVE_URL.
+
 SQL may ask the table `events`: time, level, service, message, and shape, which is the message
 with # for its numbers. `level` is one of DEBUG, INFO, WARNING, ERROR and CRITICAL.
 """
 
 import argparse
 import datetime
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
 import config
+from pipeline.store import Store, StoreError
 from report.page import render
-from report.trends import NoLogs, files, table, trends
+from report.sources import NoLogs, gathered
+from report.trends import table, trends
 
 DAY = 24 * 3600.0
+NAMES = 5  # of files, at most, on the page
 EXAMPLES = """\
 examples:
   make report                                  the last 24 hours, to report.html
   make report DAY=2026-11-23                   one day, local time
   python -m report --sql "SELECT level, count(*) FROM events GROUP BY ALL"
+  python -m report --day 2026-11-23 --sql "SELECT DISTINCT service FROM events"
 
 exit status: 0, also when the time has no events, 1 when logs.txt or the query can't be read,
 2 for an option or a setting that can't be used
 """
 
+Gather = Callable[[float, float], AbstractContextManager[Sequence[Path]]]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
     try:
+        store = Store(settings.archive_url) if settings.archive_url else None
+        gather = partial(gathered, settings.log_file, store)
         if options.sql:
-            ask(settings.log_file, options.sql)
+            work = partial(ask, gather, options.day, options.sql)
         else:
-            write(settings.log_file, options.day, options.output)
-    except (NoLogs, duckdb.Error, OSError) as error:
+            work = partial(write, settings.log_file.name, gather, options.day, options.output)
+        try:
+            work()
+        except duckdb.IOException:  # a file was packed or deleted just then
+            work()
+    except (NoLogs, StoreError, duckdb.Error, OSError) as error:
         config.fail("report", " ".join(str(error).split()), 1)
     return 0
 
 
-def write(log_file: Path, day: datetime.date | None, output: Path) -> None:
-    """Make the page. Raises NoLogs, duckdb.Error, OSError."""
+def write(name: str, gather: Gather, day: datetime.date | None, output: Path) -> None:
+    """Make the page. Raises NoLogs, StoreError, duckdb.Error, OSError."""
     end = time.time()
     start = end - DAY
-    title = f"{log_file.name}: the last 24 hours"
+    title = f"{name}: the last 24 hours"
     if day:
-        midnight = datetime.datetime.combine(day, datetime.time()).astimezone()
-        start, end = midnight.timestamp(), (midnight + datetime.timedelta(days=1)).timestamp()
-        title = f"{log_file.name} on {day:%A, %-d %B %Y}"
-    names = ", ".join(path.name for path in files(log_file, start)) or log_file.name
-    output.write_text(render(trends(log_file, start, end), title, names), "utf-8")
+        start, end = span(day)
+        title = f"{name} on {day:%A, %-d %B %Y}"
+    with gather(start, end) as paths:
+        found = trends(paths, start, end)
+        names = [path.name for path in paths] or [name]
+    if len(names) > NAMES:
+        names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
+    output.write_text(render(found, title, ", ".join(names)), "utf-8")
     print(output)
 
 
-def ask(log_file: Path, sql: str) -> None:
-    """Print the answer as a table. Raises NoLogs, duckdb.Error."""
-    with table(files(log_file)) as database:
-        answer = database.sql(sql)
-        if answer:
-            answer.show(max_rows=1_000, max_width=160)
+def ask(gather: Gather, day: datetime.date | None, sql: str) -> None:
+    """Print the answer as a table. Raises NoLogs, StoreError, duckdb.Error, OSError."""
+    start, end = span(day) if day else (-math.inf, math.inf)
+    with gather(start, end) as paths:
+        if not paths:
+            raise NoLogs("no file was written after that day began: nothing to ask")
+        with table(paths, start, end) as database:
+            answer = database.sql(sql)
+            if answer:
+                answer.show(max_rows=1_000, max_width=160)
+
+
+def span(day: datetime.date) -> tuple[float, float]:
+    """Its first moment and the next day's, local time, in Unix seconds."""
+    midnight = datetime.datetime.combine(day, datetime.time()).astimezone()
+    return midnight.timestamp(), (midnight + datetime.timedelta(days=1)).timestamp()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

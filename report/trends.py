@@ -1,6 +1,6 @@
-"""Trends: logs.txt and its rotated files as a table, and what the page shows of it."""
+"""Trends: the files as a table, and what the page shows of it."""
 
-import re
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.event import LEVEL_OF
+from report.sources import literally
 
-PACKED = ("", ".gz", ".zst")
 TOP = 12  # messages
 BINS = 96  # at most, in a chart over time
 STEPS = (60, 300, 900, 1_800, 3_600, 21_600, 86_400)  # seconds of a bin
@@ -30,7 +30,8 @@ CREATE TEMP MACRO shape(message) AS regexp_replace(
     '\b\d+([.,]\d+)*', '#', 'g');
 
 CREATE TEMP VIEW events AS
-SELECT time, level, service, message, shape(message) AS shape FROM lines WHERE level IS NOT NULL
+SELECT time, level, service, message, shape(message) AS shape FROM lines
+WHERE level IS NOT NULL AND timestamp >= '{start}'::DOUBLE AND timestamp < '{end}'::DOUBLE
 """
 COUNTS = """
 SELECT CAST(floor(timestamp / $step) * $step AS BIGINT) AS bin, coalesce(service, ''), level,
@@ -50,10 +51,6 @@ SELECT count(*) FILTER (level IS NULL),
     max(timestamp) FILTER (level IS NOT NULL AND timestamp >= $start AND timestamp < $end)
 FROM lines
 """
-
-
-class NoLogs(Exception):  # noqa: N818 - it says what there is not
-    """There is nothing to read; str() is one line that says where it was looked for."""
 
 
 @dataclass(frozen=True)
@@ -93,33 +90,21 @@ class Trends:
     unreadable: int
 
 
-def files(log_file: Path, since: float = 0.0) -> list[Path]:
-    """logs.txt and its rotated files, logs-<time>.txt, .gz or .zst, that were written after
-    `since` (Unix seconds). Raises NoLogs."""
-    rotated = [
-        path
-        for packed in PACKED
-        for path in log_file.parent.glob(f"{_literally(log_file.stem)}-*{log_file.suffix}{packed}")
-    ]
-    found = [path for path in [*rotated, log_file] if path.is_file()]
-    if not found:
-        raise NoLogs(f"{log_file} is not there, and no rotated file of it: nothing to report")
-    return [path for path in sorted(found) if path.stat().st_mtime >= since]
-
-
-def table(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
-    """A database with the view `events`: time, level (one of five), service, message, shape."""
+def table(
+    paths: Sequence[Path], start: float = -math.inf, end: float = math.inf
+) -> duckdb.DuckDBPyConnection:
+    """A database with the view `events`, of those from `start` to `end` (Unix seconds): time, level
+    (one of five), service, message, shape. Raises duckdb.Error."""
     database = duckdb.connect()
     database.execute("SET preserve_insertion_order = false")
     levels = ", ".join(f"({_quoted(name)}, {_quoted(level)})" for name, level in LEVEL_OF.items())
-    names = ", ".join(_quoted(_literally(str(path))) for path in paths)
-    database.execute(TABLE.format(files=names, levels=levels))
+    names = ", ".join(_quoted(literally(str(path))) for path in paths)
+    database.execute(TABLE.format(files=names, levels=levels, start=start, end=end))
     return database
 
 
-def trends(log_file: Path, start: float, end: float) -> Trends:
-    """Read the files and count. Raises NoLogs, duckdb.Error."""
-    paths = files(log_file, start)
+def trends(paths: Sequence[Path], start: float, end: float) -> Trends:
+    """Read the files and count. Raises duckdb.Error."""
     if not paths:
         return Trends(start, end, STEPS[0], [], [], 0)
     with table(paths) as database:
@@ -148,8 +133,3 @@ def bin_size(seconds: float, most: int) -> int:
 def _quoted(text: str) -> str:
     """As a string of SQL."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _literally(name: str) -> str:
-    """A name for a glob in which nothing stands for anything else."""
-    return re.sub(r"([*?[])", r"[\1]", name)

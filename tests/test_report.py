@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 
 from config import Settings
 from report.page import ceiling
-from report.trends import NoLogs, Trends, files, table, trends
+from report.sources import NoLogs, files, gathered
+from report.trends import Trends, table, trends
 from tests.process import ROOT
 
 NOON = datetime(2026, 11, 23, 12).timestamp()  # local time, as people ask for it
@@ -51,7 +53,9 @@ def logs(tmp_path: Path) -> Path:
 
 
 def day(path: Path) -> Trends:
-    return trends(path, NOON - 12 * 3600, NOON + 12 * 3600)
+    span = NOON - 12 * 3600, NOON + 12 * 3600
+    with gathered(path, None, *span) as paths:
+        return trends(paths, *span)
 
 
 def report(log_file: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -82,12 +86,14 @@ def test_rotated_and_packed_files_are_read(logs: Path) -> None:
 def test_files_from_before_are_left_alone(logs: Path) -> None:
     old = next(logs.parent.glob("*.gz"))
     os.utime(old, (NOON, NOON))
-    assert old not in files(logs, NOON + 1)
-    assert old in files(logs, NOON)
+    with gathered(logs, None, NOON + 1, math.inf) as paths:
+        assert old not in paths
+    with gathered(logs, None, NOON, math.inf) as paths:
+        assert old in paths
 
 
 def test_only_the_time_that_was_asked_for_counts(logs: Path) -> None:
-    found = trends(logs, NOON + 600, NOON + 1200)
+    found = trends(files(logs), NOON + 600, NOON + 1200)
     assert sum(count.events for count in found.counts) == 10
     assert found.start == NOON + 600
 
@@ -149,8 +155,8 @@ def test_the_last_24_hours_are_the_default(logs: Path) -> None:
 
 
 def test_no_logs(tmp_path: Path) -> None:
-    with pytest.raises(NoLogs):
-        files(tmp_path / "logs.txt")
+    with pytest.raises(NoLogs), gathered(tmp_path / "logs.txt", None, 0, math.inf):
+        pass
     done = report(tmp_path / "logs.txt")
     assert done.returncode == 1
     assert re.fullmatch(r"report: .*logs.txt is not there, .*\n", done.stderr)
