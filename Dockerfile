@@ -3,8 +3,8 @@ FROM python:3.13-slim AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 
-COPY requirements.txt ./
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -r requirements.txt
+COPY requirements.lock ./
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r requirements.lock
 
 # Given to the user it runs as: a clone made with a strict umask is readable to its owner alone.
 COPY --chown=10001:10001 *.py alerts.toml ./
@@ -15,8 +15,8 @@ ENTRYPOINT ["python"]
 
 # The web page's library is larger than all else together, so only its own image has it.
 FROM base AS dashboard
-COPY page/requirements.txt page/
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -r page/requirements.txt
+COPY page/requirements.lock page/
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r page/requirements.lock
 COPY --chown=10001:10001 page page
 USER 10001:10001
 CMD ["dashboard.py"]

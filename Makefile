@@ -13,10 +13,10 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-REQUIREMENTS := $(wildcard requirements*.txt */requirements.txt)
+PIP := $(RUN) -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify report test chaos lint fmt bench clean
+.PHONY: help install up recent verify report test chaos lint fmt bench lock audit sbom clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ lint: $(INSTALLED) ## check style, format and types
 	@$(RUN) -m mypy
 
 bench: $(INSTALLED) ## measure it beside the alternatives, into bench/RESULTS.md (SMOKE=1: in a minute; FULL=1: all)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@$(PIP) install --quiet --require-hashes --only-binary=:all: -r bench/requirements.lock
 	@$(RUN) -m bench $(if $(SMOKE),--smoke) $(if $(FULL),--full)
 
 fmt: $(INSTALLED) ## repair style and format
@@ -54,18 +54,30 @@ report: $(INSTALLED) ## draw the last 24 hours of logs.txt and its rotated files
 chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
 
+lock: ## pin all that the requirements files bring, by hashes (ARGS=--upgrade: their newest)
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-dev.txt)"
+	@$(RUN) -m supply.lock $(ARGS)
+
+audit: $(INSTALLED) ## look for known vulnerabilities in what the lock files pin
+	@$(RUN) -m supply.audit requirements-dev.lock bench/requirements.lock
+
+sbom: $(INSTALLED) ## list what runs, with hashes, into sbom.json (CycloneDX)
+	@$(RUN) -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON --output-file sbom.json page/requirements.lock
+
 clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
 	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \
 		|| { echo "make up is running here: stop it first" >&2; exit 1; }; fi
 	rm -rf $(VENV) .local .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): $(REQUIREMENTS)
+$(INSTALLED): requirements-dev.lock
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or later, or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$$($(PYTHON) --version) is too old: Python 3.11 or later is needed, set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 		|| { echo "$(PYTHON) lacks venv: install it (Debian: apt install python3-venv), or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@$(PIP) install --require-hashes --only-binary=:all: -r requirements-dev.lock
 	@touch $@
