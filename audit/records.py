@@ -29,6 +29,7 @@ class Records:
         self._consumer = KafkaConsumer(
             **broker.access(settings),
             enable_auto_commit=False,
+            isolation_level="read_committed",
             auto_offset_reset="none",
             max_poll_records=WHOLE_FETCHES,
             max_partition_fetch_bytes=FETCH_BYTES,

@@ -132,6 +132,7 @@ def _consumer(settings: Settings) -> KafkaConsumer:
         **broker.access(settings),
         group_id=settings.kafka_group_id,
         enable_auto_commit=False,
+        isolation_level="read_committed",
         metrics_enabled=False,
     )
 

@@ -63,6 +63,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             **broker.access(settings),
             group_id=settings.kafka_group_id,
             enable_auto_commit=False,
+            isolation_level="read_committed",  # what a transaction took back is no record
             auto_offset_reset="none",
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             session_timeout_ms=6_000,

@@ -21,7 +21,7 @@ def records(servers: str, topic: str) -> dict[int, list[Pair]]:
 
 
 def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
-    """All records of the topic, as kafka-python has them."""
+    """All records of the topic, as kafka-python has them, but for what transactions took back."""
     with warnings.catch_warnings():
         # kafka-python, closed while it connects, leaves a socket to be warned of in whichever test.
         warnings.simplefilter("ignore", ResourceWarning)
@@ -33,7 +33,11 @@ def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
 def _read_all(servers: str, topic: str) -> list[ConsumerRecord]:
     found = []
     with closing(
-        KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+        KafkaConsumer(
+            bootstrap_servers=servers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
     ) as consumer:
         partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)
