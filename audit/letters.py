@@ -12,14 +12,21 @@ from config import Settings
 class Letters:
     """The whole dead-letter topic, as one bit for each offset that may have a letter.
 
+    `ids` are those of the topics that the offsets are of: letters that tell another are left out.
+
     `doubled` counts letters beyond the first of a record; `incomplete` says that Kafka has
     deleted some. Raises KafkaError.
     """
 
     def __init__(
-        self, settings: Settings, kafka: KafkaView, spans: dict[TopicPartition, tuple[int, int]]
+        self,
+        settings: Settings,
+        kafka: KafkaView,
+        spans: dict[TopicPartition, tuple[int, int]],
+        ids: dict[str, str],
     ) -> None:
         self._spans = spans
+        self._ids = ids
         self._marks = {at: bytearray((end - start) // 8 + 1) for at, (start, end) in spans.items()}
         self.doubled = 0
         ats = [at for at in kafka.end if at.topic == settings.kafka_dead_letter_topic]
@@ -51,8 +58,11 @@ class Letters:
             topic = headers["source.topic"].decode()
             at = TopicPartition(topic, int(headers["source.partition"]))
             offset = int(headers["source.offset"])
+            topic_id = headers.get("source.topic_id", b"").decode()
         except (KeyError, ValueError, AttributeError):
             return  # somebody else's
+        if topic_id and topic_id != self._ids.get(topic):
+            return
         start, end = self._spans.get(at, (0, 0))
         if start <= offset < end:
             if self.has(at, offset):

@@ -72,7 +72,8 @@ class Sources:
         self._of = {source.at: source for source in _sources(settings, snapshot)}
         self._at = {source.stream.name: at for at, source in self._of.items()}
         checkpoints = {at: (s.known.first, s.known.next) for at, s in self._of.items()}
-        self.letters = Letters(settings, snapshot.kafka, checkpoints)
+        ids = {name: topic.id for name, topic in snapshot.archive.checkpoint.topics.items()}
+        self.letters = Letters(settings, snapshot.kafka, checkpoints, ids)
         for at, source in self._of.items():
             source.unseen -= self.letters.before(at, min(source.span[0], source.known.next))
         self._records = Records(self._settings, {at: s.span for at, s in self._of.items()})
@@ -129,6 +130,9 @@ class Sources:
         for offset, line, level, minute in zip(
             part.offsets, part.lines, part.levels, part.minutes, strict=True
         ):
+            if source.holds(offset) and self.letters.has(source.at, offset):
+                self.rejects += 1  # it was no event when it was read
+                continue
             digest = hash(line)
             if offset < source.redis_next:
                 source.newest[""].append((offset, digest))

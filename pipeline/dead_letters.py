@@ -114,6 +114,8 @@ class DeadLetters:
             ("source.topic", self._settings.kafka_topic.encode()),
             ("source.partition", b"%d" % partition),
             ("source.offset", b"%d" % reject.offset),
+            # A topic that was deleted and made again has the same offsets once more.
+            ("source.topic_id", self._archive.topic_id.encode()),
         ]
         key = reject.key
         if key is None and reject.value is None:
