@@ -11,6 +11,7 @@ COPY --chown=10001:10001 *.py alerts.toml ./
 COPY --chown=10001:10001 pipeline pipeline
 COPY --chown=10001:10001 alerting alerting
 COPY --chown=10001:10001 audit audit
+COPY --chown=10001:10001 replaying replaying
 ENTRYPOINT ["python"]
 
 # The web page's library is larger than all else together, so only its own image has it.

@@ -4,6 +4,11 @@ RATE ?=
 N ?= 20
 LEVEL ?=
 DAY ?=
+SINCE ?=
+TO ?=
+FILE ?=
+AGAIN ?=
+DRY_RUN ?=
 SECONDS ?= 60
 SEED ?=
 ROTATE ?=
@@ -16,7 +21,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify report test chaos lint fmt bench lock audit sbom clean
+.PHONY: help install up recent verify replay report test chaos lint fmt bench lock audit sbom clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -47,6 +52,10 @@ recent: $(INSTALLED) ## show the newest events, newest last (LEVEL=ERROR, N=20)
 
 verify: $(INSTALLED) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
 	@exec $(RUN) verify.py $(ARGS)
+
+replay: $(INSTALLED) ## send dead letters that are events now again, once (SINCE=2h TO=1h RATE=1000 DRY_RUN=1), or FILE="…"
+	@exec $(RUN) replay.py $(if $(SINCE),--since '$(SINCE)') $(if $(TO),--to '$(TO)') $(if $(FILE),--file $(FILE)) \
+		$(if $(filter-out file,$(origin RATE)),--rate '$(RATE)') $(if $(AGAIN),--again '$(AGAIN)') $(if $(DRY_RUN),--dry-run) $(ARGS)
 
 report: $(INSTALLED) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
 	@exec $(RUN) -m report $(if $(DAY),--day '$(DAY)')

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Dead letters, or finished files → the topic again.
+
+After a fix of what is an event: the dead letters of a time that are events now; or the events of
+rotated files. Each is sent once, however often this is run or killed, with its bytes and key as
+they were, and a header `replayed` that says where it was. One runs at a time for a topic.
+"""
+
+import argparse
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from kafka.errors import KafkaError
+
+import config
+from pipeline import broker, topic
+from pipeline.complaint import Complaint
+from pipeline.stop import Stop
+from replaying import journal
+from replaying.files import Files, Unreadable
+from replaying.journal import JournalError, Overtaken
+from replaying.letters import Letters
+from replaying.run import Run
+from replaying.selection import Selection
+from replaying.transactions import TooLarge
+from replaying.window import A_TIME, Window, moment
+
+log = logging.getLogger("replay")
+
+PROGRAM = "replay.py"
+RATE = 1_000.0  # events a second
+A_RATE = "0 for as fast as it goes, or from 0.001"
+MOST_NAME = 249  # characters of a topic's
+EXAMPLES = """\
+examples:
+  python replay.py --since 2h --dry-run          what there is to be sent
+  python replay.py --since 2h                    the dead letters of the last two hours
+  python replay.py --since 2026-11-24T09:00 --to 2026-11-24T12:00 --rate 200
+  python replay.py --file logs-20261124T190501.123456Z.txt.zst --kafka-topic copy
+  python replay.py --since 2h --again second     also what was sent before, once more
+
+exit status: 0 when Kafka has every event of that time, 1 when it has not (the same command goes
+on where this one was), 2 for an option or a setting that can't be used
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
+    config.log_to_stderr()
+    stop = Stop().on_signals()
+    source = chosen(settings, options, stop)
+    selection = Selection(source)
+    run = Run(settings, options.again, stop)
+    start, complete = time.monotonic(), False
+    try:
+        if options.dry_run:
+            count = preview(settings, run, selection)
+            log.info("would send %s events; %s%s", f"{count:,}", selection, source)
+            return 0
+        complete = until_sent(settings, run, selection, options.rate, stop)
+    except (Unreadable, JournalError, Overtaken) as problem:
+        log.error("%s", problem)
+    seconds = time.monotonic() - start
+    log.info(
+        "sent %s events again in %.1f s (%s/s); %s%s",
+        *(f"{run.sent:,}", seconds, f"{run.sent / seconds:,.0f}", selection, source),
+    )
+    return 0 if complete and not selection.refused else 1
+
+
+def preview(settings: config.Settings, run: Run, selection: Selection) -> int:
+    """How many would be sent. Raises Unreadable, JournalError; SystemExit when Kafka is away."""
+    try:
+        if problem := broker.problem(settings):
+            config.fail(PROGRAM, problem, 1)
+        return sum(1 for _ in selection.of(run.journal()))
+    except (KafkaError, OSError) as error:
+        config.fail(PROGRAM, broker.reason(settings, error), 1)
+
+
+def until_sent(
+    settings: config.Settings, run: Run, selection: Selection, rate: float, stop: Stop
+) -> bool:
+    """Go on, through Kafka's outages, until it has all. False when a stop came first.
+
+    Raises Unreadable, JournalError, Overtaken.
+    """
+    trouble = Complaint(log)
+    for _ in stop.backoff():
+        try:
+            if topic.ensure(settings, stop, {settings.kafka_topic: {"WRITE"}}):
+                run.go(selection, rate)
+                return not stop
+        except TooLarge:
+            pass  # it is left out from now on
+        except (KafkaError, OSError) as problem:
+            trouble.say(f"trying again: {broker.reason(settings, problem)}")
+    return False
+
+
+def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -> Letters | Files:
+    """What the options ask for. Raises SystemExit when they make no sense."""
+    if len(journal.name(settings)) > MOST_NAME:
+        config.fail(PROGRAM, f"KAFKA_TOPIC={settings.kafka_topic}: allowed are 240 characters here")
+    if options.since is None and not options.file:
+        config.fail(PROGRAM, f"--since is missing: allowed is {A_TIME}")
+    window = Window(options.since or 0.0, options.to)
+    if window.since >= window.to:
+        config.fail(PROGRAM, "--to: allowed is a time after that of --since")
+    if not options.file:
+        return Letters(settings, window)
+    for path in options.file:
+        if path.resolve() == settings.log_file.resolve():
+            config.fail(PROGRAM, f"--file {path}: allowed is a file that nobody writes any more")
+    return Files(options.file, window, stop)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    def option(
+        flag: str, parse: Callable[[str], float], allowed: str, meaning: str, default: float | None
+    ) -> None:
+        def checked(text: str) -> float:
+            with suppress(ValueError):
+                return parse(text)
+            return config.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
+
+        parser.add_argument(
+            flag, type=checked, default=default, metavar="N", help=f"{meaning}: {allowed}"
+        )
+
+    option("--since", moment, A_TIME, "when dead letters were put there, or events happened", None)
+    option("--to", moment, A_TIME, "and until when (default: until now)", math.inf)
+    parser.add_argument(
+        "--file", nargs="+", type=Path, metavar="FILE", help="events of these, .zst, .gz or plain"
+    )
+    option("--rate", pace, A_RATE, f"events a second (default: {RATE:,.0f})", RATE)
+    parser.add_argument(
+        "--again", default="", metavar="WORD", help="what was sent too, once for this word"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+
+
+def pace(text: str) -> float:
+    """Raises ValueError."""
+    rate = float(text)
+    if not (rate == 0 or 0.001 <= rate < 2**63):
+        raise ValueError
+    return rate
+
+
+if __name__ == "__main__":
+    sys.exit(main())

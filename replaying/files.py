@@ -1,0 +1,129 @@
+"""Files: the events of rotated files."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import zstandard
+
+from pipeline.event import NotAnEvent, parse
+from pipeline.lines import Splitter, default_service
+from pipeline.stop import Stop
+from replaying.original import Origin, Original
+from replaying.window import Window
+
+CHUNK = 2**18  # bytes that are read at once
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class Unreadable(Exception):  # noqa: N818 - it says what can't be read
+    """A file can't be read to its end; str() is one line that says why."""
+
+
+class Files:
+    """The lines of `paths` in their order: the events of `window`, and what is no event.
+
+    A file may be packed (gzip, zstd), under any name. The key of an event is its service, of one
+    that names none the file. Each time they are gone through, none is begun before all are found
+    to be whole.
+    """
+
+    def __init__(self, paths: Sequence[Path], window: Window, stop: Stop) -> None:
+        self._paths = paths
+        self._window = window
+        self._stop = stop
+        self._origins: list[Origin] = []
+
+    def __iter__(self) -> Iterator[Original]:
+        """Raises Unreadable."""
+        self._origins = self._origins or [self._origin(path) for path in self._paths]
+        if self._stop:
+            return
+        for path, origin in zip(self._paths, self._origins, strict=True):
+            key = default_service(path.name).encode()
+            for number, line in enumerate(lines(path), 1):
+                if self._concerns(line):
+                    mark = f"{path.name}:{number}"
+                    yield Original(mark, origin, number, _service(line) or key, line)
+
+    def __str__(self) -> str:
+        """For the line of totals: what else there is to say."""
+        return ""
+
+    def _concerns(self, line: bytes) -> bool:
+        try:
+            return parse(line).timestamp in self._window
+        except NotAnEvent:
+            return True  # nobody knows when it was
+
+    def _origin(self, path: Path) -> Origin:
+        """Known by what is in it, however it is named and packed."""
+        digest = hashlib.sha256()
+        for chunk in chunks(path):
+            if self._stop:
+                break
+            digest.update(chunk)
+        return Origin("sha256", digest.hexdigest())
+
+
+class _Event(msgspec.Struct):
+    service: str = ""
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+def _service(line: bytes) -> bytes:
+    try:
+        return _decode(line).service.encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return b""
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """Its lines without their newlines. Raises Unreadable."""
+    splitter = Splitter()
+    for chunk in chunks(path):
+        for line, _ in splitter.feed(chunk):
+            yield line
+    for line, _ in splitter.end():
+        yield line
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """What is in it, unpacked. Raises Unreadable."""
+    try:
+        with path.open("rb") as file:
+            head = file.peek(len(ZSTD))
+            if head.startswith(ZSTD):
+                yield from _unpacked(file)
+            elif head.startswith(GZIP):
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield from iter(partial(unpacked.read, CHUNK), b"")
+            else:
+                yield from iter(partial(file.read, CHUNK), b"")
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Unreadable(f"{path} can't be read to its end: {reason}") from None
+
+
+def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
+    """Frame by frame: the library's own reader takes half a frame for a whole one.
+
+    Raises EOFError, ZstdError.
+    """
+    frame = None
+    while data := file.read(CHUNK):
+        while data:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(data)
+            data = frame.unused_data
+            if frame.eof:
+                frame = None
+    if frame:
+        raise EOFError("it ends in the middle of a frame")
