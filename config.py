@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     kafka_group_id: str = setting(
         "log-consumer", "consumer group that shares the work", "a name", pattern=A_NAME
     )
+    kafka_client_rack: str = setting(
+        "",
+        "rack of consumer.py: it reads from the replica there; empty: from leaders",
+        "a name, or nothing",
+    )
     kafka_dead_letter_topic: str = setting(
         "logs.dead-letter", "topic of what is no event", A_TOPIC, pattern=TOPIC_NAME
     )

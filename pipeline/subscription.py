@@ -62,6 +62,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = KafkaConsumer(
             **broker.access(settings),
             group_id=settings.kafka_group_id,
+            client_rack=settings.kafka_client_rack,
             enable_auto_commit=False,
             isolation_level="read_committed",  # what a transaction took back is no record
             auto_offset_reset="none",
