@@ -7,7 +7,6 @@ tests/test_cluster.py -s`, which also prints how long partitions stood still.
 import gc
 import os
 import re
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -24,8 +23,7 @@ from config import Settings
 from local.server import free_port
 from local.stack import variables
 from pipeline.checkpoint import Checkpoint
-from tests.chaos_docker import docker
-from tests.clone import copy_files
+from tests.compose import CAP, Clone
 from tests.process import ROOT
 from tests.waiting import until
 
@@ -34,52 +32,44 @@ if os.environ.get("COMPOSE_TESTS") != "1":
 
 FILES = "docker-compose.yml:deploy/cluster/docker-compose.yml"
 BROKERS = {1: "kafka", 2: "kafka-2", 3: "kafka-3"}
+PORTS = (19092, 9092, 9093)  # of a broker in the network
 CONSUMERS = 3
 RATE = 1_500  # events/s
-PATIENCE = 90.0  # seconds; Kafka notices a broker's death after 9
+PATIENCE = 600.0  # seconds; on a machine of its own it takes 10 at a kill, 20 at a return
 BUSY = 100  # records in a partition until it must go on while a broker is away
 LOOK = 0.05  # seconds
 
 
-class Cluster:
-    """The project's own docker-compose.yml and the override, from a copy in `folder`."""
+class Cluster(Clone):
+    """A clone in which the override makes three brokers."""
 
     def __init__(self, folder: Path) -> None:
-        copy_files(folder)
-        self._folder = folder
-        self._project = f"cluster-test-{secrets.token_hex(4)}"
-        ports = {name: free_port() for name in ("KAFKA", "KAFKA_2", "KAFKA_3", "REDIS")}
-        self._environment = {
-            **{k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields},
-            "COMPOSE_PROJECT_NAME": self._project,
-            "COMPOSE_FILE": FILES,
-            "PRODUCER_RATE": str(RATE),
-            "KAFKA_CLIENT_RACK": "b",  # of the first broker that is killed
-            **{f"{name}_HOST_PORT": str(port) for name, port in ports.items()},
-        }
-        servers = [ports["KAFKA"], ports["KAFKA_2"], ports["KAFKA_3"]]
+        super().__init__(folder)
+        self.environment["COMPOSE_FILE"] = FILES
+        others = {f"KAFKA_{number}_HOST_PORT": free_port() for number in (2, 3)}
+        # The rack is that of the first broker which is killed.
+        self.set(PRODUCER_RATE=RATE, KAFKA_CLIENT_RACK="b", **others)
+        ports = (self.kafka_port, *others.values())
         self.settings = Settings(
             _env_file=None,
-            kafka_bootstrap_servers=",".join(f"localhost:{port}" for port in servers),
-            redis_url=f"redis://localhost:{ports['REDIS']}/0",
-            log_file=folder / "logs" / "logs.txt",
+            kafka_bootstrap_servers=",".join(f"localhost:{port}" for port in ports),
+            redis_url=f"redis://localhost:{self.redis_port}/0",
+            redis_max_logs=CAP,
+            log_file=self.logs_txt,
         )
 
-    def compose(self, *arguments: str) -> str:
-        return docker("compose", *arguments, cwd=self._folder, env=self._environment)
-
     def kill(self, broker: int) -> None:
-        docker("kill", f"{self._project}-{BROKERS[broker]}-1")
+        self.docker("kill", f"{self.project}-{BROKERS[broker]}-1")
 
     def start(self, broker: int) -> None:
-        docker("start", f"{self._project}-{BROKERS[broker]}-1")
+        self.docker("start", f"{self.project}-{BROKERS[broker]}-1")
 
-    def programs(self) -> list[str]:
+    def programs(self) -> list[tuple[str, str, int]]:
         """Of each container of ours: id, start, number of restarts."""
-        ids = self.compose("ps", "--all", "--quiet", "producer", "consumer").split()
-        assert len(ids) == CONSUMERS + 1
-        form = "{{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Running}}"
-        return docker("inspect", "--format", form, *ids).splitlines()
+        found = self.inspect()
+        ours = [*found["producer"], *found["consumer"]]
+        assert len(ours) == CONSUMERS + 1
+        return [(one["Id"], one["State"]["StartedAt"], one["RestartCount"]) for one in ours]
 
     def partitions(self, *topics: str) -> dict[tuple[str, int], tuple[int, set[int]]]:
         """(topic, partition) → leader, brokers in sync. Raises KafkaError."""
@@ -110,8 +100,7 @@ class Cluster:
 
     def next(self) -> dict[int, int]:
         """Of each partition, the next offset that logs.txt expects."""
-        path = self.settings.log_file.with_name("logs.txt.checkpoint")
-        checkpoint = Checkpoint.load(path)
+        checkpoint = Checkpoint.load(self.logs_txt.with_name("logs.txt.checkpoint"))
         topic = checkpoint.topics.get(self.settings.kafka_topic) if checkpoint else None
         return {p: known.next for p, known in topic.partitions.items()} if topic else {}
 
@@ -162,20 +151,33 @@ class Pulse:
                     self._next[partition], self._moved[partition] = at, now
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="cluster-", ignore_cleanup_errors=True) as folder:
         cluster = Cluster(Path(folder))
+        services = (*BROKERS.values(), "door", "producer", "consumer")
         try:
+            cluster.compose("build", "producer", "consumer", "door")
             scale = ("--scale", f"consumer={CONSUMERS}")
-            cluster.compose(
-                "up", "-d", "--build", "--wait", *scale, *BROKERS.values(), "producer", "consumer"
-            )
+            cluster.compose("up", "-d", "--wait", *scale, *services)
             yield cluster
         finally:
             print(cluster.compose("ps", "-a"))
             print(cluster.compose("logs", "--tail=50", "producer", "consumer"))
             cluster.compose("down", "--volumes", "--rmi", "local", "--timeout", "5")
+
+
+def test_each_broker_is_closed_to_strangers_and_other_machines(cluster: Cluster) -> None:
+    addresses = [f"kafka://{name}:{port}" for name in BROKERS.values() for port in PORTS]
+    for answers in cluster.stranger("default", *addresses).values():
+        assert set(answers.values()) == {"closed"}
+    published = {
+        port["URL"]
+        for container in cluster.containers()
+        for port in container["Publishers"]
+        if port["PublishedPort"]
+    }
+    assert published == {"127.0.0.1"}
 
 
 def test_a_broker_and_then_the_busiest_leader_are_killed_under_load(cluster: Cluster) -> None:
@@ -197,7 +199,7 @@ def test_a_broker_and_then_the_busiest_leader_are_killed_under_load(cluster: Clu
     verdict = subprocess.run(
         [sys.executable, str(ROOT / "verify.py")],
         env=variables(cluster.settings),
-        cwd=cluster.settings.log_file.parent,
+        cwd=cluster.folder,
         capture_output=True,
         text=True,
     )

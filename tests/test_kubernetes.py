@@ -1,6 +1,7 @@
 """The manifests of deploy/kubernetes: what Kubernetes' own schemas allow, closed, and in step with
 the image and the settings. No cluster is needed."""
 
+import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+import config
 from config import Settings
 from tests.process import ROOT
 
@@ -165,7 +167,7 @@ def test_a_program_runs_as_the_images_user(name: str) -> None:
         if line.startswith("USER")
     }
     security = pod(name)["securityContext"]
-    assert users == {f"{security['runAsUser']}:{security['runAsGroup']}"}
+    assert f"{security['runAsUser']}:{security['runAsGroup']}" in users
     assert (ROOT / container(name)["args"][0]).is_file()
 
 
@@ -194,6 +196,37 @@ def test_a_secret_is_in_the_file_that_a_setting_names(name: str) -> None:
     files = {f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]}
     named = {value for key, value in environment(name).items() if key.endswith("_FILE")}
     assert named - {environment(name).get("LOG_FILE")} == files
+
+
+@EACH_PROGRAM
+def test_a_program_takes_every_variable_that_it_is_given(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for known in config.NAMES:
+        monkeypatch.delenv(known.upper(), raising=False)
+    given = {key: value or "" for key, value in environment(name).items()}
+    assert given.keys() <= {known.upper() for known in config.NAMES}
+    for key, value in given.items():
+        if value.startswith("/run/secrets/"):
+            value = str(tmp_path / Path(value).name)
+            Path(value).write_text("json://localhost" if key == "ALERT_URLS_FILE" else "a password")
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(tmp_path)
+    settings, _ = config.load([], "")
+    assert settings.metrics_host == "0.0.0.0"  # noqa: S104 - network.yaml says who reaches it
+    assert bool(settings.kafka_sasl_password) is ("kafka" in maps_of(name))
+    assert bool(settings.redis_password) is ("redis" in maps_of(name))
+
+
+def test_the_readme_makes_every_secret() -> None:
+    told = re.findall(r"--from-literal=([\w-]+)=", (FOLDER.parent / "README.md").read_text("utf-8"))
+    wanted = {
+        item["key"]
+        for name in WORKLOADS
+        for volume in pod(name)["volumes"]
+        for item in volume.get("secret", {}).get("items", [])
+    }
+    assert sorted(told) == sorted(wanted)
 
 
 def test_the_images_are_those_of_this_version_and_of_compose() -> None:
