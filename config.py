@@ -186,6 +186,15 @@ class Settings(BaseSettings):
         "gs://bucket/prefix, az://container/prefix or file:///folder",
         pattern=A_STORE,
     )
+    aws_endpoint_url: str = setting(
+        "",
+        "S3 server of ARCHIVE_URL; empty: Amazon's",
+        "http://host, https://host or with :port",
+        pattern=r"^(https?://[\w.-]+(:\d{1,4}|:[1-5]\d{4}|:6[0-4]\d{3})?/?)?$",
+    )
+    aws_region: str = setting(
+        "us-east-1", "region of ARCHIVE_URL's bucket", "a name", pattern=r"^[\w-]+$"
+    )
     state_dir: Path = setting(
         Path(".state"), "folder of the positions of producer.py --follow", "a folder's path"
     )

@@ -44,7 +44,7 @@ exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
 def main(argv: Sequence[str] | None = None) -> int:
     settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
     try:
-        store = Store(settings.archive_url) if settings.archive_url else None
+        store = Store.of(settings)
     except StoreError as problem:
         config.fail("consumer.py", f"ARCHIVE_URL: {problem}")
     config.log_to_stderr()

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import md5
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+from config import Settings
 from pipeline.disk import sync_folder
 
 if TYPE_CHECKING:
@@ -31,6 +32,15 @@ PART = 8 * 2**20  # bytes of a part; two are on their way at a time
 MOST_PARTS = 10_000  # of S3, docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MD5 = re.compile(r'"?([0-9a-f]{32}(-\d+)?)"?')  # an ETag that is one, with the number of parts
 
+# Where the library's errors, which have many lines, tell why. The best first.
+REASONS = (
+    r"<Code>([^<]+)</Code>.*?<Message>([^<]+)</Message>",
+    r"(InvalidCertificate)\(\s*(\w+)",
+    r'(?:message|error): "([^"\n]+)"',
+    r"status code: (\d+ [\w ]+)",
+    r"^(?:[^\n]*? - )?([^\n]+)",
+)
+
 
 class StoreError(Exception):
     """The store can't be used, or has other content; str() is one line without secrets."""
@@ -41,14 +51,30 @@ class OtherContentError(StoreError):
 
 
 class Store:
-    """Where rotated files go. `timeout` is in seconds, for one request to the store."""
+    """Where rotated files go. `endpoint` and `region` are for S3, and by default what the library
+    finds in the environment; `timeout`, in seconds, is for one request."""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        endpoint: str | None = None,
+        region: str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
         """Raises StoreError for a URL that can't be used; asks nobody yet."""
         self.name = re.sub("(?<=://).*@", "", url)  # without credentials
         self._url = url
         self._timeout = timedelta(seconds=timeout)
-        self._client = None if url.startswith("file:") else self._connect()
+        self._client = None if url.startswith("file:") else self._connect(endpoint, region)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self | None:
+        """The one of ARCHIVE_URL, if that is set. Raises StoreError."""
+        if not settings.archive_url:
+            return None
+        # Always both: an empty AWS_ENDPOINT_URL makes the library panic.
+        amazon = f"https://s3.{settings.aws_region}.amazonaws.com"
+        return cls(settings.archive_url, settings.aws_endpoint_url or amazon, settings.aws_region)
 
     def sizes(self, after: str) -> dict[str, int]:
         """Name → bytes of every file there whose name sorts after this one. Raises StoreError."""
@@ -83,10 +109,12 @@ class Store:
             for part in self._parts(there):
                 file.write(part)
 
-    def _connect(self) -> "ObjectStore":
+    def _connect(self, endpoint: str | None, region: str | None) -> "ObjectStore":
         """A client, which makes no connection yet. Raises StoreError."""
         address = urlsplit(self._url)
         config: S3Config = {}
+        if address.scheme == "s3" and endpoint and region:
+            config = {"endpoint": endpoint, "region": region}
         if address.username and address.password:
             config["access_key_id"] = unquote(address.username)
             config["secret_access_key"] = unquote(address.password)
@@ -192,17 +220,12 @@ def _sync(path: Path) -> None:
 def _reason(error: str) -> str:
     """Why, of the library's error: what the store said, or the system, without times and ids,
     so that an outage is one sentence however often it is met."""
-    words = [
-        *re.findall(r"<Code>([^<]+)</Code>", error)[:1],
-        *re.findall(r"<Message>([^<]+)</Message>", error)[:1],
-    ]
-    if not words:
-        words = re.findall(r"status code: (\d+ [\w ]+)", error)[:1]
-    if not words and "kind: Timeout" in error:
-        words = ["no answer in time"]
-    if not words:
-        words = re.findall(r'(?:message|error): "([^"\n]+)"', error)[-1:]
-    sentence = ": ".join(words) or error.partition("\n")[0]
+    words = next(filter(None, (re.findall(why, error, re.DOTALL)[-1:] for why in REASONS)), [""])[0]
+    sentence = ": ".join(words) if isinstance(words, tuple) else words
+    if "kind: Timeout" in error:
+        sentence = "no answer in time"
     if re.search(r"\b40[13]\b|AccessDenied|Signature|AccessKey|Unauth", error):
         sentence += " (check the credentials, and that they may list, read and write there)"
-    return sentence
+    if "InvalidCertificate" in error:
+        sentence += " (SSL_CERT_FILE may name a certificate authority of your own)"
+    return sentence or error.partition("\n")[0]

@@ -43,7 +43,7 @@ Gather = Callable[[float, float], AbstractContextManager[Sequence[Path]]]
 def main(argv: Sequence[str] | None = None) -> int:
     settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
     try:
-        store = Store(settings.archive_url) if settings.archive_url else None
+        store = Store.of(settings)
         gather = partial(gathered, settings.log_file, store)
         if options.sql:
             work = partial(ask, gather, options.day, options.sql)

@@ -95,6 +95,10 @@ IMPOSSIBLE = {
         ),
         *("memory:///", "file:///", "s3://b/x\n"),
     ],
+    "AWS_ENDPOINT_URL": [
+        *("minio:9000", "http://", "http://a b", "ftp://a", "http://a:99999", "http://a?b"),
+    ],
+    "AWS_REGION": ["", "a b", " "],
     "LOG_COMPRESS": ["", " ", "zip", "ZST", "zstd", "no"],
     "ALERTS_FILE": ["", " ", "/", ".", "..", "rules/", "/tmp", "a\0b"],  # noqa: S108
     "ALERT_URLS": ["mail", "a@b", ",", "json://a mail://", "://a", "json:a"],
@@ -176,7 +180,7 @@ class TestEnvExample:
 
     def test_the_compose_file_passes_every_setting_on_that_is_not_of_its_own(self) -> None:
         compose = (ROOT / "docker-compose.yml").read_text("utf-8")
-        passed = set(re.findall(r"^ +(?!AWS_)([A-Z_]+):$", compose, re.MULTILINE))
+        passed = set(re.findall(r"^ +(?!AWS_ACCESS|AWS_SECRET)([A-Z_]+):$", compose, re.MULTILINE))
         fixed = set(re.findall(r"^ +([A-Z_]+): \S", compose, re.MULTILINE)) & set(NAMES)
         access = "KAFKA_(SECURITY|SASL|SSL|OAUTH)_|REDIS_(USERNAME|PASSWORD|SSL)"
         inside = {name for name in NAMES if re.match(f".*METRICS_|DASHBOARD_|{access}", name)}
@@ -236,6 +240,8 @@ class TestFlags:
         "LOG_MIN_FREE_BYTES": "3000000",
         "LOG_ROTATE_EVERY": "6h",
         "LOG_COMPRESS": "gz",
+        "AWS_ENDPOINT_URL": "http://minio:9000",
+        "AWS_REGION": "eu-central-1",
         "ARCHIVE_URL": "s3://KEY:sec%2Fret+1@bucket/logs/host-1",
         "STATE_DIR": "/var/lib/my pipeline",
         "METRICS_HOST": "0.0.0.0",  # noqa: S104

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import consumer
 from config import Settings
 from local.server import free_port
 from pipeline import shipper, topic
@@ -153,6 +154,20 @@ def test_another_ones_file_is_kept_and_ours_too_and_the_rest_goes_on(
     assert f"has a {theirs.name} with other content" in caplog.text
 
 
+def test_a_url_that_can_not_be_used_ends_the_consumer_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        consumer.main(["--archive-url", "az://container/x", "--metrics-port", "0"])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "",
+        "consumer.py: ARCHIVE_URL: az://container/x can't be used: Account must be specified\n",
+    )
+
+
 def archived(settings: Settings) -> int:
     """How many events the checkpoint accounts for."""
     checkpoint = Checkpoint.load(settings.log_file.with_name("logs.txt.checkpoint"))
@@ -190,8 +205,8 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
     def rotated_there() -> int:
         return sum(not name.endswith(".checkpoint") for name in store.sizes(""))
 
-    def sent_at_least(number: int, consumer: Process) -> bool:
-        assert consumer.running(), consumer
+    def sent_at_least(number: int, runs: Process) -> bool:
+        assert runs.running(), runs
         return rotated_there() >= number
 
     assert topic.ensure(settings, Stop())
@@ -204,23 +219,23 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
         killed.wait()
     seaweed.stop()
     try:
-        consumer = run_script("consumer.py")
+        runs = run_script("consumer.py")
         emit(3_000)
-        consumer.wait_for("rotated files stay here, whatever LOG_KEEP_… says: s3://", 60)
+        runs.wait_for("rotated files stay here, whatever LOG_KEEP_… says: s3://", 60)
         until(lambda: len(rotated(settings.log_file)) > 5, 60)
         assert samples(port)["log_consumer_store_up"] == 0
     finally:
         seaweed.start()
         seaweed.wait_ready()
-    until(lambda: len(rotated(settings.log_file)) == 1, 60, str(consumer))
+    until(lambda: len(rotated(settings.log_file)) == 1, 60, str(runs))
     assert samples(port)["log_consumer_store_up"] == 1
-    assert consumer.output().count("rotated files stay here") == 1
+    assert runs.output().count("rotated files stay here") == 1
     seaweed.pause()
     try:
         emit(1_000)
         until(lambda: archived(settings) == sent, 60)
-        consumer.terminate()
-        assert consumer.wait(10) == 0, "a store that hangs does not hold it"
+        runs.terminate()
+        assert runs.wait(10) == 0, "a store that hangs does not hold it"
     finally:
         seaweed.resume()
         seaweed.wait_ready()

@@ -2,15 +2,22 @@
 
 import os
 import signal
+import socketserver
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import obstore
 import pytest
+import trustme
 
+from config import Settings
 from local.child import spawn
 from pipeline.store import PART, OtherContentError, Store, StoreError
 from tests.process import ROOT
@@ -183,6 +190,27 @@ def test_a_server_that_hangs_or_is_away(
     assert store.put(path)
 
 
+def test_a_server_that_nobody_vouches_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    class Shake(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError), context.wrap_socket(self.request, server_side=True):
+                pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Shake) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        store = Store("s3://b/x", f"https://127.0.0.1:{server.server_address[1]}", "here")
+        words = one_line(store.put, file(tmp_path))
+        server.shutdown()
+        thread.join()
+    assert ": InvalidCertificate: UnknownIssuer (SSL_CERT_FILE may name a " in words
+
+
 def test_a_folder_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
     store, path = Store(f"file://{tmp_path}/nas"), file(tmp_path)
     for words in (one_line(store.sizes, ""), one_line(store.put, path)):
@@ -202,6 +230,21 @@ def test_a_full_disk_takes_nothing_or_all(size: int, tmp_path: Path) -> None:
         f"file://{tmp_path}/nas can't take logs-1.txt: No space left on device",
         *("[]", "True", "['logs-1.txt']"),
     ], done.stderr
+
+
+@pytest.mark.parametrize("empty", [{}, {"AWS_ENDPOINT_URL": ""}])
+def test_without_an_endpoint_it_is_amazon(
+    empty: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name, value in empty.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(_env_file=None, archive_url="s3://k:s@b/x", aws_region="eu-west-9")
+    store = Store.of(settings)
+    assert store
+    signed = obstore.sign(store._client, "GET", "y", timedelta(minutes=1))  # type: ignore
+    assert signed.startswith("https://s3.eu-west-9.amazonaws.com/b/x/y?")
+    assert Store.of(Settings(_env_file=None)) is None
 
 
 @pytest.mark.parametrize("url", ["az://container/x", "s3://b//x"])
