@@ -113,7 +113,8 @@ class Settings(BaseSettings):
     kafka_client_rack: str = setting(
         "",
         "rack of consumer.py: it reads from the replica there; empty: from leaders",
-        "a name, or nothing",
+        "a name without blanks, or none",
+        pattern=r"^\S*$",
     )
     kafka_dead_letter_topic: str = setting(
         "logs.dead-letter", "topic of what is no event", A_TOPIC, pattern=TOPIC_NAME

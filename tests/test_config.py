@@ -75,6 +75,7 @@ IMPOSSIBLE = {
     },
     "REDIS_KEY": NO_NAMES,
     "KAFKA_GROUP_ID": NO_NAMES,
+    "KAFKA_CLIENT_RACK": [" ", "a b", "a\n"],
     "LOG_FILE": ["", " ", "/", ".", "..", "logs/", "/tmp", "a\0b"],  # noqa: S108
     "LOG_MAX_BYTES": NO_SIZES,
     "LOG_KEEP_BYTES": NO_SIZES,
