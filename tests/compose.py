@@ -75,7 +75,7 @@ class Clone:
     def consume(self, topic: str, count: int, *args: str) -> list[str]:
         """The first `count` records of a topic, by Kafka's own tool."""
         wanted = ("--topic", topic, "--from-beginning", "--max-messages", str(count))
-        patience = ("--timeout-ms", "30000")
+        patience = ("--timeout-ms", "120000")
         records = self.kafka("kafka-console-consumer", *wanted, *patience, *args).splitlines()
         assert len(records) == count
         return records
