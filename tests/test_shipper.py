@@ -164,7 +164,8 @@ def test_a_url_that_can_not_be_used_ends_the_consumer_at_once(
     out, err = capsys.readouterr()
     assert (out, err) == (
         "",
-        "consumer.py: ARCHIVE_URL: az://container/x can't be used: Account must be specified\n",
+        "consumer.py: ARCHIVE_URL: az://container/x can't be used: "
+        "Generic MicrosoftAzure error: Account must be specified\n",
     )
 
 
@@ -255,3 +256,5 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
     seen = Counter(json.loads(line)["message"] for line in lines)
     assert set(seen.values()) == {1}
     assert len(seen) == sent
+    verified = run_script("verify.py")
+    assert verified.wait(60) == 0, verified
