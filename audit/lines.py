@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from audit.files import File
-from pipeline.rotated import UNPACKING
+from pipeline.packing import BROKEN
 
 CHUNK = 2**20  # bytes
 LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill the memory
@@ -37,7 +37,7 @@ class Lines:
                 with file.open() as opened:
                     try:
                         yield from self._of(file, opened, begin)
-                    except UNPACKING as error:
+                    except BROKEN as error:
                         raise OSError(f"{file.name} can't be unpacked: {error}") from None
             begin = end
 

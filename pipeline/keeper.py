@@ -5,7 +5,6 @@ Of all consumers that share a logs.txt one does it at a time, the one that holds
 `logs.txt.keeper.lock`. A kill at any moment leaves a file plain, packed, or both.
 """
 
-import gzip
 import hashlib
 import logging
 import os
@@ -15,16 +14,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, cast
-
-import zstandard
+from typing import IO
 
 from config import Settings
 from pipeline.complaint import Complaint
 from pipeline.disk import sync_folder
 from pipeline.lock import locked
 from pipeline.metrics import Metrics
-from pipeline.rotated import UNPACKING, RotatedFile, rotated, unpacked
+from pipeline.packing import BROKEN, packer, unpacked
+from pipeline.rotated import RotatedFile, rotated
 from pipeline.shipper import Shipper
 from pipeline.store import Store
 
@@ -32,7 +30,6 @@ log = logging.getLogger(__name__)
 
 LOOK = 1.0  # seconds between looks for work
 CHUNK = 2**20  # bytes
-ZSTD_LEVEL = 3  # zstd's own default
 DRAFT = ".tmp"
 
 
@@ -130,10 +127,10 @@ class Keeper:
                 target.flush()
                 os.fsync(target.fileno())
             shutil.copystat(plain, draft)
-            with plain.open("rb") as source, unpacked(draft, packed.suffix) as back:
+            with plain.open("rb") as source, unpacked(draft) as back:
                 if self._digest(source) != self._digest(back):
                     raise OSError(f"{plain} came out of {packed.suffix} as something else")
-        except UNPACKING as error:
+        except BROKEN as error:
             raise OSError(f"{draft} can't be unpacked: {error}") from None
         except OSError:
             draft.unlink(missing_ok=True)
@@ -177,11 +174,3 @@ class Keeper:
 def keeper_lock(log_file: Path) -> Path:
     """The lock of those who change rotated files, or want them unchanged."""
     return log_file.with_name(log_file.name + ".keeper.lock")
-
-
-def packer(target: IO[bytes], suffix: str, size: int) -> IO[bytes]:
-    """Packs `size` bytes that are written to it into `target`, which stays open."""
-    if suffix == ".gz":
-        return cast(IO[bytes], gzip.GzipFile("", "wb", fileobj=target))
-    compressor = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=True)
-    return cast(IO[bytes], compressor.stream_writer(target, size=size, closefd=False))

@@ -4,8 +4,6 @@ Each has the checkpoint beside it as it was at the file's end, `logs-<UTC>.txt.c
 tells the offsets that the file holds.
 """
 
-import gzip
-import io
 import os
 import re
 import time
@@ -14,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, cast
-
-import zstandard
+from typing import IO
 
 from pipeline.checkpoint import Checkpoint, CheckpointError
+from pipeline.packing import BROKEN, PACKED, unpacked
 from pipeline.rotation import is_rotated
 
 STAMP = "%Y%m%dT%H%M%S.%fZ"  # so that names sort by time
@@ -26,8 +23,6 @@ CHUNK = 2**20  # bytes
 LOOKS = 40  # at files that others are rotating,
 LOOK_AGAIN = 0.05  # seconds apart
 STAMPED = re.compile(r"\d{8}T\d{6}\.\d{6}Z", re.ASCII)
-PACKED = (".zst", ".gz")
-UNPACKING = (zstandard.ZstdError, gzip.BadGzipFile, EOFError)  # what reading a broken one raises
 
 
 @dataclass(frozen=True, order=True)
@@ -58,7 +53,7 @@ class RotatedFile:
         return found
 
     def open(self) -> IO[bytes]:
-        """Its lines, unpacked as they are read. Raises OSError; reading raises UNPACKING too."""
+        """Its lines, unpacked as they are read. Raises OSError; reading raises BROKEN too."""
         return unpacked(self.path())
 
     def has_inode(self, inode: int) -> bool:
@@ -74,7 +69,7 @@ class RotatedFile:
             with self.open() as lines:
                 while chunk := lines.read(max(most, CHUNK)):
                     kept = (kept + chunk)[-most:]
-        except UNPACKING as error:
+        except BROKEN as error:
             raise OSError(f"{self.path()} can't be unpacked: {error}") from None
         return kept
 
@@ -143,14 +138,6 @@ def moved_to(log_file: Path, inode: int) -> Path | None:
         if named and path.suffix not in PACKED and path.stat().st_ino == inode:
             return path
     return None
-
-
-def unpacked(path: Path, suffix: str | None = None) -> IO[bytes]:
-    """`path` opened for reading, through what its `suffix` says that it is packed with."""
-    suffix = path.suffix if suffix is None else suffix
-    if suffix == ".zst":
-        return io.BufferedReader(zstandard.open(path, "rb"), CHUNK)
-    return cast(IO[bytes], gzip.open(path, "rb")) if suffix == ".gz" else path.open("rb")
 
 
 def by_name(path: Path, log_file: Path) -> RotatedFile | None:

@@ -1,24 +1,20 @@
 """Files: the events of rotated files."""
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import msgspec
-import zstandard
 
 from pipeline.event import NotAnEvent, parse
 from pipeline.lines import Splitter, default_service
+from pipeline.packing import BROKEN, unpacked
 from pipeline.stop import Stop
 from replaying.original import Origin, Original
 from replaying.window import Window
 
 CHUNK = 2**18  # bytes that are read at once
-GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class Unreadable(Exception):  # noqa: N818 - it says what can't be read
@@ -98,32 +94,8 @@ def lines(path: Path) -> Iterator[bytes]:
 def chunks(path: Path) -> Iterator[bytes]:
     """What is in it, unpacked. Raises Unreadable."""
     try:
-        with path.open("rb") as file:
-            head = file.peek(len(ZSTD))
-            if head.startswith(ZSTD):
-                yield from _unpacked(file)
-            elif head.startswith(GZIP):
-                with gzip.GzipFile(fileobj=file) as unpacked:
-                    yield from iter(partial(unpacked.read, CHUNK), b"")
-            else:
-                yield from iter(partial(file.read, CHUNK), b"")
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        with unpacked(path) as file:
+            yield from iter(partial(file.read, CHUNK), b"")
+    except (OSError, *BROKEN) as error:
         reason = getattr(error, "strerror", None) or error
         raise Unreadable(f"{path} can't be read to its end: {reason}") from None
-
-
-def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
-    """Frame by frame: the library's own reader takes half a frame for a whole one.
-
-    Raises EOFError, ZstdError.
-    """
-    frame = None
-    while data := file.read(CHUNK):
-        while data:
-            frame = frame or zstandard.ZstdDecompressor().decompressobj()
-            yield frame.decompress(data)
-            data = frame.unused_data
-            if frame.eof:
-                frame = None
-    if frame:
-        raise EOFError("it ends in the middle of a frame")

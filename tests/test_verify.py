@@ -568,13 +568,14 @@ def test_a_line_missing_in_a_rotated_file_is_named(
     assert f"1 changed: {second.path().name}, which had " in said
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-9], lambda data: data[:90] + b"torn" + data[94:]]
+)
 def test_a_rotated_file_that_can_not_be_unpacked_is_said_in_one_line(
-    rotating: Pipeline, capsys: pytest.CaptureFixture[str]
+    rotating: Pipeline, capsys: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes]
 ) -> None:
     path = rotated(rotating.log_file)[1].path()
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 255
-    path.write_bytes(data)
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(SystemExit) as ended:
         rotating.verify(capsys)
     assert ended.value.code == 2
