@@ -59,8 +59,8 @@ class Keeper:
 
     def tend(self) -> None:
         """Do what there is to do, unless another consumer does. Raises OSError, Stopped."""
-        files = rotated(self._log_file)
         with suppress(TimeoutError), locked(self._lock_path, patience=0):
+            files = rotated(self._log_file)
             self._clear(files)
             problem = self._pack_all(files)
             if self._shipper:
@@ -88,11 +88,11 @@ class Keeper:
 
     def _clear(self, files: list[RotatedFile]) -> None:
         """Remove what a kill has left: drafts, and checkpoints of files that are deleted."""
-        known = {file.sidecar for file in files}
-        newest = files[-1].sidecar if files else Path()
+        known = {file.sidecar.name for file in files}
+        newest = max(known, default="")  # what is newer may be a rotation that has just begun
         for path in self._log_file.parent.glob(f"{self._log_file.stem}-*{self._log_file.suffix}.*"):
             draft = path.name.endswith(tuple(suffix + DRAFT for suffix in (".zst", ".gz")))
-            orphan = path.suffix == ".checkpoint" and path not in known and path < newest
+            orphan = path.suffix == ".checkpoint" and path.name < newest and path.name not in known
             if draft or orphan:
                 path.unlink()
 

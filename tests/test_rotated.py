@@ -236,6 +236,13 @@ def test_what_a_kill_left_is_cleared_and_nothing_else(path: Path, opened: Opened
     assert files(path) == [numbered(2, 3), numbered(4, 5), numbered(6)]
 
 
+def test_the_first_rotation_may_have_just_begun(path: Path) -> None:
+    begun = path.with_name("logs-20261124T204649.006384Z.txt.checkpoint")
+    begun.write_bytes(b"a rotation that has just begun")
+    keep(path)
+    assert begun.exists()
+
+
 def test_the_oldest_are_deleted_as_far_as_the_settings_say(path: Path, opened: Opened) -> None:
     found = finish(path, opened, 5)
     keep(path, log_compress="none")
