@@ -28,7 +28,7 @@ PATIENCE = 60.0  # seconds
 def consuming(settings: Settings, metrics: Metrics) -> Iterator[None]:
     """consumer.py's loop, in a thread of this process."""
     stop = Stop()
-    thread = threading.Thread(target=consumer.consume, args=(settings, metrics, stop))
+    thread = threading.Thread(target=consumer.consume, args=(settings, None, metrics, stop))
     thread.start()
     try:
         yield
