@@ -93,7 +93,7 @@ def totals(run: Process) -> str:
 def test_dead_letters_of_a_time_go_again_as_they_were_and_marked(
     run_script: RunScript, settings: Settings
 ) -> None:
-    now = time.time()
+    now = int(time.time())  # in whole milliseconds, as Kafka has them
     letters = [(number, event(number)) for number in range(30)]
     letters[7] = (7, BAD)
     letters[8] = (8, b"{}")

@@ -94,15 +94,17 @@ def test_only_files_of_the_time_are_fetched(logs: Path, nas: Path) -> None:
 def test_a_real_store(
     logs: Path, seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name, value in seaweed.variables().items():
+    variables = seaweed.variables()
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     url = seaweed.place(tmp_path.name)
     for path in rotated(logs):
         Store(url).put(path)
         path.unlink()
-    assert counted(logs, ARCHIVE_URL=url)[:2] == (60, 60)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
-    done = report(logs, ARCHIVE_URL=url)
+    variables["ARCHIVE_URL"] = url
+    assert counted(logs, **variables)[:2] == (60, 60)
+    variables["AWS_SECRET_ACCESS_KEY"] = "other"
+    done = report(logs, **variables)
     assert done.returncode == 1
     assert done.stderr.startswith(f"report: {url} can't be listed: SignatureDoesNotMatch: ")
     assert done.stderr.count("\n") == 1
