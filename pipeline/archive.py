@@ -31,7 +31,7 @@ import msgspec
 from pipeline.batch import Slice, pieces
 from pipeline.checkpoint import Checkpoint, Partition, Topic
 from pipeline.complaint import Complaint
-from pipeline.disk import sync_folder
+from pipeline.disk import sync
 from pipeline.limits import Limits
 from pipeline.lock import locked
 from pipeline.log_file import LogFile
@@ -106,7 +106,7 @@ class Archive:
                 )
             checkpoint.topic(self.topic, topic_id)
             self._save(checkpoint)
-            sync_folder(self.path.parent)
+            sync(self.path.parent)
 
     def standing(self) -> Standing:
         """How far it is now. Needs no lock. Raises CheckpointError, OSError."""

@@ -26,9 +26,9 @@ def replace_file(path: Path, data: bytes) -> None:
     draft.replace(path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a new or renamed file in `folder` survive a power cut. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Make what a file holds, or which files a folder has, survive a power cut. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

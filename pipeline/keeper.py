@@ -18,7 +18,7 @@ from typing import IO
 
 from config import Settings
 from pipeline.complaint import Complaint
-from pipeline.disk import sync_folder
+from pipeline.disk import sync
 from pipeline.lock import locked
 from pipeline.metrics import Metrics
 from pipeline.packing import BROKEN, packer, unpacked
@@ -43,7 +43,7 @@ class Keeper:
     def __init__(self, settings: Settings, metrics: Metrics, store: Store | None = None) -> None:
         self._settings = settings
         self._log_file = settings.log_file
-        self._lock_path = keeper_lock(settings.log_file)
+        self._lock_path = settings.log_file.with_name(settings.log_file.name + ".keeper.lock")
         self._suffix = "" if settings.log_compress == "none" else f".{settings.log_compress}"
         self._metrics = metrics
         self._complaint = Complaint(log)
@@ -136,7 +136,7 @@ class Keeper:
             draft.unlink(missing_ok=True)
             raise
         draft.replace(packed)
-        sync_folder(packed.parent)
+        sync(packed.parent)
 
     def _digest(self, file: IO[bytes]) -> bytes:
         digest = hashlib.sha256()
@@ -169,8 +169,3 @@ class Keeper:
             or 0 < mine.log_keep_bytes < size
             or 0 < mine.log_keep_days <= (datetime.now(UTC) - ended) // timedelta(days=1)
         )
-
-
-def keeper_lock(log_file: Path) -> Path:
-    """The lock of those who change rotated files, or want them unchanged."""
-    return log_file.with_name(log_file.name + ".keeper.lock")

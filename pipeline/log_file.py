@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pipeline.disk import sync_folder, write_all
+from pipeline.disk import sync, write_all
 from pipeline.lock import same_file
 
 BLOCK = 65_536  # bytes
@@ -31,7 +31,7 @@ class LogFile:
         self.close()
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o666)
-        sync_folder(self.path.parent)
+        sync(self.path.parent)
 
     def append(self, data: bytes) -> None:
         """Put `data` at its end, on disk, or nothing of it."""

@@ -5,7 +5,6 @@ one request, a big one in parts that the store puts together when it has them al
 is compared by size and by the MD5 that S3 gives as ETag; where a store gives none, it is read.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from config import Settings
-from pipeline.disk import sync_folder
+from pipeline.disk import sync
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -158,7 +157,8 @@ class Store:
             max_concurrency=2,
         )
         if isinstance(store, LocalStore) and store.prefix:
-            _sync(store.prefix / path.name)
+            sync(store.prefix / path.name)
+            sync(store.prefix)
 
     def _equal(self, path: Path, there: "ObjectMeta") -> bool:
         """Whether `there` has the bytes of the local file. Raises OSError and the library's."""
@@ -205,16 +205,6 @@ def _etag(path: Path, size: int, in_parts: bool) -> str:
         while data := file.read(_part_size(size)):
             digests.append(md5(data, usedforsecurity=False).digest())
     return f"{md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
-
-
-def _sync(path: Path) -> None:
-    """See that a file of a folder survives a power cut. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    sync_folder(path.parent)
 
 
 def _reason(error: str) -> str:

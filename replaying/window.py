@@ -6,12 +6,13 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from config import SECONDS
+
 A_TIME = (
     "2026-11-24 or 2026-11-24T19:00 (local time, or with +01:00 or Z), Unix seconds, "
     "or how long ago: 90s, 30m, 2h, 7d"
 )
 AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 UNIX = re.compile(r"\d{9,11}(\.\d+)?", re.ASCII)  # from 1973 on; eight digits are a date
 
 
