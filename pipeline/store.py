@@ -214,7 +214,7 @@ def _reason(error: str) -> str:
     sentence = ": ".join(words) if isinstance(words, tuple) else words
     if "kind: Timeout" in error:
         sentence = "no answer in time"
-    if re.search(r"\b40[13]\b|AccessDenied|Signature|AccessKey|Unauth", error):
+    if re.search(r"status code: 40[13]\b|AccessDenied|Signature|AccessKey|Unauth", error):
         sentence += " (check the credentials, and that they may list, read and write there)"
     if "InvalidCertificate" in error:
         sentence += " (SSL_CERT_FILE may name a certificate authority of your own)"

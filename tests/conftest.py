@@ -55,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # kafka-python 3.0.12 loads its schemas so; it must be imported after this line.
     ignored = "ignore:(read|open)_text is deprecated:DeprecationWarning"
     config.addinivalue_line("filterwarnings", ignored)
+    # kafka-python leaves each socket that a broker refused to be warned of in whichever test.
+    refused = r"ignore:unclosed <socket.socket .*laddr=\('0.0.0.0', \d+\)>:ResourceWarning"
+    config.addinivalue_line("filterwarnings", refused)
     # Default SIGTERM would leave containers behind.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
 

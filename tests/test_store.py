@@ -19,7 +19,7 @@ import trustme
 
 from config import Settings
 from local.child import spawn
-from pipeline.store import PART, OtherContentError, Store, StoreError
+from pipeline.store import PART, OtherContentError, Store, StoreError, _reason
 from tests.process import ROOT
 from tests.seaweed import KEY, SECRET, Seaweed
 
@@ -188,6 +188,17 @@ def test_a_server_that_hangs_or_is_away(
         assert words.endswith(": Connection refused")
     assert one_line(away.put, path) == one_line(away.put, path), "it is said once"
     assert store.put(path)
+
+
+@pytest.mark.parametrize("elapsed", ["403.061554ms", "401.2ms", "1.403s"])
+def test_a_time_in_the_librarys_error_is_no_status_code(elapsed: str) -> None:
+    error = (
+        f"Generic S3 error: Error performing HEAD http://127.0.0.1:1/archive/x/a in {elapsed}, "
+        "after 3 retries, max_retries: 3, retry_timeout: 1s  - HTTP error: error sending request\n"
+        f"    elapsed: {elapsed},\n"
+        '    code: 111,\n    message: "Connection refused",\n'
+    )
+    assert _reason(error) == "Connection refused"
 
 
 def test_a_server_that_nobody_vouches_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

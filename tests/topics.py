@@ -56,8 +56,12 @@ def send(
     partition: int | None = None,
     key: bytes = b"key",
 ) -> None:
-    """Put values into a topic that exists, and wait until the broker has them."""
-    with closing(KafkaProducer(bootstrap_servers=servers, linger_ms=5)) as producer:
+    """Put values into a topic that exists, and wait until the broker has them.
+
+    Few and short ones are one batch, so that a consumer gets all of them at once.
+    """
+    with closing(KafkaProducer(bootstrap_servers=servers, linger_ms=60_000)) as producer:
         futures = [producer.send(topic, value, key, partition=partition) for value in values]
+        producer.flush(timeout=60)
         for future in futures:
             future.get(timeout=30)
