@@ -148,10 +148,12 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
 
     def _offsets(self, partitions: set[int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """What to commit: the archive's id goes along, so that `_place` knows its own commits."""
+        """What to commit. The ids of the archive and of the topic go along: `_place` wants only
+        other archives' commits, and Kafka may keep one longer than the topic it was for."""
         archive = self._archive.standing()
+        mark = f"{archive.id} {self._topic_id}"
         return {
-            at: OffsetAndMetadata(archive.next[at.partition], archive.id, -1)
+            at: OffsetAndMetadata(archive.next[at.partition], mark, -1)
             for at in self._consumer.assignment()
             if at.partition in partitions & archive.next.keys()
         }
@@ -225,9 +227,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> int | None:
         """Where the archive goes on; None while that is not certain."""
         place = known = archive.next.get(partition)
-        foreign = committed and committed.metadata != archive.id
-        if committed and (known is None or (foreign and committed.offset > known)):
-            place = committed.offset
+        if committed:
+            writer, _, topic_id = (committed.metadata or "").partition(" ")
+            if writer != archive.id and topic_id in ("", self._topic_id):
+                place = max(known or 0, committed.offset)
         if place is None or place < first:
             if place is not None:
                 self._metrics.gap_records.inc(first - place)

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions
 from redis import Redis as RedisClient
 
@@ -21,6 +21,7 @@ from local.kafka import Kafka
 from local.redis import Redis
 from local.server import free_port
 from pipeline import topic
+from pipeline.checkpoint import Checkpoint
 from pipeline.event import NotAnEvent, one_line, parse
 from pipeline.rotated import rotated
 from pipeline.stop import Stop
@@ -65,9 +66,12 @@ def lines(settings: Settings) -> list[bytes]:
 
 
 def arrive(settings: Settings, count: int, timeout: float = PATIENCE) -> None:
-    until(
-        lambda: len(lines(settings)) >= count, timeout, f"{len(lines(settings))} lines, not {count}"
-    )
+    try:
+        until(lambda: len(lines(settings)) >= count, timeout)
+    except AssertionError:
+        outputs = sorted(settings.log_file.parent.glob("*.output"))
+        said = "\n".join(f"{path.name}:\n{path.read_text()}" for path in outputs)
+        raise AssertionError(f"{len(lines(settings))} lines, not {count}\n{said}") from None
 
 
 def numbered(start: int, end: int, **fields: object) -> list[bytes]:
@@ -487,6 +491,37 @@ def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
     assert consumer.output().count("was deleted and made again") == 1
     consumer.terminate()
     assert consumer.wait(10) == 0, consumer
+
+
+@pytest.mark.parametrize("whose", ["its own", "another host's", "an older version's own"])
+def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
+    run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient, whose: str
+) -> None:
+    at = TopicPartition(made.kafka_topic, 0)
+    consumer = run_script("consumer.py")
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
+    arrive(made, 20)
+    until(lambda: committed(made)[0] == 20, PATIENCE)
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+    outlives = kafka_admin.list_group_offsets(made.kafka_group_id)[made.kafka_group_id][at]
+    checkpoint = Checkpoint.load(made.log_file.with_name("logs.txt.checkpoint"))
+    assert checkpoint
+    mark = str(outlives.metadata)
+    if whose == "another host's":
+        mark = mark.replace(checkpoint.archive, "f00d")
+    elif whose == "an older version's own":
+        mark = checkpoint.archive
+    delete_topic(kafka_admin, made.kafka_topic)
+    assert topic.ensure(made, Stop())
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
+    kafka_admin.alter_group_offsets(
+        made.kafka_group_id, {at: OffsetAndMetadata(outlives.offset, mark, -1)}
+    )
+    assert committed(made)[0] == 20
+    run_script("consumer.py")
+    arrive(made, 50)
+    assert lines(made) == numbered(0, 20) + numbered(100, 130)
 
 
 def test_partitions_that_are_added_are_read_too(
