@@ -435,7 +435,6 @@ def test_a_corrupt_checkpoint_is_said_once_and_its_removal_heals(
 ) -> None:
     consumer = run_script("consumer.py")
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
-    arrive(made, 10)
     until(lambda: sum(committed(made).values()) == 10, PATIENCE)
     consumer.kill()
     checkpoint = made.log_file.with_name("logs.txt.checkpoint")
@@ -459,7 +458,7 @@ def test_what_kafka_has_deleted_unread_is_counted_as_a_gap(
 ) -> None:
     consumer = run_script("consumer.py")
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10), partition=1)
-    arrive(made, 10)
+    until(lambda: committed(made)[1] == 10, PATIENCE)
     consumer.kill()
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(10, 40), partition=1)
     kafka_admin.delete_records({TopicPartition(made.kafka_topic, 1): 25})
@@ -478,7 +477,7 @@ def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
 ) -> None:
     consumer = run_script("consumer.py")
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
-    arrive(made, 20)
+    until(lambda: committed(made)[0] == 20, PATIENCE)
     if not running:
         consumer.kill()
     delete_topic(kafka_admin, made.kafka_topic)
@@ -500,7 +499,6 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     at = TopicPartition(made.kafka_topic, 0)
     consumer = run_script("consumer.py")
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
-    arrive(made, 20)
     until(lambda: committed(made)[0] == 20, PATIENCE)
     consumer.terminate()
     assert consumer.wait(10) == 0, consumer
