@@ -88,7 +88,7 @@ def _compare_ends(
         findings.add("behind the checkpoint", text)
     commit = snapshot.kafka.commits.get(at)
     if commit and commit.offset > stands:
-        if commit.metadata != snapshot.archive.checkpoint.archive:
+        if commit.archive != snapshot.archive.checkpoint.archive:
             findings.notes.append(f"{name} went on in another logs.txt")
             return 0
         text = f"{name} is committed at {commit.offset}, the checkpoint is at {stands}"

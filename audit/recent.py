@@ -69,7 +69,7 @@ def _foreign(snapshot: Snapshot, topic: Topic) -> set[int]:
     return {
         partition
         for partition, commit in commits.items()
-        if commit.metadata != ours
+        if commit.archive != ours
         and (partition not in topic.partitions or topic.partitions[partition].next < commit.offset)
     }
 

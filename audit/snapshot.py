@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError
 
 from audit.files import File, Files
@@ -23,6 +23,7 @@ from config import Settings
 from pipeline import broker
 from pipeline.checkpoint import Checkpoint, CheckpointError, Topic
 from pipeline.client import check_layout, connect, list_key
+from pipeline.commit import Commit
 from pipeline.event import LEVELS
 from pipeline.lock import same_file
 from pipeline.rotated import LOOK_AGAIN, LOOKS, RotatedFile, rotated
@@ -77,7 +78,7 @@ class KafkaView:
     ids: dict[str, str]
     first: dict[TopicPartition, int]
     end: dict[TopicPartition, int]
-    commits: dict[TopicPartition, OffsetAndMetadata]
+    commits: dict[TopicPartition, Commit]
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Snapshot:
             archive = _archive(settings)
             names = {settings.kafka_dead_letter_topic, *archive.checkpoint.topics}
             ids, ats = _topics(settings, names)
+            topic_id = ids.get(settings.kafka_topic, "")
+            commits = {at: commit for at, commit in commits.items() if commit.is_of(topic_id)}
             return cls(
                 seen_redis,
                 behind,
@@ -137,10 +140,10 @@ def _consumer(settings: Settings) -> KafkaConsumer:
     )
 
 
-def _commits(consumer: KafkaConsumer, name: str) -> dict[TopicPartition, OffsetAndMetadata]:
+def _commits(consumer: KafkaConsumer, name: str) -> dict[TopicPartition, Commit]:
     ats = [TopicPartition(name, n) for n in consumer.partitions_for_topic(name) or ()]
     return {
-        at: committed
+        at: Commit.of(committed)
         for at in ats
         if (committed := consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS))
     }

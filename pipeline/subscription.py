@@ -24,6 +24,7 @@ from pipeline import batch, broker, fetched
 from pipeline.archive import Archive, Standing
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
+from pipeline.commit import Commit
 from pipeline.complaint import Complaint
 from pipeline.metrics import Metrics
 from pipeline.recent import Recent
@@ -148,12 +149,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
 
     def _offsets(self, partitions: set[int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """What to commit. The ids of the archive and of the topic go along: `_place` wants only
-        other archives' commits, and Kafka may keep one longer than the topic it was for."""
+        """What to commit."""
         archive = self._archive.standing()
-        mark = f"{archive.id} {self._topic_id}"
         return {
-            at: OffsetAndMetadata(archive.next[at.partition], mark, -1)
+            at: Commit(archive.next[at.partition], archive.id, self._topic_id).for_kafka()
             for at in self._consumer.assignment()
             if at.partition in partitions & archive.next.keys()
         }
@@ -212,7 +211,8 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         places = {}
         for at in ats:
             committed = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
-            place = self._place(at.partition, archive, committed, firsts[at], ends[at])
+            commit = Commit.of(committed) if committed else None
+            place = self._place(at.partition, archive, commit, firsts[at], ends[at])
             if place is not None:
                 places[at.partition] = place
         return places
@@ -221,16 +221,14 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self,
         partition: int,
         archive: Standing,
-        committed: OffsetAndMetadata | None,
+        commit: Commit | None,
         first: int,
         end: int,
     ) -> int | None:
         """Where the archive goes on; None while that is not certain."""
         place = known = archive.next.get(partition)
-        if committed:
-            writer, _, topic_id = (committed.metadata or "").partition(" ")
-            if writer != archive.id and topic_id in ("", self._topic_id):
-                place = max(known or 0, committed.offset)
+        if commit and commit.archive != archive.id and commit.is_of(self._topic_id):
+            place = max(known or 0, commit.offset)
         if place is None or place < first:
             if place is not None:
                 self._metrics.gap_records.inc(first - place)
