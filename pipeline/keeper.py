@@ -93,10 +93,11 @@ class Keeper:
                 self._complaint.over("rotated files are packed and deleted again")
 
     def _is_due(self) -> bool:
-        """Whether there may be something to do. A store wants to be asked each time; a look at a
-        year of hourly files takes 0.7 s of CPU."""
+        """Whether there may be something to do: a look at a year of hourly files takes 0.7 s of
+        CPU, one at their names 0.02 s."""
         old = time.monotonic() - self._settled_at > AGAIN
-        return bool(self._shipper) or old or self._names() != self._settled
+        refused = self._shipper and self._shipper.is_due()
+        return old or bool(refused) or self._names() != self._settled
 
     def _names(self) -> set[str]:
         """Of rotated files and what belongs to them."""

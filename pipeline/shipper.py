@@ -26,6 +26,7 @@ class Shipper:
         self._metrics = metrics
         self._closing = closing
         self._complaint = Complaint(log)
+        self._refused = False
         self._retry = 0.0  # time.monotonic()
         self._there: set[str] = set()  # names of local files that have been sent
 
@@ -47,6 +48,10 @@ class Shipper:
             problem = str(refused)
         self._metrics.unshipped_files.set(len(files) - len(self._there))
         self._note(problem)
+
+    def is_due(self) -> bool:
+        """Whether it is time to ask a store again that refused a file."""
+        return self._refused and not self._waits()
 
     def has(self, file: RotatedFile) -> bool:
         """Whether a whole copy is there now; one that was deleted there is sent anew.
@@ -87,6 +92,7 @@ class Shipper:
         return time.monotonic() < self._retry
 
     def _note(self, problem: str) -> None:
+        self._refused = bool(problem)
         self._metrics.store_up.set(not problem)
         if problem:
             self._retry = time.monotonic() + RETRY
