@@ -16,7 +16,7 @@ def test_a_commit_comes_back_from_kafka_as_it_was_made() -> None:
     [
         ("archive topic", "archive", True),
         ("archive earlier", "archive", False),
-        ("archive", "archive", True),  # of version 0.1
+        ("archive", "archive", True),  # of an older version
         ("", "", True),  # of kafka-consumer-groups.sh
         (None, "", True),
     ],
