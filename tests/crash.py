@@ -7,6 +7,7 @@ poll and commit, or the return of one. What the keeper does is none, as it has i
 step 0 it runs on, and prints each step.
 """
 
+import itertools
 import os
 import signal
 import sys
@@ -29,7 +30,7 @@ class Killer:
 
     def __init__(self, step: int) -> None:
         self.step = step
-        self.count = 0
+        self.count = itertools.count(1)  # of two threads: the main one, and Redis'
         self.armed = False
 
     def __call__(self, frame: FrameType, what: str, argument: Any) -> None:
@@ -48,11 +49,11 @@ class Killer:
         return frame is not None and frame.f_code.co_filename.startswith(PIPELINE)
 
     def _reach(self, name: str) -> None:
-        self.count += 1
-        if self.count == self.step:
+        count = next(self.count)
+        if count == self.step:
             os.kill(os.getpid(), signal.SIGKILL)
         if not self.step:
-            print("step", self.count, name, flush=True)
+            print(f"step {count} {name}\n", end="", flush=True)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from redis import Redis as RedisClient
@@ -54,20 +55,20 @@ class Case:
         assert topic.ensure(mine, Stop())
         environment = environment | variables(mine) | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "tests.crash", str(self.step)]
-        killed = Process(command, self.folder / "killed.output", environment)
-        self._send(FIRST)
-        self._reach(len(FIRST))
-        self._send([*SECOND[:10], BAD, *SECOND[10:]])
-        if self.step:
-            killed.wait(PATIENCE)
-            again = Process(script("consumer.py"), self.folder / "again.output", environment)
+        with ExitStack() as cleanup:
+            killed = Process(command, self.folder / "killed.output", environment)
+            cleanup.callback(killed.kill)
+            self._send(FIRST)
+            self._reach(len(FIRST))
+            self._send([*SECOND[:10], BAD, *SECOND[10:]])
+            if self.step:
+                killed.wait(PATIENCE)
+                again = Process(script("consumer.py"), self.folder / "again.output", environment)
+                cleanup.callback(again.kill)
             self._reach(len(FIRST + SECOND) + 1)
-            again.kill()
-        else:
-            self._reach(len(FIRST + SECOND) + 1)
-            for last in LAST:
-                killed.wait_for(f" return {last}", PATIENCE)
-            killed.kill()
+            if not self.step:
+                for last in LAST:
+                    killed.wait_for(f" return {last}\n", PATIENCE)
         self._check()
         return killed
 
