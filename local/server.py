@@ -1,14 +1,17 @@
 """Server: a real server of ours in a folder, to start, stop, kill and pause."""
 
 import os
+import random
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from local.child import Child, spawn
 
 STEP = 0.05  # seconds between looks at a server that is starting or stopping
+PORTS = (10_000, 32_768)  # below Linux' net.ipv4.ip_local_port_range
 LOG_BYTES = 2**20  # the log of earlier starts is dropped above this
 
 
@@ -81,7 +84,8 @@ class Server(Child):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nothing listens on now, and that no connection is given."""
+    while True:
+        port = random.randrange(*PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
