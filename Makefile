@@ -88,5 +88,6 @@ $(INSTALLED): requirements-dev.lock
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 		|| { echo "$(PYTHON) lacks venv: install it (Debian: apt install python3-venv), or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --require-hashes --only-binary=:all: -r requirements-dev.lock
+	@echo "installing what requirements-dev.lock pins into $(VENV), once: a minute or two" >&2
+	@$(PIP) install --quiet --require-hashes --only-binary=:all: -r requirements-dev.lock
 	@touch $@
