@@ -237,7 +237,7 @@ class Recent:
             news = self._anew(stand)
             after = Stand(topic, {p: end for p, (_, end) in news.spans.items()})
             done = self._apply(stand, news, replace=True)
-            if done:
+            if done and (stand.topic or news.lists[""]):  # else both are new
                 log.info("Redis was empty or behind: its lists are made from the end of logs.txt")
         else:
             after = Stand(topic, stand.next | {p: end for p, (_, end) in news.spans.items()})

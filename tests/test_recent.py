@@ -116,6 +116,17 @@ def settled(client: RedisClient, key: str, offsets: dict[int, int], timeout: flo
     until(there, timeout, f"Redis is not at {offsets}")
 
 
+def test_a_first_start_makes_nothing_anew(
+    opened: Open, client: RedisClient, small: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    pair = opened()
+    until(lambda: client.get(f"{small.redis_key}:topic") == "topic-id")
+    pair.store(events(0, 0, 5))
+    settled(client, small.redis_key, {0: 5})
+    assert caplog.text == ""
+
+
 def test_lists_are_newest_first_capped_and_counted(
     opened: Open, client: RedisClient, small: Settings
 ) -> None:
