@@ -26,8 +26,7 @@ class Shipper:
         self._metrics = metrics
         self._closing = closing
         self._complaint = Complaint(log)
-        self._refused = False
-        self._retry = 0.0  # time.monotonic()
+        self._retry = 0.0  # time.monotonic() after a refusal, else 0
         self._there: set[str] = set()  # names of local files that have been sent
 
     def ship(self, files: Sequence[RotatedFile]) -> None:
@@ -51,7 +50,7 @@ class Shipper:
 
     def is_due(self) -> bool:
         """Whether it is time to ask a store again that refused a file."""
-        return self._refused and not self._waits()
+        return 0 < self._retry <= time.monotonic()
 
     def has(self, file: RotatedFile) -> bool:
         """Whether a whole copy is there now; one that was deleted there is sent anew.
@@ -92,10 +91,9 @@ class Shipper:
         return time.monotonic() < self._retry
 
     def _note(self, problem: str) -> None:
-        self._refused = bool(problem)
+        self._retry = time.monotonic() + RETRY if problem else 0.0
         self._metrics.store_up.set(not problem)
         if problem:
-            self._retry = time.monotonic() + RETRY
             self._metrics.ship_failures.inc()
             sentence = f"rotated files stay here, whatever LOG_KEEP_… says: {problem}"
             self._complaint.say(sentence, logging.ERROR)
