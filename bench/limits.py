@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
@@ -128,9 +129,8 @@ def write(log: Path, partition: int, batches: int, start: Barrier) -> None:
         for number in range(batches):
             begin = number * MOST_RECORDS
             end = begin + MOST_RECORDS
-            part = batch.Slice(
-                partition, begin, end, [*range(begin, end)], read.lines, read.levels, read.minutes
-            )
+            offsets = [*range(begin, end)]
+            part = replace(read, start=begin, end=end, offsets=offsets)
             archive.append([part])
 
 

@@ -1,5 +1,6 @@
 """Slice: what one poll brought of one partition, as events and rejects."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -8,14 +9,17 @@ from functools import cached_property
 from itertools import accumulate
 
 from pipeline.columns import Columns, Record
-from pipeline.event import NotAnEvent, one_line, parse, parse_all
+from pipeline.event import NotAnEvent, Partial, checked, one_line, parse, parse_all
 
-CHUNK = 500  # records that are decoded at once, so that one that is no event slows only these
+CHUNK = 500  # records that are decoded at once, so that an invalid one slows only these
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record that is no event, and why (`reason` for counting, `error` as a sentence)."""
+    """An invalid record, and why (`reason` for counting, `error` as a sentence).
+
+    `value` is only the beginning of one that is too large, or in a batch that can't be read.
+    """
 
     offset: int
     key: bytes | None
@@ -28,8 +32,8 @@ class Reject:
 class Slice:
     """The records of one partition from offset `start` up to, not including, `end`.
 
-    The four lists are parallel and in the order of their offsets. `minutes` are Unix
-    time / 60 by the event's timestamp, `lines` have no newline.
+    The lists of events are parallel and in the order of their offsets. `times` are the events'
+    own, in Unix seconds, `minutes` these / 60; `lines` have no newline.
     """
 
     partition: int
@@ -40,11 +44,17 @@ class Slice:
     levels: list[str] = field(default_factory=list)
     minutes: list[int] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
 
     @cached_property
     def counts(self) -> Counter[tuple[int, str]]:
         """Events per (minute, level)."""
         return Counter(zip(self.minutes, self.levels, strict=True))
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the lines."""
+        return sum(map(len, self.lines))
 
     def since(self, offset: int) -> "Slice":
         """The part of it from `offset` on; empty (`start` == `end`) if it ends before."""
@@ -60,6 +70,7 @@ class Slice:
             self.levels[i:],
             self.minutes[i:],
             [reject for reject in self.rejects if reject.offset >= offset],
+            self.times[i:],
         )
 
     def until(self, offset: int) -> "Slice":
@@ -74,6 +85,7 @@ class Slice:
             self.levels[:i],
             self.minutes[:i],
             [reject for reject in self.rejects if reject.offset < offset],
+            self.times[:i],
         )
 
 
@@ -100,41 +112,48 @@ def pieces(batch: list[Slice], room: int, most: int) -> Iterator[list[Slice]]:
         yield piece
 
 
-def read(partition: int, start: int, polled: Iterable[Record | Columns]) -> Slice:
-    """The slice that begins at `start` and holds what was polled: events and rejects."""
+def read(
+    partition: int, start: int, polled: Iterable[Record | Columns], most: float = math.inf
+) -> Slice:
+    """The slice that begins at `start` and holds what was polled: events, which may have `most`
+    bytes each, and rejects."""
     records = Columns.of(polled)
     end = records.offsets[-1] + 1 if records else start
     part = Slice(partition, start, end)
     for i in range(0, len(records), CHUNK):
-        _add(part, records.part(i, i + CHUNK))
+        _add(part, records.part(i, i + CHUNK), most)
     return part
 
 
-def _add(part: Slice, records: Columns) -> None:
-    parsed = parse_all(records.values)
+def _add(part: Slice, records: Columns, most: float) -> None:
+    parsed = parse_all(records.values, most)
     if parsed is None:
-        _add_singly(part, records)
+        _add_singly(part, records, most)
         return
-    levels, timestamps = parsed
+    levels, times = parsed
     part.offsets.extend(records.offsets)
-    part.lines.extend(records.values)  # type: ignore[arg-type]  # there is no None
+    part.lines.extend(records.values)  # type: ignore[arg-type]  # there are only bytes
     part.levels.extend(levels)
-    first, last = int(min(timestamps) // 60), int(max(timestamps) // 60)
+    part.times.extend(times)
+    first, last = int(min(times) // 60), int(max(times) // 60)
     if first == last:
         part.minutes.extend([first] * len(levels))
     else:
-        part.minutes.extend(int(timestamp // 60) for timestamp in timestamps)
+        part.minutes.extend(int(time // 60) for time in times)
 
 
-def _add_singly(part: Slice, records: Columns) -> None:
+def _add_singly(part: Slice, records: Columns, most: float) -> None:
     for offset, key, value in zip(records.offsets, records.keys, records.values, strict=True):
         try:
-            event = parse(value)
+            event = parse(value, most)
         except NotAnEvent as error:
-            part.rejects.append(Reject(offset, key, value, error.reason, str(error)))
+            kept = None if value is None else checked(value, most)
+            kept = kept.beginning if isinstance(kept, Partial) else kept
+            part.rejects.append(Reject(offset, key, kept, error.reason, str(error)))
             continue
-        assert value is not None  # parse has refused it
+        assert isinstance(value, bytes)  # parse has refused all else
         part.offsets.append(offset)
         part.lines.append(one_line(value))
         part.levels.append(event.level)
+        part.times.append(event.timestamp)
         part.minutes.append(int(event.timestamp // 60))

@@ -4,6 +4,8 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NoReturn
 
 import msgspec
@@ -31,20 +33,49 @@ LEVEL_OF = {
 
 OPEN, CLOSE = b"{}"
 
-# Why a record is no event.
+# Objects and arrays inside each other: far fewer than a stack of Python's or C's can take, so that
+# the answer is the same wherever it is asked.
+DEEPEST = 100
+# A string, also one that does not end: so no part of the value is looked at twice.
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # signed: one level in, one level out
+NO_STEPS = bytes({*range(256)} - {*b"[{]}"})
+
+BEGINNING = 2**16  # bytes of a record that is too large, kept as its dead letter
+
+# Why a record is invalid.
 FIELDS = ("level", "message", "timestamp")
 REASONS = (
     *("no value", "invalid UTF-8", "broken JSON", "not an object", "NaN", "unknown level"),
     *(f"{wrong} {name}" for wrong in ("missing", "mistyped") for name in FIELDS),
+    *("nested too deeply", "too large", "unreadable batch"),
 )
 
 
 class NotAnEvent(Exception):  # noqa: N818 - it is a verdict about data, not a failure
-    """The record is no event; `reason` is one of REASONS, str() the sentence."""
+    """The record is invalid; `reason` is one of REASONS, str() the sentence."""
 
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The beginning of a value that was not read whole, and why, as in NotAnEvent."""
+
+    beginning: bytes
+    reason: str
+    sentence: str
+
+    @classmethod
+    def too_large(cls, beginning: bytes, size: int, most: float) -> "Partial":
+        """`size` is what the value has, `most` what it may have, in bytes."""
+        sentence = f"the value has {size:,} bytes; EVENT_MAX_BYTES is {most:,}"
+        return cls(beginning[:BEGINNING], "too large", sentence)
+
+
+Value = bytes | Partial | None  # of a record
 
 
 class LogEvent(msgspec.Struct, frozen=True, gc=False):
@@ -67,16 +98,21 @@ def level_of(name: str) -> str | None:
     return LEVEL_OF.get(name) or LEVEL_OF.get(name.upper())
 
 
-def parse(value: bytes | None) -> LogEvent:
-    """The event in a record's value. Raises NotAnEvent."""
+def parse(value: Value, most: float = math.inf) -> LogEvent:
+    """The event in a record's value, which may have `most` bytes. Raises NotAnEvent."""
     if value is None:
         raise NotAnEvent("no value", "the record has no value")
+    value = checked(value, most)
+    if isinstance(value, Partial):
+        raise NotAnEvent(value.reason, value.sentence)
+    if _is_deep(value):
+        raise NotAnEvent("nested too deeply", f"the value is nested more than {DEEPEST} deep")
     try:
         event = _decode(value)
         # msgspec skips over unknown fields without looking at their UTF-8.
         if not value.isascii():
             value.decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         event = _examine(value)
     if event.level in LEVELS:
         return event
@@ -84,13 +120,22 @@ def parse(value: bytes | None) -> LogEvent:
     if level is None:
         raise NotAnEvent(
             "unknown level",
-            f"level is {_short(event.level)}; allowed is one of {', '.join(LEVELS)}, "
+            f"level is {_short(event.level)}; it must be one of {', '.join(LEVELS)}, "
             "or another usual name of these",
         )
     return LogEvent(level, event.message, event.timestamp)
 
 
-def parse_all(values: Sequence[Any]) -> tuple[list[str], list[float]] | None:
+def checked(value: bytes | Partial, most: float) -> bytes | Partial:
+    """The value if it has no more than `most` bytes, else its beginning."""
+    if isinstance(value, Partial) or len(value) <= most:
+        return value
+    return Partial.too_large(value, len(value), most)
+
+
+def parse_all(
+    values: Sequence[Any], most: float = math.inf
+) -> tuple[list[str], list[float]] | None:
     """The levels and timestamps of `values` by one call of the decoder, a fourth of the cost.
 
     None when not each of them surely is one event, as `parse` would have it, on one line.
@@ -101,13 +146,22 @@ def parse_all(values: Sequence[Any]) -> tuple[list[str], list[float]] | None:
         together = b"".join(values)  # or a TypeError for None
         if b"\n" in together or b"\r" in together:
             return None
-        if {value[0] for value in values} != {OPEN} or {value[-1] for value in values} != {CLOSE}:
+        if len(together) > most and max(map(len, values)) > most:
+            return None
+        objects = _count(together, b"{")
+        if {value[0] for value in values} != {OPEN}:
+            return None
+        # With no more "{" than that, no event can begin within a value either.
+        if objects != len(values) and {value[-1] for value in values} != {CLOSE}:
+            return None
+        brackets = objects + _count(together, b"[")
+        if brackets >= len(values) + DEEPEST and any(map(_is_deep, values)):
             return None
         # msgspec skips over unknown fields without looking at their UTF-8.
         if not together.isascii():
             b"\n".join(values).decode()
         events = _decoder.decode_lines(b"\n".join(values))
-    except (TypeError, IndexError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (TypeError, IndexError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     levels = list(map(LEVEL_OF.get, [event.level for event in events]))
     if len(events) != len(values) or None in levels:
@@ -137,6 +191,19 @@ def one_line(value: bytes) -> bytes:
     return STRING_OR_SPACE.sub(rb"\1", value)
 
 
+def _is_deep(value: bytes) -> bool:
+    """Whether objects and arrays are inside each other more than DEEPEST deep."""
+    if _count(value, b"{") + _count(value, b"[") <= DEEPEST:
+        return False
+    steps = STRING.sub(b"", value).translate(STEPS, NO_STEPS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > DEEPEST
+
+
+def _count(text: bytes, byte: bytes) -> int:
+    """How often it is in there; where that is seldom, a fifth of the cost of bytes.count."""
+    return len(text) - len(text.replace(byte, b""))
+
+
 def _examine(value: bytes) -> LogEvent:
     """The slow, second look at what msgspec refused. Raises NotAnEvent with the exact reason.
 
@@ -151,8 +218,6 @@ def _examine(value: bytes) -> LogEvent:
         fields = json.loads(text, parse_int=float, parse_constant=_refuse_constant)
     except ValueError as error:
         raise NotAnEvent("broken JSON", f"the value is not JSON: {error}") from None
-    except RecursionError:
-        raise NotAnEvent("broken JSON", "the value is JSON nested too deeply") from None
     if not isinstance(fields, dict):
         raise NotAnEvent("not an object", f"the value is {_kind(fields)}, not a JSON object")
     level, message = _text(fields, "level"), _text(fields, "message")
@@ -160,13 +225,13 @@ def _examine(value: bytes) -> LogEvent:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise NotAnEvent("NaN", f"{name} is no JSON number; allowed are finite ones")
+    raise NotAnEvent("NaN", f"{name} is not a JSON number; a number must be finite")
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = _field(fields, name)
     if not isinstance(value, str):
-        raise NotAnEvent(f"mistyped {name}", f"{name} is {_kind(value)}; allowed is a string")
+        raise NotAnEvent(f"mistyped {name}", f"{name} is {_kind(value)}; it must be a string")
     return value
 
 
@@ -174,10 +239,10 @@ def _timestamp(fields: dict[str, Any]) -> float:
     value = _field(fields, "timestamp")
     if not isinstance(value, float):
         raise NotAnEvent(
-            "mistyped timestamp", f"timestamp is {_kind(value)}; allowed is a number, Unix seconds"
+            "mistyped timestamp", f"timestamp is {_kind(value)}; it must be a number, Unix seconds"
         )
     if not math.isfinite(value):
-        raise NotAnEvent("NaN", "timestamp is too large; allowed are finite numbers, Unix seconds")
+        raise NotAnEvent("NaN", "timestamp is too large; it must be a finite number, Unix seconds")
     return value
 
 

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 
 from pipeline.backlog import News
 from pipeline.batch import Slice
-from pipeline.event import LEVELS, REASONS, parse
+from pipeline.event import LEVELS, REASONS
 
 if TYPE_CHECKING:
     from pipeline.outbox import Outbox
@@ -58,7 +58,7 @@ class Metrics:
         self._delay = self._histogram(
             "delay_seconds", "From a batch's oldest event to the sink", DELAYS, ["sink"]
         )
-        self.dead_letters = self._counter("dead_letters", "Records that are no event", ["reason"])
+        self.dead_letters = self._counter("dead_letters", "Invalid records", ["reason"])
         self.gap_records = self._counter("gap_records", "Records Kafka deleted before being read")
         failures = self._counter("failures", "What failed and is tried again", ["step"])
         self.archive_failures = failures.labels("append")
@@ -106,8 +106,8 @@ class Metrics:
             events += len(part.lines)
             for (_, level), number in part.counts.items():
                 self._events.labels("archive", level).inc(number)
-            if part.lines:
-                self._waited("archive", part.lines[0], now)
+            if part.times:
+                self._waited("archive", part.times[0], now)
         self._bytes.inc(size)
         self._batch.observe(events)
 
@@ -116,8 +116,8 @@ class Metrics:
         of the oldest of these, and there is none when the lists were made `anew`."""
         for (_, level), number in news.counts.items():
             self._events.labels("redis", level).inc(number)
-        if news.lists[""] and not anew:
-            self._waited("redis", news.lists[""][0], time.time())
+        if news.times and not anew:
+            self._waited("redis", news.times[0], time.time())
 
     def behind(self, lag: Mapping[int, int]) -> None:
         """Note how many records this consumer has not read of each of its partitions."""
@@ -143,8 +143,8 @@ class Metrics:
         letters = sum(self.letters().values())
         return f"{events:,.0f} events to the archive, {letters:,} dead letters"
 
-    def _waited(self, sink: str, line: bytes, now: float) -> None:
-        self._delay.labels(sink).observe(max(0.0, now - parse(line).timestamp))
+    def _waited(self, sink: str, since: float, now: float) -> None:
+        self._delay.labels(sink).observe(max(0.0, now - since))
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"log_consumer_{name}", meaning, labels, registry=self.registry)
