@@ -105,7 +105,7 @@ def parse(value: Value, most: float = math.inf) -> LogEvent:
     value = checked(value, most)
     if isinstance(value, Partial):
         raise NotAnEvent(value.reason, value.sentence)
-    if _is_deep(value):
+    if is_deep(value):
         raise NotAnEvent("nested too deeply", f"the value is nested more than {DEEPEST} deep")
     try:
         event = _decode(value)
@@ -155,7 +155,7 @@ def parse_all(
         if objects != len(values) and {value[-1] for value in values} != {CLOSE}:
             return None
         brackets = objects + _count(together, b"[")
-        if brackets >= len(values) + DEEPEST and any(map(_is_deep, values)):
+        if brackets >= len(values) + DEEPEST and any(map(is_deep, values)):
             return None
         # msgspec skips over unknown fields without looking at their UTF-8.
         if not together.isascii():
@@ -178,6 +178,14 @@ def is_event(value: bytes) -> bool:
     return True
 
 
+def is_deep(value: bytes) -> bool:
+    """Whether objects and arrays are inside each other more than DEEPEST deep."""
+    if _count(value, b"{") + _count(value, b"[") <= DEEPEST:
+        return False
+    steps = STRING.sub(b"", value).translate(STEPS, NO_STEPS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > DEEPEST
+
+
 def one_line(value: bytes) -> bytes:
     """An event's bytes as a line of logs.txt, without the newline.
 
@@ -189,14 +197,6 @@ def one_line(value: bytes) -> bytes:
     if b"\n" not in value and b"\r" not in value:
         return value
     return STRING_OR_SPACE.sub(rb"\1", value)
-
-
-def _is_deep(value: bytes) -> bool:
-    """Whether objects and arrays are inside each other more than DEEPEST deep."""
-    if _count(value, b"{") + _count(value, b"[") <= DEEPEST:
-        return False
-    steps = STRING.sub(b"", value).translate(STEPS, NO_STEPS)
-    return max(accumulate(memoryview(steps).cast("b")), default=0) > DEEPEST
 
 
 def _count(text: bytes, byte: bytes) -> int:

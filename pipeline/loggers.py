@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pipeline import formats, times
-from pipeline.event import level_of
+from pipeline.event import is_deep, level_of
 
 Fields = dict[str, msgspec.Raw]
 
@@ -35,10 +35,13 @@ _decode = msgspec.json.Decoder(Fields).decode
 
 
 def decode(line: bytes) -> Fields | None:
-    """The fields of a JSON object, each with its own bytes; None when the line is not one."""
+    """The fields of a JSON object, each with its own bytes; None when the line is not one, or is
+    nested so deeply that no event could have them."""
+    if is_deep(line):
+        return None
     try:
         return _decode(line)
-    except (msgspec.MsgspecError, RecursionError):
+    except msgspec.MsgspecError:
         return _decode_slowly(line)
 
 
@@ -145,11 +148,11 @@ def _time(name: str, raw: bytes) -> str | None:
 
 
 def _value(raw: bytes) -> Any:
-    """What JSON's bytes mean; with lone surrogates too, which msgspec refuses."""
+    """What JSON's bytes mean; with what msgspec refuses too: lone surrogates, endless numbers."""
     try:
         return msgspec.json.decode(raw)
     except msgspec.MsgspecError:
-        return json.loads(raw)
+        return json.loads(raw, parse_int=float)
 
 
 def _decode_slowly(line: bytes) -> Fields | None:
@@ -162,5 +165,5 @@ def _decode_slowly(line: bytes) -> Fields | None:
             _whole(name): msgspec.Raw(json.dumps(value, allow_nan=False).encode())
             for name, value in fields.items()
         }
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
