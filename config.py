@@ -155,6 +155,13 @@ class Settings(BaseSettings):
     redis_max_logs: int = setting(
         1000, "events in each Redis list", "a whole number from 1 to 1000000", ge=1, le=1_000_000
     )
+    event_max_bytes: ByteSize = setting(
+        2**20,
+        "largest event; a larger one is a dead letter, of which the beginning is kept",
+        "1KiB to 64MiB, such as 1048576 or 10MB",
+        ge=2**10,
+        le=2**26,
+    )
     log_file: Path = setting(
         Path("logs.txt"), "file that gets every event", "a file's path, not a folder"
     )
@@ -297,7 +304,10 @@ class Settings(BaseSettings):
                 raise ValueError("not a database's number")
         return value
 
-    @field_validator("log_max_bytes", "log_keep_bytes", "log_min_free_bytes", mode="before")
+    @field_validator(
+        *("event_max_bytes", "log_max_bytes", "log_keep_bytes", "log_min_free_bytes"),
+        mode="before",
+    )
     @classmethod
     def _size(cls, value: object) -> object:
         if not re.fullmatch(r"[\d.]+ ?[a-zA-Z]*", str(value).strip()):  # ByteSize takes "4;"

@@ -29,6 +29,7 @@ from bench.usage import cpu_seconds
 from pipeline import batch
 from pipeline.archive import Archive
 from pipeline.columns import Columns
+from pipeline.event import Value
 from pipeline.subscription import MOST_RECORDS
 
 EVENTS = 1_000_000
@@ -118,7 +119,7 @@ def shared(folder: Path, writers: int) -> float:
 
 def write(log: Path, partition: int, batches: int, start: Barrier) -> None:
     """Append so many full batches, as the consumer of `partition` does."""
-    values: list[bytes | None] = [*(value for _, value in events()[:MOST_RECORDS])]
+    values: list[Value] = [*(value for _, value in events()[:MOST_RECORDS])]
     read = batch.read(
         partition, 0, [Columns([*range(MOST_RECORDS)], [None] * MOST_RECORDS, values)]
     )

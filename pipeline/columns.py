@@ -8,10 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
+from pipeline.event import Value
+
 LARGEST = 2**14 - 1  # of what two bytes of a varint hold
+PADDING = bytes(10)  # as long as a varint
+
+Headers = list[tuple[str, bytes | None]]
 
 
 class Record(Protocol):
@@ -24,14 +28,16 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class Columns:
-    """Three parallel lists; `len()` is the number of records.
+    """Parallel lists; `len()` is the number of records.
 
+    `details` are Kafka's time in milliseconds and the headers; there are none if nobody wants them.
     The library hands it on by list.extend, which takes it as one item.
     """
 
     offsets: list[int] = field(default_factory=list)
     keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    details: list[tuple[int, Headers]] = field(default_factory=list)
 
     @classmethod
     def of(cls, polled: "Iterable[Record | Columns]") -> "Columns":
@@ -53,32 +59,37 @@ class Columns:
         self.offsets += later.offsets
         self.keys += later.keys
         self.values += later.values
+        self.details += later.details
 
     def part(self, begin: int, end: int) -> "Columns":
         """The records from index `begin` up to, not including, `end`."""
-        return Columns(self.offsets[begin:end], self.keys[begin:end], self.values[begin:end])
+        return Columns(
+            self.offsets[begin:end],
+            self.keys[begin:end],
+            self.values[begin:end],
+            self.details[begin:end],
+        )
 
     def cut(self, count: int) -> "Columns":
         """Remove and return the first `count` records."""
         first = self.part(0, count)
-        del self.offsets[:count], self.keys[:count], self.values[:count]
+        del self.offsets[:count], self.keys[:count], self.values[:count], self.details[:count]
         return first
 
 
-def decode(batch: DefaultRecordBatch) -> Columns:
-    """The records of a batch of format 2 (kafka.apache.org/documentation/#recordbatch).
+def decode(data: bytes, at: int, most: int, base: int, into: Columns) -> int:
+    """Add up to `most` records of format 2 (kafka.apache.org/documentation/#record) to `into`, as
+    far as `data` has them whole from `at` on. Returns the position after the last of these.
 
-    Raises an Exception for what is not just as expected, which may be valid nevertheless. A
-    varint of `number` is zigzag: halved, it is a number from 0, and odd, a negative one.
+    A varint of `number` is zigzag: halved, it is a number from 0, and odd, a negative one.
+    Attributes have no meaning, and headers are not used here. Raises ValueError, IndexError when
+    the bytes are no records; `into` then has those before, and maybe a key and a value too many.
     """
-    batch._maybe_uncompress()
-    data = bytes(batch._buffer)
-    at = batch._pos
-    base = batch.base_offset
-    offsets: list[int] = []
-    keys: list[bytes | None] = []
-    values: list[bytes | None] = []
-    for _ in range(batch.records_count):
+    limit = 2 * len(data)
+    data += PADDING  # so that no size can be cut where the data end
+    offsets, keys, values = into.offsets, into.keys, into.values
+    for _ in range(most):
+        begin = at
         size = data[at]
         at += 1
         if size > 127:
@@ -87,8 +98,8 @@ def decode(batch: DefaultRecordBatch) -> Columns:
             if size > LARGEST:
                 size, at = _long(data, at - 2)
         end = 2 * at + size
-        if data[at]:
-            raise ValueError("attributes, which are not in use")
+        if end > limit:
+            return begin
         at += 2
         if data[at - 1] > 127:  # of the timestamp, which is not used here
             at += 1
@@ -102,8 +113,8 @@ def decode(batch: DefaultRecordBatch) -> Columns:
             if number > LARGEST:
                 number, at = _long(data, at - 2)
         if number & 1:
-            raise ValueError("a negative offset")
-        offsets.append(base + (number >> 1))
+            number = -number
+        offset = base + (number >> 1)
         number = data[at]
         at += 1
         if number > 127:
@@ -127,34 +138,14 @@ def decode(batch: DefaultRecordBatch) -> Columns:
             start = at
             at += number >> 1
             values.append(data[start:at])
-        if data[at]:
-            at = _after_headers(data, at)
-        else:
-            at += 1
-        if 2 * at != end:
-            raise ValueError("another size")
-    if at != len(data) or not offsets or offsets != sorted(offsets):
-        raise ValueError("bytes after the records, no records, or not in order")
-    return Columns(offsets, keys, values)
+        if 2 * at >= end or size & 1:
+            raise ValueError("a record that is longer than it says")
+        offsets.append(offset)
+        at = end >> 1
+    return at
 
 
 def _long(data: bytes, at: int) -> tuple[int, int]:
     """The varint of any length at `at`, still zigzag, and the position after it."""
     number, after = decode_varint(data, at)
     return 2 * number if number >= 0 else -2 * number - 1, after
-
-
-def _after_headers(data: bytes, at: int) -> int:
-    """The position after a record's headers. Raises ValueError, IndexError as the library does."""
-    count, at = decode_varint(data, at)
-    if count < 0:
-        raise ValueError("a negative number of headers")
-    for _ in range(count):
-        size, at = decode_varint(data, at)
-        if size < 0:
-            raise ValueError("a negative size of a header's key")
-        data[at : at + size].decode()
-        at += size
-        size, at = decode_varint(data, at)
-        at += max(size, 0)
-    return at

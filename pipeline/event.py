@@ -69,9 +69,9 @@ class Partial:
     sentence: str
 
     @classmethod
-    def too_large(cls, beginning: bytes, size: int, most: float) -> "Partial":
-        """`size` is what the value has, `most` what it may have, in bytes."""
-        sentence = f"the value has {size:,} bytes; EVENT_MAX_BYTES is {most:,}"
+    def too_large(cls, beginning: bytes, size: int, most: float, what: str = "value") -> "Partial":
+        """`size` is what it has, `most` what it may have, in bytes."""
+        sentence = f"the {what} has {size:,} bytes; EVENT_MAX_BYTES is {most:,}"
         return cls(beginning[:BEGINNING], "too large", sentence)
 
 

@@ -1,13 +1,15 @@
 """Fetched: what kafka-python has fetched of a partition, given as Columns.
 
 `install` puts subclasses between the library's consumer and its record batches. Checksums,
-transactions, control batches and positions stay the library's work, and so does each batch that
-the flat loop does not take, so that errors are the library's own.
+transactions, control batches and positions stay the library's work, and so do batches of the
+formats before Kafka 0.11, which no broker since 4.0 takes.
 """
 
 import logging
+import math
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import kafka
@@ -16,16 +18,21 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
-from pipeline.columns import Columns, decode
+from pipeline.columns import Columns
+from pipeline.payload import Payload
 
 log = logging.getLogger(__name__)
 
 KNOWN = "3.0.12"  # the kafka-python whose private parts are used here
+ROOM = 8 * 2**20  # bytes that one poll unpacks, and a piece or a record more
 
 
-def install(consumer: KafkaConsumer) -> bool:
-    """Let `consumer.poll` give lists of Columns. False, and a log line, when this kafka-python is
-    not the known one: the lists are of its own records then, which takes longer."""
+def install(consumer: KafkaConsumer, most: float = math.inf, details: bool = False) -> bool:
+    """Let `consumer.poll` give lists of Columns, as in Payload, of about ROOM bytes.
+
+    False, and a log line, when this kafka-python is not the known one: the lists are of its own
+    records then, which takes longer, and as much memory as a stranger likes.
+    """
     if kafka.__version__ != KNOWN or not _works():
         log.warning(
             "kafka-python %s is not the known %s: its records are decoded by itself, more slowly",
@@ -33,25 +40,38 @@ def install(consumer: KafkaConsumer) -> bool:
         )
         return False
     consumer._fetcher.__class__ = PromptFetcher
+    consumer._fetcher.PartitionRecords = partial(Fetched, most=most, details=details)
     return True
 
 
 class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
     """The library's class, but `take` gives Columns.
 
-    To the library's own loop each batch looks like one record, whose value is its Columns.
+    To the library's own loop each piece of a batch looks like a record, whose value is its Columns.
     """
 
-    def __init__(self, fetch_offset: int, at: TopicPartition, records: Any, **options: Any) -> None:
-        super().__init__(fetch_offset, at, _Batches(records), **options)
+    def __init__(
+        self,
+        fetch_offset: int,
+        at: TopicPartition,
+        records: MemoryRecords,
+        most: float = math.inf,
+        details: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(fetch_offset, at, _Batches(records, most, details), **options)
+        self.room = math.inf  # bytes that may be unpacked
         self._rest = Columns()
 
     def take(self, n: int) -> Columns:
-        """Up to `n` records. An error waits for the next call when there are records before it."""
+        """Up to `n` records, and at least one if there is one, of about `room` bytes.
+
+        An error waits for the next call when there are records before it.
+        """
         taken = Columns()
-        while len(taken) < n:
+        while len(taken) < n and (self.room > 0 or not taken):
             try:
-                self._rest = self._rest or self._next_batch()
+                self._rest = self._rest or self._next_piece()
             except Exception as error:
                 if not taken:
                     raise
@@ -63,15 +83,18 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
             self.next_fetch_offset = taken.offsets[-1] + 1
         return taken
 
-    def _next_batch(self) -> Columns:
-        """The next batch, or record of a batch that the library decodes; empty at the end."""
-        return Columns.of(
+    def _next_piece(self) -> Columns:
+        """The next of a batch, or record of one that the library decodes; empty at the end."""
+        before = self.bytes_read
+        piece = Columns.of(
             record.value if isinstance(record.value, Columns) else record
             for record in super().take(1)
         )
+        self.room -= self.bytes_read - before
+        return piece
 
     def _maybe_skip_record(self, record: Any) -> bool:
-        """Asked until the first record is wanted: a batch may begin before the wanted offset."""
+        """Asked until the first record is wanted: a piece may begin before the wanted offset."""
         skip: bool = super()._maybe_skip_record(record)
         if not skip and isinstance(record.value, Columns):
             record.value.cut(bisect_left(record.value.offsets, self.fetch_offset))
@@ -86,7 +109,22 @@ class PromptFetcher(Fetcher):  # type: ignore[misc]
     giving: so a backlog in one of them was read at a tenth of the speed.
     """
 
-    PartitionRecords = Fetched
+    _room: float = ROOM
+
+    def fetched_records(self, *args: Any, **options: Any) -> Any:
+        """What one poll gives: as much as there is room for."""
+        self._room = ROOM
+        if not self._next_partition_records:
+            # Else what is left of a partition that was paused meanwhile would wait for ever.
+            self._next_partition_records: Fetched | None = None
+        return super().fetched_records(*args, **options)
+
+    def _append(self, drained: Any, part: Fetched, max_records: int, update_offsets: bool) -> int:
+        """Move records of `part`. Returns how many, or `max_records`, so that it was the last."""
+        part.room = self._room
+        count: int = super()._append(drained, part, max_records, update_offsets)
+        self._room = part.room
+        return count if self._room > 0 else max_records
 
     def _create_fetch_requests(self) -> dict[Any, Any]:
         """For all partitions, once all that came before is taken."""
@@ -104,19 +142,21 @@ class PromptFetcher(Fetcher):  # type: ignore[misc]
 class _Batches:
     """The library's batches, those of the present format wrapped."""
 
-    def __init__(self, records: MemoryRecords) -> None:
+    def __init__(self, records: MemoryRecords, most: float, details: bool) -> None:
         self._records = records
+        self._options = most, details
 
     def next_batch(self) -> Any:
         batch = self._records.next_batch()
-        return _Batch(batch) if type(batch) is DefaultRecordBatch else batch
+        return _Batch(batch, *self._options) if type(batch) is DefaultRecordBatch else batch
 
 
 class _Batch:
-    """A batch of the library that is iterated as one record; if it is unusual, as it is."""
+    """A batch of the library that is iterated as one record for each piece of it."""
 
-    def __init__(self, batch: DefaultRecordBatch) -> None:
+    def __init__(self, batch: DefaultRecordBatch, most: float, details: bool) -> None:
         self._batch = batch
+        self._options = most, details
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -125,12 +165,11 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
-        try:
-            columns = decode(self._batch)
-        except Exception:  # noqa: BLE001 - whatever it is, the library will say it
-            return iter(self._batch)
-        size = self._batch.size_in_bytes
-        return iter([DefaultRecord(size, columns.offsets[-1], -1, 0, None, columns, [])])
+        payload = Payload(self._batch, *self._options)
+        before = 0
+        for piece in payload:
+            size, before = payload.position - before, payload.position
+            yield DefaultRecord(size, piece.offsets[-1], -1, 0, None, piece, [])
 
 
 def _works() -> bool:

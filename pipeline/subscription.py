@@ -35,6 +35,7 @@ POLL_MS = 500
 REQUEST_MS = 5_000
 CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and holds the lock and memory longer
+FETCH_BYTES = 16 * 2**20  # from one broker at once, packed
 SETTLED_LOSS = 15.0  # seconds that Kafka's end must stay below the archive before it is believed
 LAG_EVERY = 1.0  # seconds
 PROBE = 2.0  # seconds for a step of that look
@@ -74,9 +75,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             reconnect_backoff_max_ms=1_000,
             metadata_max_age_ms=15_000,  # how soon new partitions and a new topic are noticed
             max_poll_records=MOST_RECORDS,
+            fetch_max_bytes=FETCH_BYTES,
             metrics_enabled=False,
         )
-        fetched.install(self._consumer)
+        fetched.install(self._consumer, settings.event_max_bytes)
         self._topic_id = ""
         self._consumer.subscribe([self._topic], listener=self)
 
@@ -119,7 +121,8 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         for at, records in polled.items():
             start = self._positions.get(at.partition)
             if start is not None and at.partition not in unsettled:
-                part = batch.read(at.partition, start, records)
+                most = self._settings.event_max_bytes
+                part = batch.read(at.partition, start, records, most)
                 self._positions[at.partition] = part.end
                 slices.append(part)
         return slices

@@ -77,6 +77,7 @@ IMPOSSIBLE = {
     "KAFKA_GROUP_ID": NO_NAMES,
     "KAFKA_CLIENT_RACK": [" ", "a b", "a\n"],
     "LOG_FILE": ["", " ", "/", ".", "..", "logs/", "/tmp", "a\0b"],  # noqa: S108
+    "EVENT_MAX_BYTES": [*NO_SIZES, "0", "1023", "67108865", "65MiB"],
     "LOG_MAX_BYTES": NO_SIZES,
     "LOG_KEEP_BYTES": NO_SIZES,
     "LOG_MIN_FREE_BYTES": NO_SIZES,
@@ -236,6 +237,7 @@ class TestFlags:
         "REDIS_URL": "rediss://me:secret@example.org:6380/1",
         "LOG_FILE": "other/my logs.txt",
         "ALERT_URLS": "mailto://me:pw@example.org?to=a@b.c,d@e.f json://h",
+        "EVENT_MAX_BYTES": "10000000",
         "LOG_MAX_BYTES": "1000000",
         "LOG_KEEP_BYTES": "2000000",
         "LOG_MIN_FREE_BYTES": "3000000",
