@@ -2,18 +2,15 @@
 
 import struct
 import tracemalloc
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kafka import TopicPartition, codec
+from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch
-from kafka.record.util import encode_varint
 
 from pipeline.batch import read
 from pipeline.columns import Columns
@@ -21,59 +18,20 @@ from pipeline.event import Partial, Value
 from pipeline.fetched import ROOM, Fetched
 from pipeline.payload import PIECE, Payload
 from tests import segments
+from tests.raw import CODECS, HEADER, giant, gzip_of, record, sealed, varint, zstd_of
 from tests.records import event
 from tests.segments import Batch, Record, segment
 
 AT = TopicPartition("logs", 3)
 MOST = 2**20
-HEADER = DefaultRecordBatch.HEADER_STRUCT.size
-CODECS: dict[int, Callable[[bytes], bytes]] = {
-    segments.NONE: bytes,
-    segments.GZIP: codec.gzip_encode,
-    segments.SNAPPY: codec.snappy_encode,
-    segments.LZ4: codec.lz4_encode,
-    segments.ZSTD: zstandard.ZstdCompressor().compress,
-}
 CHECKED = settings(max_examples=300, deadline=None, derandomize=True)
-
-
-def varint(number: int) -> bytes:
-    made = bytearray()
-    encode_varint(number, made.append)
-    return bytes(made)
-
-
-def record(
-    number: int,
-    value: bytes | None,
-    key: bytes | None = None,
-    headers: bytes = b"\x00",
-    attributes: int = 0,
-) -> bytes:
-    """A record's bytes; `number` is its offset's distance from the batch's."""
-    body = bytes([attributes]) + varint(5) + varint(number)
-    for part in (key, value):
-        body += varint(-1 if part is None else len(part)) + (part or b"")
-    return varint(len(body + headers)) + body + headers
 
 
 def batch(
     payload: bytes, count: int, compression: int = segments.NONE, last: int | None = None
 ) -> DefaultRecordBatch:
     """A batch that has this payload, packed, under a right checksum."""
-    packed = CODECS[compression](payload) if compression in CODECS else payload
-    return sealed(packed, count, compression, last)
-
-
-def sealed(
-    packed: bytes, count: int, compression: int, last: int | None = None
-) -> DefaultRecordBatch:
-    data = bytearray(segment([Batch()], 100)[:HEADER])
-    struct.pack_into(">i", data, 8, HEADER - 12 + len(packed))
-    data[DefaultRecordBatch.ATTRIBUTES_OFFSET + 1] = compression
-    struct.pack_into(">i", data, segments.LAST_OFFSET_DELTA, count - 1 if last is None else last)
-    struct.pack_into(">i", data, HEADER - 4, count)
-    return DefaultRecordBatch(segments.sealed(data + packed))
+    return DefaultRecordBatch(sealed(CODECS[compression](payload), count, compression, last))
 
 
 def rows(
@@ -139,7 +97,7 @@ def test_wrong_records_are_judged_as_kafka_python_does_and_said(
 @CHECKED
 @given(st.binary(min_size=1, max_size=40), st.integers(-1, 9), st.integers(0, 4))
 def test_random_bytes_are_no_records_but_said(payload: bytes, count: int, compression: int) -> None:
-    whole = rows(sealed(payload, count, compression, last=20))
+    whole = rows(DefaultRecordBatch(sealed(payload, count, compression, last=20)))
     assert len(whole) <= 21
     if compression and count > 0:
         assert [type(value) for _, value in whole] == [Partial]
@@ -172,7 +130,8 @@ def test_what_follows_an_unreadable_batch_arrives(compression: int) -> None:
 def test_damaged_compression_gives_what_comes_before_it(compression: int) -> None:
     values = [b"%032x" % (number * 7919**9) for number in range(20_000)]
     whole = CODECS[compression](b"".join(record(n, value) for n, value in enumerate(values)))
-    found = rows(sealed(whole[: len(whole) // 2], len(values), compression))
+    half = whole[: len(whole) // 2]
+    found = rows(DefaultRecordBatch(sealed(half, len(values), compression)))
     assert [value for _, value in found[:-1]] == values[: len(found) - 1]
     assert len(found) > 5_000
     assert isinstance(found[-1][1], Partial)
@@ -282,30 +241,12 @@ def test_a_record_is_large_also_by_its_key_but_not_by_its_headers(what: str) -> 
     assert reject.error == "the key has 6,291,456 bytes; EVENT_MAX_BYTES is 1,048,576"
 
 
-def zstd_of(parts: list[bytes]) -> bytes:
-    """As Java's streams pack it: the size is not in the frame; with the largest window."""
-    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=27)
-    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    return b"".join(map(packer.compress, parts)) + packer.flush()
-
-
-def gzip_of(parts: list[bytes]) -> bytes:
-    packer = zlib.compressobj(wbits=31)
-    return b"".join(map(packer.compress, parts)) + packer.flush()
-
-
 @pytest.mark.parametrize(("compression", "pack"), [(1, gzip_of), (4, zstd_of)])
 def test_a_record_that_unpacks_to_gigabytes_takes_no_memory(
-    compression: int, pack: Callable[[list[bytes]], bytes]
+    compression: int, pack: Callable[[Iterable[bytes]], bytes]
 ) -> None:
-    size = 1024 * MOST
-    head = record(1, b"")
-    whole = len(head) - 4 + len(varint(size)) + size + 1
-    head = varint(whole) + b"\x00" + varint(5) + varint(1) + varint(-1) + varint(size)
-    parts = [record(0, event(0)), head, *[b"x" * MOST] * 1024, b"\x00", record(2, event(2))]
-    body = len(head) - len(varint(whole)) + size + 1
-    parts[1] = varint(body) + head[len(varint(whole)) :]
-    part = fetched(sealed(pack(parts), 3, compression))
+    parts = [record(0, event(0)), *giant(1, 1024), record(2, event(2))]
+    part = fetched(DefaultRecordBatch(sealed(pack(parts), 3, compression)))
     tracemalloc.start()
     try:
         whole_rows = Columns()
@@ -344,7 +285,7 @@ def test_snappy_that_says_it_is_gigabytes_is_not_believed() -> None:
     block = b"\xff\xff\xff\xff\x0f" + b"x" * 100
     tracemalloc.start()
     try:
-        [(offset, value)] = rows(sealed(block, 1, segments.SNAPPY))
+        [(offset, value)] = rows(DefaultRecordBatch(sealed(block, 1, segments.SNAPPY)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
