@@ -37,10 +37,12 @@ class Line(NamedTuple):
     size: int
 
 
-def head(client: redis.Redis, key: str, first: int, last: int) -> list[Line]:
-    """The lines of a list from index `first` to `last`; not all when they are very large.
+def head(
+    client: redis.Redis, key: str, first: int, last: int, scanned: int = SCANNED
+) -> list[Line]:
+    """The lines of a list from index `first` to `last`, until they have `scanned` bytes together.
 
     Raises redis.RedisError, OSError.
     """
-    answer: Any = client.eval_ro(SCRIPT, 1, key, first, last, LONGEST, ROOM, SCANNED)
+    answer: Any = client.eval_ro(SCRIPT, 1, key, first, last, LONGEST, ROOM, scanned)
     return [Line(*pair) for pair in zip(answer[::2], answer[1::2], strict=True)]
