@@ -50,13 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics = AlertsMetrics(watch, targets)
         endpoint = Endpoint(metrics.registry, stop, metrics.missing)
         endpoint.serve(settings.metrics_host, settings.alerts_metrics_port, "ALERTS_METRICS_PORT")
-        while not stop:
-            for notice in watch.look():
-                log.warning("%s", notice)
-                targets.tell(notice)
-            stop.wait(LOOK)
+        run(watch, targets, stop)
     log.info("done: %d alerts are open", len(watch.alerts))
     return 0
+
+
+def run(watch: Watch, targets: Targets, stop: Stop) -> None:
+    """Look, and tell what there is to tell, until a stop."""
+    while not stop:
+        for notice in watch.look():
+            log.warning("%s", notice)
+            targets.tell(notice)
+        stop.wait(max(LOOK, watch.trouble.wait))
 
 
 def test(targets: Targets) -> int:

@@ -1,12 +1,13 @@
 """Alert: what is wrong now, from when on, and whom that was told already."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from alerting.rules import Reading, Rules
+from alerting.rules import SUBJECTS, Reading, Rules
 
 State = Literal["open", "repeat", "over"]
 
@@ -70,8 +71,10 @@ def follow(
             alert = replace(alert, told=now)
             notices.append(_notice("repeat", alert, now))
         still[alert.id] = alert
+    open_ = Counter(alert.rule for alert in still.values())
     for (name, subject), reading in readings.items():
-        if reading.broken:
+        if reading.broken and open_[name] < SUBJECTS:
+            open_[name] += 1
             severity = rules.rules[name].severity
             alert = Alert(name, subject, severity, reading.summary, now, now, now)
             still[alert.id] = alert

@@ -12,6 +12,7 @@ import msgspec
 import redis
 
 from alerting.alert import Alert, Notice
+from pipeline.show import short
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,9 @@ class Ledger:
         for name, value in self._redis.hgetall(self._open).items():
             try:
                 alert = msgspec.json.decode(value, type=Alert)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                log.warning("%s %r is no alert, and left out: %s", self._open, name, error)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                reason = short(str(error), 100)
+                log.warning("%s %.100r is not an alert, left out: %s", self._open, name, reason)
             else:
                 alerts[alert.id] = alert
         return alerts

@@ -45,7 +45,16 @@ class AlertsMetrics(Collector):
             waiting.add_metric([target.name], target.waiting)
         yield notices
         yield waiting
+        failures = CounterMetricFamily(
+            "log_alerts_failures", "Exceptions that nobody foresaw", labels=["work"]
+        )
+        failures.add_metric(["watch"], watch.trouble.count)
+        for target in self._targets.each:
+            failures.add_metric([target.name], target.trouble.count)
+        yield failures
 
     def missing(self) -> str:
         """What keeps alerts.py from its work, "" when nothing does."""
-        return "" if self._watch.redis_up else "Redis does not answer"
+        troubles = [self._watch.trouble, *(target.trouble for target in self._targets.each)]
+        away = "" if self._watch.redis_up else "Redis does not answer"
+        return "; ".join(filter(None, [*map(str, troubles), away]))

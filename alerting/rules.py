@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alerting.snapshot import MOST_ERRORS, History
+from pipeline.show import short
 
 SECONDS = "seconds, a whole number from 1 to 86400"
 COUNT = "a whole number from 0"
 SHARE = "a share: above 0, below 1"
 RELIEF = 0.8  # of a bound: an alert is over once its value has stayed at or below this for `calm`
 SERIOUS = ("ERROR", "CRITICAL")
+SUBJECTS = 20  # of a rule that alerts are open about: others come when these are over
 
 
 class RulesError(Exception):
@@ -117,7 +119,7 @@ class Burst(_Rule):
                 f"{service}: {errors:,} of {total:,} ERROR and CRITICAL events in {self.window} s",
                 service,
             )
-            for service, errors in services.items()
+            for service, errors in services.most_common()
             if service and errors > self.share * total
         ]
 
@@ -154,7 +156,7 @@ class Letters(_Rule):
             for reason, letters in after.items()
         }
         most = sorted(((n, reason) for reason, n in new.items() if n), reverse=True)
-        reasons = ", ".join(f"{reason} {n:,}" for n, reason in most[:3]) or "none"
+        reasons = ", ".join(f"{short(reason, 40)} {n:,}" for n, reason in most[:3]) or "none"
         total = sum(new.values())
         summary = f"{total:,} dead letters in {self.window} s (bound {self.over:,}): {reasons}"
         return [_reading(total, self.over, summary)]

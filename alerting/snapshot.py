@@ -4,17 +4,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import cast
 
 import msgspec
 import redis
 
 from pipeline.client import check_layout, numbers
 from pipeline.event import LEVELS, NotAnEvent, parse
-from pipeline.show import printable
+from pipeline.head import head
+from pipeline.show import short
 
 PAGE = 200  # events read from a list at once
 MOST_ERRORS = 1_000  # and of each list at most
+SCANNED = 8 * 2**20  # bytes of a page at which Redis stops looking
 MOST_BYTES = 16 * 2**20
 NAME = 100  # characters kept of a service's name
 
@@ -146,13 +147,14 @@ def _event(line: bytes) -> tuple[float, str] | None:
     except NotAnEvent:
         return None
     try:
-        return timestamp, printable(_service(line).service[:NAME])
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # a service that is no string
+        return timestamp, short(_service(line).service, NAME)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # e.g. not a string
         return timestamp, ""
 
 
 def _read(client: redis.Redis, key: str, first: int, last: int) -> list[bytes]:
-    return cast("list[bytes]", client.lrange(key, first, last))
+    """The lines that fit into a bounded answer."""
+    return [line.text for line in head(client, key, first, last, SCANNED)]
 
 
 def newest(read: Callable[[int, int], list[bytes]], begin: float) -> list[tuple[float, str]]:

@@ -5,6 +5,7 @@ is called by its number and kind, "1:mailto", and Apprise's own log lines are no
 """
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -14,6 +15,8 @@ from itertools import count
 import apprise
 
 from alerting.alert import Notice
+from alerting.trouble import Trouble
+from pipeline.show import short
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +24,11 @@ MOST_WAITING = 100  # notices of a target that is down; then the oldest are drop
 MOST_WAIT = 60.0  # seconds between tries; the first are 1, 2, 4, …
 GIVE_UP = 3600.0  # seconds after which a notice is no news any more
 PATIENCE = 5.0  # seconds for what is still to be sent at the end
+TITLE, BODY = 200, 1_000  # characters of a notice
+# What a chat may take for a mention (<!channel>, @everyone), HTML, a link, or Markdown's link. A
+# space without width after it makes it text.
+OBEYED = re.compile(r"@|<|:(?=//)|](?=[(\[])")
+SPACE = "\u200b"
 
 
 class TargetError(Exception):
@@ -38,6 +46,7 @@ class Target:
         self._waiting: deque[Notice] = deque()
         self._news = threading.Condition()
         self._closing = False
+        self.trouble = Trouble(log, name)
         self._thread = threading.Thread(target=self._run, name=f"target {name}", daemon=True)
         self._thread.start()
 
@@ -53,6 +62,16 @@ class Target:
                 self._lose(self._waiting.popleft(), f"{MOST_WAITING} others wait")
             self._waiting.append(notice)
             self._news.notify()
+
+    def offer(self, notice: Notice) -> bool:
+        """Whether it has taken the notice."""
+        try:
+            taken = self.send(*message(notice))
+        except Exception as error:  # noqa: BLE001 - the thread must live to try again
+            self.trouble.had(error)
+            return False
+        self.trouble.over()
+        return taken
 
     def send(self, title: str, body: str, kind: apprise.NotifyType) -> bool:
         """Whether it has taken it."""
@@ -93,7 +112,7 @@ class Target:
     def _deliver(self, notice: Notice) -> bool:
         give_up = time.monotonic() + GIVE_UP
         for tries in count():
-            if self.send(*message(notice)):
+            if self.offer(notice):
                 if tries:
                     log.info("%s takes alerts again", self.name)
                 return True
@@ -129,7 +148,11 @@ class Targets:
     def tell(self, notice: Notice) -> None:
         """Send it to all, without waiting for any."""
         for target in self.each:
-            target.tell(notice)
+            try:
+                target.tell(notice)
+            except Exception as error:  # noqa: BLE001 - the others must get it all the same
+                target.lost += 1
+                target.trouble.had(error)
 
     def try_out(self) -> list[str]:
         """Send a message to each and wait for it. Returns the names of those that fail."""
@@ -156,5 +179,14 @@ def message(notice: Notice) -> tuple[str, str, apprise.NotifyType]:
     about = f"{notice.rule} {notice.subject}".strip()
     title = f"[{notice.state if over else notice.severity}] {about}"
     again = "still open: " if notice.state == "repeat" else ""
-    kind = apprise.NotifyType.SUCCESS if over else kinds[notice.severity]
-    return title, again + notice.summary, kind
+    kind = (
+        apprise.NotifyType.SUCCESS
+        if over
+        else kinds.get(notice.severity, apprise.NotifyType.WARNING)
+    )
+    return harmless(title, TITLE), harmless(again + notice.summary, BODY), kind
+
+
+def harmless(text: str, most: int) -> str:
+    """Text that a chat shows and does not obey, of about `most` characters at most."""
+    return OBEYED.sub(rf"\g<0>{SPACE}", short(text, most))

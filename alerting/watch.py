@@ -10,6 +10,7 @@ from alerting.alert import Alert, Notice, follow
 from alerting.ledger import Ledger
 from alerting.rules import Rules
 from alerting.snapshot import History, take
+from alerting.trouble import Trouble
 from config import Settings
 from pipeline import client
 from pipeline.complaint import Complaint
@@ -21,7 +22,7 @@ TIMEOUT = 3.0  # seconds for one answer of Redis
 
 class Watch:
     """Watches the pipeline whose Redis keys are in `settings`. `redis_up`: Redis answers;
-    `leading`: this is the one that tells, not another process."""
+    `leading`: this is the one that tells, not another process; `trouble`: what nobody foresaw."""
 
     def __init__(self, settings: Settings, rules: Rules) -> None:
         self.alerts: dict[str, Alert] = {}
@@ -35,10 +36,12 @@ class Watch:
         self._redis = client.connect(settings, TIMEOUT)
         self._ledger = Ledger(self._redis, self._key)
         self._history = History(rules.span)
+        self.trouble = Trouble(log, "watching")
         self._complaint = Complaint(log)
 
     def look(self) -> list[Notice]:
-        """What is to be told now: nothing while Redis is away, or another process tells."""
+        """What is to be told now: nothing while Redis is away, another process tells, or a look
+        fails."""
         try:
             notices = self._look(time.time())
         except (redis.RedisError, OSError) as error:
@@ -48,6 +51,10 @@ class Watch:
                 self.outages += 1
             self.redis_up = False
             return []
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go well
+            self.trouble.had(error)
+            return []
+        self.trouble.over()
         self._complaint.over("Redis is back")
         self.redis_up = True
         return notices

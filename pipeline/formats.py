@@ -128,7 +128,7 @@ FORMATS = (
     Format(
         "BGL", "-a",
         r"(?:-|[A-Z]\w*) (?P<epoch>\d{9,10}) \d{4}\.\d\d\.\d\d \S* ?[\d-]{10}-\d\d\.\d\d\.\d\d\."
-        rf"(?P<f>\d+) \S* ?\S+ \S+ (?P<l>{WORDS})\b", "",
+        rf"(?P<f>\d+) (?:\S*+ )?\S++ \S++ (?P<l>{WORDS})\b", "",
         "- 1117838570 2005.06.03 R02-M1-N0-C:J12-U11 2005-06-03-15.42.50.363779 "
         "R02-M1-N0-C:J12-U11 RAS KERNEL INFO instruction cache parity error corrected",
     ),

@@ -12,6 +12,7 @@ MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with k
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
 BEGINNINGS = {level: f'{{"level":"{level}","message":'.encode() for level in event.LEVELS}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BRACKETS = 64  # fewer can't be nested too deeply for an event
 MILLISECONDS = 1e11  # an event's timestamp from here on is in another unit than seconds
 
 
@@ -19,7 +20,7 @@ class Splitter:
     """Pieces of a log → its lines, of which it holds HELD bytes at most."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()  # grows in place: a line may come byte by byte
         self._size = 0  # bytes of the unfinished line, with those that are not held
 
     def feed(self, data: bytes) -> list[tuple[bytes, int]]:
@@ -30,16 +31,16 @@ class Splitter:
         self._size += len(first)
         if not others:
             return []
-        done = [(self._rest, self._size)]
-        self._rest = others.pop()
+        done = [(bytes(self._rest), self._size)]
+        self._rest = bytearray(others.pop())
         self._size = len(self._rest)
         done += [(line, len(line)) for line in others]
         return done
 
     def end(self) -> list[tuple[bytes, int]]:
         """The last line, when no newline ends it."""
-        done = [(self._rest, self._size)] if self._size else []
-        self._rest, self._size = b"", 0
+        done = [(bytes(self._rest), self._size)] if self._size else []
+        self._rest, self._size = bytearray(), 0
         return done
 
 
@@ -88,7 +89,10 @@ class Lines:
             line = text.encode()
         made = None
         if whole and (line[:1] == b"{" or (line[:1] == b" " and line.lstrip()[:1] == b"{")):
-            made = self._of_object(line, text)
+            try:
+                made = self._of_object(line, text)
+            except (ValueError, RecursionError):  # a number or nesting that Python can't hold
+                made = None
         if made is None:
             level, seconds = formats.read(text)
             made = self._event(level, loggers.encoded(text), seconds)
@@ -114,9 +118,11 @@ class Lines:
         if self._service and "service" not in others:
             others["service"] = msgspec.Raw(self._service)
         made = self._event(level, message, seconds)
-        if not others:
-            return made
-        return made.removesuffix(self._tail) + b"," + msgspec.json.encode(others)[1:]
+        if others:
+            made = made.removesuffix(self._tail) + b"," + msgspec.json.encode(others)[1:]
+        if line.count(b"[") + line.count(b"{") > BRACKETS and not event.is_event(made):
+            return None
+        return made
 
     def _event(self, level: str | None, message: bytes, seconds: str | None) -> bytes:
         stamp = (seconds or times.now()).encode()
@@ -134,12 +140,18 @@ def cut(text: str, size: int, make: Callable[[bytes], bytes]) -> bytes:
     """What `make` makes of a JSON string that has as much of `text` as fits into a record, and a
     mark that says of how many bytes."""
     mark = f" … [cut: the line has {size:,} bytes]"
-    text = text[:MOST]
-    while True:
-        made = make(loggers.encoded(text + mark))
-        if len(made) <= MOST:
-            return made
-        text = text[: len(text) * MOST // len(made) - 1]
+    room = MOST - len(make(loggers.encoded(mark)))
+    return make(loggers.encoded(_beginning(text, room) + mark))
+
+
+def _beginning(text: str, room: int) -> str:
+    """As much of `text` as takes `room` bytes in JSON, by halving steps: each is encoded once."""
+    length, step = 0, 2**20
+    while step := step // 2:
+        size = len(loggers.encoded(text[length : length + step])) - len('""')
+        if size <= room:
+            length, room = length + step, room - size
+    return text[:length]
 
 
 def default_service(name: str) -> str:

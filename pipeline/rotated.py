@@ -4,6 +4,7 @@ Each has the checkpoint beside it as it was at the file's end, `logs-<UTC>.txt.c
 tells the offsets that the file holds.
 """
 
+import logging
 import os
 import re
 import time
@@ -17,6 +18,8 @@ from typing import IO
 from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.packing import BROKEN, PACKED, unpacked
 from pipeline.rotation import is_rotated
+
+log = logging.getLogger(__name__)
 
 STAMP = "%Y%m%dT%H%M%S.%fZ"  # so that names sort by time
 CHUNK = 2**20  # bytes
@@ -101,12 +104,17 @@ def last_lines(
 ) -> tuple[Checkpoint, list[bytes]]:
     """The checkpoint, and the last whole lines, within `most` bytes, that are accounted for.
 
-    Others may rotate meanwhile. Raises OSError, and what `load` does.
+    Others may rotate meanwhile. They end where a rotated file can't be read. Raises OSError, and
+    what `load` does.
     """
     older, checkpoint, end = _moment(log_file, load, most)
-    with suppress(FileNotFoundError):  # the oldest are deleted at some time
+    try:
         while older and len(end) < most:
             end = older.pop().end(most - len(end)) + end
+    except FileNotFoundError:  # the oldest are deleted at some time
+        pass
+    except OSError as error:
+        log.warning("events of it and of older files are left out: %s", error)
     lines = end.split(b"\n")
     if len(end) == most:
         del lines[0]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
@@ -18,6 +19,7 @@ import zstandard
 
 from config import Settings
 from local.child import spawn
+from pipeline import packing
 from pipeline.archive import Archive
 from pipeline.batch import Slice, pieces
 from pipeline.checkpoint import Checkpoint
@@ -194,6 +196,39 @@ def test_the_tail_goes_on_into_rotated_files(path: Path, opened: Opened) -> None
         )
     assert len(archive.tail(10**6).lines) == 11
     assert archive.tail(10**6).next == {0: 11}
+
+
+def test_the_tail_begins_after_a_rotated_file_that_is_broken(
+    path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    finish(path, opened, 3)
+    archive = opened(Limits())
+    keep(path, log_compress="zst")
+    broken = rotated(path)[1].path()
+    broken.write_bytes(broken.read_bytes()[:-4])
+    tail = archive.tail(10**6)
+    assert [json.loads(line)["message"] for line in tail.lines] == numbered(4, 5, 6)
+    assert tail.next == {0: 7}
+    assert f"{broken} can't be unpacked" in caplog.text
+
+
+BOMB = 512 * 2**20  # bytes, unpacked
+
+
+@pytest.mark.parametrize("kind", ["zst", "gz"])
+def test_a_packed_file_of_half_a_gigabyte_takes_little_memory(path: Path, kind: str) -> None:
+    file = RotatedFile("20261123T110000.000000Z", path)
+    packed = file.packed(f".{kind}")
+    with packed.open("wb") as target, closing(packing.packer(target, f".{kind}", BOMB)) as packer:
+        for _ in range(BOMB // 2**20):
+            packer.write(bytes(2**20))
+    assert packed.stat().st_size < BOMB // 1_000
+    tracemalloc.start()
+    try:
+        assert file.end(2**20) == bytes(2**20)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 PROGRAM: dict[str, Callable[[Path], bytes]] = {
@@ -384,6 +419,7 @@ def test_a_truncation_in_the_middle_of_a_write_loses_and_doubles_nothing(
 WRITER = """
 import sys
 from pathlib import Path
+from pipeline import packing
 from pipeline.archive import Archive
 from pipeline.limits import Limits
 from tests.records import events
