@@ -83,9 +83,10 @@ def opened(targets: Sequence[Target]) -> Iterator[list[Hunt]]:
 def run(hunts: Sequence[Hunt], seconds: float, seed: int) -> None:
     """First what was harmful once, then new inputs until the time is over; always some of each."""
     began = shown = time.monotonic()
+    turn = min(TURN, seconds / len(hunts) / 4)
     for hunt in hunts:
         hunt.corpus()
-        hunt.spent = 0.0
+        hunt.spent, hunt.shrinking = 0.0, min(hunt.shrinking, max(1.0, 2 * turn))
     dice = random.Random(seed)
     examples = dict.fromkeys((hunt.target.name for hunt in hunts), FIRST)
     while time.monotonic() - began < seconds or not all(hunt.spent for hunt in hunts):
@@ -93,7 +94,6 @@ def run(hunts: Sequence[Hunt], seconds: float, seed: int) -> None:
         before = hunt.examples, hunt.spent
         hunt.turn(dice.getrandbits(32), examples[hunt.target.name])
         each = (hunt.spent - before[1]) / max(1, hunt.examples - before[0])
-        turn = min(TURN, seconds / len(hunts) / 4)
         examples[hunt.target.name] = int(min(MOST, max(1, turn / max(each, 1e-6))))
         if time.monotonic() - shown > EVERY:
             shown = time.monotonic()

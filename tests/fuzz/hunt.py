@@ -17,7 +17,7 @@ from tests.fuzz.target import Aim, Broken, Target
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NUMBER = re.compile(r"\d[\d.,]*")
-SHRINKING = 15.0  # seconds
+SHRINKING = 15.0  # seconds at most to make an input smaller
 PHASES = (Phase.generate, Phase.target, Phase.shrink)
 
 
@@ -27,6 +27,7 @@ class Hunt:
 
     target: Target
     aim: Aim
+    shrinking: float = SHRINKING
     examples: int = 0
     spent: float = 0.0  # seconds
     slowest: float = 0.0  # seconds of CPU time
@@ -58,7 +59,7 @@ class Hunt:
         )
         @given(self.target.inputs)
         def throw(given_: Any) -> None:
-            if self._found and time.monotonic() - self._found_at > SHRINKING:
+            if self._found and time.monotonic() - self._found_at > self.shrinking:
                 return  # it is small enough
             hypothesis.target(self._throw(given_).seconds, label="seconds")
 
