@@ -13,13 +13,13 @@ NESTED = 100  # arrays and objects in one another
 MARGIN = 3  # of that: whether the event itself counts is not said here
 LARGEST = 2**20  # bytes of a record
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-ROOM = 60  # frames that are left where the stack is nearly full
+ROOM = 300  # frames that are left where the stack is nearly full
 Verdict = tuple[str, float] | None  # level and time; None for what is no event
 
 
 def verdict(value: bytes | None) -> Verdict:
     """Of a record's value."""
-    if value is None or nesting(value) > NESTED:
+    if value is None or len(value) > LARGEST or nesting(value) > NESTED:
         return None
     try:
         fields = json.loads(value.decode(), parse_int=float, parse_constant=_refuse)
@@ -39,7 +39,7 @@ def doubtful(value: bytes | None) -> bool:
     if value is None:
         return False
     near = abs(nesting(value) - NESTED) <= MARGIN
-    return near or len(value) > LARGEST - 2**13
+    return near or abs(len(value) - LARGEST) < 2**13
 
 
 def nesting(value: bytes) -> int:

@@ -10,7 +10,6 @@ from kafka import TopicPartition
 from kafka.record import MemoryRecords
 
 from pipeline.batch import Slice, read
-from pipeline.columns import Columns
 from pipeline.event import NotAnEvent, parse
 from pipeline.fetched import Fetched
 from tests import segments
@@ -26,7 +25,12 @@ WELL = b'{"level":"INFO","message":"hello","timestamp":1711234567.5}'
 BEGINNING = WELL[:-1] + b',"x":'
 NEXT = [(WELL, 1)]
 MOST = 128 * MIB
-BATCH = 16 * MIB  # bytes of an unpacked batch that any bound lets pass
+LARGEST = MIB  # bytes of a record
+ROOM = 8 * MIB  # bytes that one poll unpacks
+
+bounded_parse: Any = parse
+bounded_read: Any = read
+bounded_fetched: Any = Fetched
 
 keys = st.none() | some_bytes
 headers = st.lists(st.tuples(some_bytes, st.none() | some_bytes), max_size=3)
@@ -45,7 +49,7 @@ def bytes_of(parts: Parts | None) -> bytes | None:
 def value(given: bytes | None) -> Callable[[], None]:
     """Decide about one value, alone, among others, and where the stack is nearly full."""
     shallow, deep = _verdict(given), deep_down(lambda: _verdict(given))
-    part = read(0, 0, [Given(0, WELL), Given(1, given), Given(2, WELL)])
+    part: Slice = bounded_read(0, 0, [Given(0, WELL), Given(1, given), Given(2, WELL)], LARGEST)
 
     def compare() -> None:
         hold(shallow == deep, f"another verdict deep down the stack: {shallow} and {deep}")
@@ -69,18 +73,16 @@ def sent(given: Any) -> tuple[bytes, Any]:
 
 def fetched(given: tuple[bytes, Any]) -> Callable[[], None]:
     """Read them as they come from Kafka."""
-    part = _read(given[0])
+    events, rejects = _read(given[0])
 
     def compare() -> None:
         made = _records(given[1])
-        size = sum(len(each.value or b"") for each in made)
-        if size > BATCH:
-            return
-        hold(_accounted(part, len(made) + 1), "a record is neither a line nor a reject, or both")
+        whole = sorted([*events, *rejects]) == list(range(len(made) + 1))
+        hold(whole, "a record is neither a line nor a reject, or both")
         for offset, each in enumerate(made):
             if not doubtful(each.value):
-                event = reference.verdict(each.value) is not None
-                hold((offset in part.offsets) == event, f"record {offset}: event is {event}")
+                expected = reference.verdict(each.value) is not None
+                hold((offset in events) == expected, f"record {offset}: event is {expected}")
 
     return compare
 
@@ -92,16 +94,20 @@ def _records(specs: Any) -> list[Record]:
     ]
 
 
-def _read(data: bytes) -> Slice:
-    fetched, records = Fetched(0, AT, MemoryRecords(data)), Columns()
-    while fetched:
-        records.extend(fetched.take(10_000))
-    return read(0, 0, [records])
+def _read(data: bytes) -> tuple[list[int], list[int]]:
+    """The offsets of the events and of the rejects, as many polls give them."""
+    part, events, rejects = bounded_fetched(0, AT, MemoryRecords(data), most=LARGEST), [], []
+    while part:
+        part.room = ROOM
+        polled = bounded_read(0, 0, [part.take(10_000)], LARGEST)
+        events += polled.offsets
+        rejects += [reject.offset for reject in polled.rejects]
+    return events, rejects
 
 
 def _verdict(value: bytes | None) -> tuple[str, float] | None:
     with suppress(NotAnEvent):
-        event = parse(value)
+        event = bounded_parse(value, LARGEST)
         return event.level, event.timestamp
     return None
 
@@ -150,7 +156,7 @@ TARGETS = (
             ([(None, [(b" ", 2**22)], [])] * 48, segments.GZIP),
             ([(b"\xff" * 100, [(b"[", 2**20)], [(b"a", b"b")] * 1_000)], segments.LZ4),
         ],
-        seconds=0.5,
+        seconds=2.0,
         bytes=96 * MIB,
     ),
 )
