@@ -34,6 +34,18 @@ CONSUMER, ONLOOKER = 300 * MIB, 200 * MIB  # bytes of memory, at their peak
 USUAL, LONGEST = 1.0, 8.0  # seconds to an answer: 95 of 100, and all
 PATIENCE = 120.0  # seconds
 SECRETS = {"dashboard": "d4shb0ard s3cret", "redis": "r3dis-s3cret", "chat": "ch4t-s3cret"}
+RULES = """
+[rules.service-burst]
+kind = "burst"
+over = 5
+share = 0.1
+window = 600
+
+[rules.dead-letters]
+kind = "dead-letters"
+over = 1
+window = 5
+"""
 HOSTILE_LINES = [
     b"- 1117838570 2005.06.03 R02-M1-N0-C:J12-U11 2005-06-03-15.42.50.363779 " + b"-" * 8_192,
     b"\xff" * MIB,
@@ -132,6 +144,8 @@ def city(
     run_script: RunScript,
     tmp_path: Path,
 ) -> City:
+    rules = tmp_path / "alerts.toml"
+    rules.write_text(RULES)
     own = {
         "redis_url": password_redis,
         "redis_password": SECRETS["redis"],
@@ -141,7 +155,7 @@ def city(
         "metrics_port": free_port(),
         "alerts_metrics_port": free_port(),
         "alert_urls": f"json://u:{SECRETS['chat']}@127.0.0.1:{posted[0]}/hook",
-        "alerts_file": ROOT / "alerts.toml",
+        "alerts_file": rules,
     }
     mine = settings.model_copy(update=own)
     topic.ensure(mine, Stop())
@@ -217,7 +231,7 @@ def recent_is_quick(city: City) -> None:
 
 def told(posted: list[dict[str, Any]]) -> None:
     """Nobody is mentioned in the chat, and nothing is long."""
-    until(lambda: posted, 30, "nothing was told")
+    until(lambda: any("channel" in each["message"] for each in posted), 30, "not told")
     for each in posted:
         words = f"{each['title']} {each['message']}"
         assert not MENTION.search(words)
