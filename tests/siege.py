@@ -66,6 +66,11 @@ def records() -> list[bytes]:
     ]
 
 
+def megabytes() -> list[bytes]:
+    """One batch, as large as Kafka takes it."""
+    return [batch([Record(None, event(x="y" * 1_040_000))])]
+
+
 def letters(topic: str) -> list[bytes]:
     """Records of the dead-letter topic that no consumer has written."""
     whole: dict[bytes, bytes | None] = {
