@@ -12,6 +12,8 @@ DRY_RUN ?=
 SECONDS ?= 60
 SEED ?=
 ROTATE ?=
+TARGET ?=
+INPUT ?=
 DOCKER ?=
 ARGS ?=
 
@@ -21,7 +23,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify replay report test chaos lint fmt bench lock audit sbom clean
+.PHONY: help install up recent verify replay report test chaos fuzz lint fmt bench lock audit sbom clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -62,6 +64,9 @@ report: $(INSTALLED) ## draw the last 24 hours of logs.txt and its rotated files
 
 chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
+
+fuzz: $(INSTALLED) ## throw hostile input at every part for an hour (SECONDS=60, TARGET="lines page", INPUT=.local/fuzz/…)
+	@exec nice -n 10 $(RUN) -m tests.fuzz $(if $(filter-out file,$(origin SECONDS)),--seconds '$(SECONDS)') $(if $(SEED),--seed '$(SEED)') $(if $(TARGET),--target $(TARGET)) $(if $(INPUT),--input '$(INPUT)')
 
 lock: ## pin all that the requirements files bring, by hashes (ARGS=--upgrade: their newest)
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)

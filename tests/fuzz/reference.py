@@ -1,0 +1,70 @@
+"""Reference: what an event is, decided slowly and by the standard library alone."""
+
+import json
+import math
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pipeline.event import level_of
+
+NESTED = 100  # arrays and objects in one another
+MARGIN = 3  # of that: whether the event itself counts is not said here
+LARGEST = 2**20  # bytes of a record
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+ROOM = 300  # frames that are left where the stack is nearly full
+Verdict = tuple[str, float] | None  # level and time; None for what is no event
+
+
+def verdict(value: bytes | None) -> Verdict:
+    """Of a record's value."""
+    if value is None or len(value) > LARGEST or nesting(value) > NESTED:
+        return None
+    try:
+        fields = json.loads(value.decode(), parse_int=float, parse_constant=_refuse)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    level, message, stamp = (fields.get(name) for name in ("level", "message", "timestamp"))
+    if not (isinstance(level, str) and isinstance(message, str) and isinstance(stamp, float)):
+        return None
+    known = level_of(level)
+    return (known, stamp) if known and math.isfinite(stamp) else None
+
+
+def doubtful(value: bytes | None) -> bool:
+    """Whether it is so near a bound that either verdict will do."""
+    if value is None:
+        return False
+    near = abs(nesting(value) - NESTED) <= MARGIN
+    return near or abs(len(value) - LARGEST) < 2**13
+
+
+def nesting(value: bytes) -> int:
+    """How deep arrays and objects are in one another, in JSON that is well-formed."""
+    depth = deepest = 0
+    for char in STRING.sub(b"", value):
+        if char in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in b"]}":
+            depth -= 1
+    return deepest
+
+
+def deep_down(work: Callable[[], Any]) -> Any:
+    """What `work` gives where the stack is nearly full."""
+    frame, used = sys._getframe(), 0
+    while frame:
+        used, frame = used + 1, frame.f_back  # type: ignore[assignment]
+    return _sink(sys.getrecursionlimit() - used - ROOM, work)
+
+
+def _sink(frames: int, work: Callable[[], Any]) -> Any:
+    return work() if frames <= 0 else _sink(frames - 1, work)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(name)

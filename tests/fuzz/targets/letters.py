@@ -1,0 +1,64 @@
+"""Letters: the headers of records in the dead-letter topic, which others can write."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+from kafka import TopicPartition
+
+from audit.letters import Letters
+from replaying import letters
+from tests.fuzz.hostile import plain, some_bytes
+from tests.fuzz.target import Target, hold, pure
+
+SPANS = {TopicPartition("logs", 0): (0, 1_000)}
+HEADERS = ("source.topic", "source.partition", "source.offset", "source.topic_id", "error")
+WHOLE = [
+    ("source.topic", b"logs"),
+    ("source.partition", b"0"),
+    ("source.offset", b"7"),
+    ("source.topic_id", b"id"),
+]
+
+given_values = (
+    st.none() | some_bytes | plain | st.sampled_from([b"logs", b"0", b"-1", b"9" * 5_000])
+)
+headers = st.lists(st.tuples(st.sampled_from(HEADERS) | st.text(max_size=3), given_values))
+
+
+@dataclass
+class Letter:
+    """What is used of a kafka-python record."""
+
+    headers: list[tuple[str, bytes | None]]
+    topic: str = "logs.dead-letter"
+    partition: int = 0
+    offset: int = 3
+    key: bytes | None = None
+    value: bytes | None = b"{}"
+    timestamp: int = field(default=1_700_000_000_000)
+
+
+def marked(given: Any) -> None:
+    """Look where a letter says that it is from: for verify.py, and for replay.py."""
+    bits = Letters.__new__(Letters)
+    bits._spans, bits._ids, bits.doubled = SPANS, {"logs": "id"}, 0
+    bits._marks = {at: bytearray((end - start) // 8 + 1) for at, (start, end) in SPANS.items()}
+    bits._mark(dict(given))
+    original = letters._original(Letter(list(given)), "id")
+    hold(len(original.mark) < 1_000, "a mark that is long")
+
+
+TARGETS = (
+    Target(
+        "letters",
+        "whatever headers a dead letter has, verify.py and replay.py go on",
+        headers,
+        pure(marked),
+        [
+            *([(n, v) for n, v in WHOLE if n != name] + [(name, None)] for name, _ in WHOLE),
+            *([(n, v) for n, v in WHOLE if n != name] + [(name, b"\xff" * 9)] for name, _ in WHOLE),
+            [("source.partition", b"9" * 5_000)],
+        ],
+    ),
+)

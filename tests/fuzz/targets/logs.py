@@ -1,0 +1,124 @@
+"""Logs: the lines of anybody's log that producer.py makes events of."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pipeline import formats
+from pipeline.event import parse
+from pipeline.lines import MOST, Lines, Splitter
+from tests.fuzz.hostile import Parts, encoded, joined, objects, part, some_bytes
+from tests.fuzz.reference import deep_down
+from tests.fuzz.target import MIB, Target, hold, pure
+
+EXAMPLES = [form.example.encode() for form in formats.FORMATS]
+REPEATED = 8_192  # bytes: what is looked at of a line
+BGL = next(e for e in EXAMPLES if e.startswith(b"- 1117838570"))
+PIECE = 64 * 1_024  # bytes that come at once
+
+cut_examples = st.builds(
+    lambda example, at: [(example[:at], 1)],
+    st.sampled_from(EXAMPLES),
+    st.integers(0, max(map(len, EXAMPLES))),
+)
+tails = st.lists(st.tuples(some_bytes, st.sampled_from([1, 2, 10, REPEATED, 300_000])), max_size=3)
+lines = st.builds(lambda head, tail: [*head, *tail], cut_examples, tails)
+streams = st.lists(part | st.just((b"\n", 1)) | st.tuples(some_bytes, st.just(MIB)), max_size=8)
+
+
+def one_line(parts: Parts) -> bytes:
+    return joined(parts, 2 * MIB).replace(b"\n", b" ")
+
+
+def line(given: bytes) -> Callable[[], None]:
+    """Make an event of one line."""
+    shallow, deep = _event(given), deep_down(lambda: _event(given))
+
+    def compare() -> None:
+        hold((shallow is None) == (deep is None), "an event at one depth of the stack alone")
+        if shallow is None or deep is None:
+            blank = given.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf").isspace()
+            hold(blank or given in (b"", b"\r", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r"), "no event")
+            return
+        hold(len(shallow) <= MOST and b"\n" not in shallow, "no record, or no line")
+        one, other = parse(shallow), parse(deep)
+        hold(one.level == other.level and one.message == other.message, "it depends on the stack")
+
+    return compare
+
+
+def flowing(given: Any) -> tuple[bytes, int]:
+    parts, size = given
+    return joined(parts, 6 * MIB), size
+
+
+def stream(given: tuple[bytes, int]) -> Callable[[], None]:
+    """Split what comes in pieces."""
+    (whole, size), splitter = given, Splitter()
+    found = [line for piece in _pieces(whole, size) for line in splitter.feed(piece)]
+    found += splitter.end()
+
+    def compare() -> None:
+        expected = whole.split(b"\n")
+        expected = expected if expected[-1] else expected[:-1]
+        hold([size for _, size in found] == list(map(len, expected)), "other lines")
+        hold(all(line.startswith(each) for (each, _), line in zip(found, expected, strict=True)),
+             "other bytes")  # fmt: skip
+
+    return compare
+
+
+def text(parts: Parts) -> str:
+    return joined(parts, MIB).decode(errors="replace")
+
+
+def pattern(given: str) -> None:
+    """Look for level and time where producer.py does."""
+    formats.read(given)
+
+
+def _event(given: bytes) -> bytes | None:
+    return Lines("shop").event(given, len(given))
+
+
+def _pieces(whole: bytes, size: int) -> Iterator[bytes]:
+    return (whole[at : at + size] for at in range(0, len(whole), size))
+
+
+TARGETS = (
+    Target(
+        "patterns",
+        "level and time of a line are found, or not, within 5 ms of CPU time",
+        lines,
+        pure(pattern, text),
+        corpus=[
+            [(BGL[:80], 1), (b"-", REPEATED)],
+            *([(e[: len(e) // 2], 1), (tail, REPEATED)] for e in EXAMPLES for tail in (b"a", b" ")),
+        ],
+        seconds=0.005,
+    ),
+    Target(
+        "lines",
+        "a line that is not blank becomes one event that Kafka takes, the same at any depth of "
+        "the stack",
+        lines | objects() | st.lists(part, max_size=4),
+        pure(line, one_line),
+        corpus=[
+            [(BGL[:80], 1), (b"-", REPEATED)],
+            [(encoded({"msg": "x", "time": 1})[:-1] + b',"x":', 1), (b"[", 985), (b"]", 985),
+             (b"}", 1)],
+            [(b'{"log":"', 1), (b"{\\\"log\\\":\\\"", 5_000)],
+            [(b"\xff", 2 * MIB)],
+            [(b"\x1b[1m", 300_000)],
+        ],
+        seconds=0.5,
+    ),
+    Target(
+        "splitter",
+        "pieces of a log become its lines, each once, and a long one is held in part",
+        st.tuples(streams, st.sampled_from([512, 4_096, PIECE])),
+        pure(stream, flowing),
+        seconds=0.5,
+    ),
+)  # fmt: skip

@@ -1,0 +1,107 @@
+"""Page: what the web page, make recent and alerts.py make of a line in Redis."""
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from alerting import snapshot
+from page import events, panels
+from page.board import Board
+from page.clock import Clock
+from page.entry import entry
+from pipeline.show import shown
+from tests.fuzz.hostile import Parts, anything, encoded, joined, texts
+from tests.fuzz.reference import deep_down
+from tests.fuzz.target import MIB, Target, hold, pure
+
+EVENTS = 1_000  # that a list holds
+HTML = 256 * 1_024  # bytes of one event on the page, unfolded
+EVENT = {"level": "ERROR", "message": "m", "timestamp": 1_711_234_567}
+CLOCK = Clock("Europe/Berlin")
+
+
+def held(parts: Parts) -> bytes:
+    """A line in Redis."""
+    return joined(parts, 2 * MIB)
+
+
+def drawn(line: bytes) -> Callable[[], None]:
+    """Show a line on the page, in the list and whole."""
+    each = deep_down(lambda: entry("1", line))
+    board = Board(time.time(), {"": [each], "ERROR": [each]}, {})
+    made = [events.rows([each], time.time(), CLOCK), events.whole(each, CLOCK)]
+    made.append(panels.failing(board))
+    size = sum(len(str(html)) for html in made)
+
+    def compare() -> None:
+        hold(size <= HTML, f"{size:,} characters of HTML for one event")
+
+    return compare
+
+
+def printed(line: bytes) -> Callable[[], None]:
+    """Show a line in the terminal."""
+    text = deep_down(lambda: shown(line, False))
+    return lambda: hold(text.isprintable(), "a terminal would obey it")
+
+
+def counted(line: bytes) -> None:
+    """Read a line's time and service for alerts."""
+    deep_down(lambda: snapshot.newest(lambda first, last: [line], 0.0))
+
+
+def asked(given: tuple[Parts, list[tuple[str, int]]]) -> tuple[bytes, str]:
+    parts, words = given
+    return held(parts), " ".join(text * times for text, times in words)
+
+
+def searched(given: tuple[bytes, str]) -> None:
+    """Look for words in as many events as a list holds."""
+    line, words = given
+    filters = importlib.import_module("page.search").Filters  # TODO: plainly, once it is there
+    each = entry("1", line)
+    board: Any = Board(time.time(), {"": [replace(each, id=str(n)) for n in range(EVENTS)]}, {})
+    board.matching(filters.of(words=words))
+
+
+NESTED = [(encoded(EVENT)[:-1] + b',"x":', 1), (b"[", 990), (b"]", 990), (b"}", 1)]
+CONTROLS = [(encoded(EVENT)[:-1] + b',"x":"', 1), (b"\\u0001", 170_000), (b'"}', 1)]
+RAW = [(b"\x01", MIB)]
+FIELDS = [(encoded(EVENT)[:-1], 1), (b',"":[0]', 100_000), (b"}", 1)]
+CORPUS = [NESTED, CONTROLS, RAW, FIELDS, [(b"[", MIB)], [(b"[", 5_000), (b"]", 5_000)]]
+
+TARGETS = (
+    Target(
+        "drawn",
+        "whatever is in Redis, the page shows it, in bounded HTML and time",
+        anything,
+        pure(drawn, held),
+        CORPUS,
+    ),
+    Target(
+        "printed",
+        "whatever is in Redis, make recent shows it on one line that no terminal obeys",
+        anything,
+        pure(printed, held),
+        CORPUS,
+    ),
+    Target(
+        "counted",
+        "whatever is in Redis, alerts.py reads its time and service, or leaves it out",
+        anything,
+        pure(counted, held),
+        CORPUS,
+    ),
+    Target(
+        "searched",
+        "a search takes half a second of CPU time, whatever is looked for in whatever",
+        st.tuples(anything, st.lists(st.tuples(texts, st.integers(1, 500)), max_size=9)),
+        pure(searched, asked),
+        [([(b"a", MIB)], [("a ", 30_000)]), ([(b"ab", MIB)], [("a" * 99 + "b ", 9)])],
+        seconds=0.8,
+    ),
+)
