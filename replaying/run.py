@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from itertools import takewhile
 
 from config import Settings
 from pipeline.pace import paced
@@ -53,7 +54,8 @@ class Run:
             if not journal.begun():
                 kafka.send([self._entry(journal.beginning())])
             most = max(1, min(MOST_EVENTS, int(rate / A_SECOND))) if rate else MOST_EVENTS
-            for block in blocks(paced(selection.of(journal), rate, None, self._stop), most):
+            left = takewhile(lambda _: not self._stop, selection.of(journal))
+            for block in blocks(paced(left, rate, None, self._stop), most):
                 again = [record(settings.kafka_topic, original) for original in block]
                 try:
                     kafka.send([*again, *map(self._entry, journal.entries(block))])
