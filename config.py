@@ -9,6 +9,7 @@ as Docker and Kubernetes give it. README's table and ``.env.example`` are tested
 import argparse
 import logging
 import re
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -338,16 +340,24 @@ class Settings(BaseSettings):
     def _file(cls, value: object) -> object:
         if not str(value).strip() or str(value).endswith("/") or "\0" in str(value):
             raise ValueError("not a file's path")
-        if Path(str(value)).is_dir():
+        if stat.S_ISDIR(_mode(str(value))):
             raise ValueError("a folder")
         return value
 
     @field_validator("state_dir", mode="before")
     @classmethod
     def _folder(cls, value: object) -> object:
-        if not str(value).strip() or "\0" in str(value) or Path(str(value)).is_file():
+        if not str(value).strip() or "\0" in str(value) or stat.S_ISREG(_mode(str(value))):
             raise ValueError("not a folder's path")
         return value
+
+    @field_validator("*", mode="wrap")  # after the others, which it wraps
+    @classmethod
+    def _usable(cls, value: object, check: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return check(value)
+        except OSError as error:  # what pydantic lets through, without the setting's name
+            raise ValueError(error.strerror) from error
 
     @model_validator(mode="after")
     def _two_topics(self) -> Self:
@@ -510,6 +520,14 @@ def log_to_stderr() -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
+def _mode(path: str) -> int:
+    """Of what is there, 0 for nothing. Raises OSError."""
+    try:
+        return Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def _allowed(name: str) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     return str(extra["allowed"]) if isinstance(extra, dict) else ""
@@ -523,4 +541,7 @@ def _sentence(error: Any) -> str:
     value = SECRET.sub("***", str(error["input"]))
     if name in SECRETS and name != "redis_url":  # that has an address too
         value = "***"
+    cause = getattr(error.get("ctx", {}).get("error"), "__cause__", None)
+    if isinstance(cause, OSError):
+        return f"{name.upper()}={value!r} can't be used: {cause.strerror}"
     return f"{name.upper()}={value!r}: allowed is {_allowed(name)}"

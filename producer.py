@@ -10,7 +10,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import NoReturn
 
@@ -22,7 +22,7 @@ from pipeline.metrics import ProducerMetrics
 from pipeline.outbox import Outbox
 from pipeline.pace import paced
 from pipeline.progress import Progress
-from pipeline.source import Pair, Simulated, Source
+from pipeline.source import Simulated, Source
 from pipeline.stop import Stop
 from pipeline.tail import TailError
 
@@ -65,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         closing(Progress(outbox, source, options.count)) as progress,
         closing(outbox),
     ):
-        events = until_stopped(source.events(outbox), options, stop)
-        for key, value in events:
-            if not outbox.send(key, value):
+        events = paced(source.events(outbox), options.rate, options.count, stop)
+        for event in events:
+            if not outbox.send(*event):
                 outbox.undelivered += 1 + sum(1 for _ in events)
             progress.show()
     return totals(outbox, source, time.monotonic() - start)
@@ -99,15 +99,6 @@ def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -
 
 def refuse(flag: str, only: str) -> NoReturn:
     config.fail(PROGRAM, f"{flag}: allowed is it only {only}")
-
-
-def until_stopped(
-    events: Iterator[Pair], options: argparse.Namespace, stop: Stop
-) -> Iterator[Pair]:
-    """At --rate, --count at most; after a request to stop at once what was taken before."""
-    yield from paced(events, options.rate, options.count, stop)
-    if stop:
-        yield from events
 
 
 def totals(outbox: Outbox, source: Source, seconds: float) -> int:

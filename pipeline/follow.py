@@ -9,17 +9,16 @@ import hashlib
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from config import Settings
 from pipeline.complaint import Complaint
 from pipeline.lines import Lines, default_service, summary
 from pipeline.outbox import Outbox
-from pipeline.piece import Piece
 from pipeline.rotation import is_rotated
-from pipeline.source import Pair, Source
+from pipeline.source import Event, Source
 from pipeline.stop import Stop
 from pipeline.tail import Tail, TailError
 
@@ -47,9 +46,6 @@ class Follow(Source):
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stop = stop
         self._tails: dict[Path, Tail] = {}
-        self._sent: deque[tuple[Piece, int]] = deque()  # the oldest event first, with its end
-        self._settled = 0
-        self._outbox: Outbox | None = None
         self._complaints: dict[Path, Complaint] = {}
         for pattern in patterns:
             if Path(pattern).exists() and not Path(pattern).is_file():
@@ -59,22 +55,15 @@ class Follow(Source):
         for path in self._matching():
             self._tails[path] = self._tail(path)
 
-    def events(self, outbox: Outbox) -> Iterator[Pair]:
-        self._outbox = outbox
+    def events(self, outbox: Outbox) -> Iterator[Event]:
         discovered = saved = time.monotonic()
         while not self._stop:
-            before = len(self._sent), self._settled
+            idle = True
             for path, tail in self._tails.items():
-                key = os.fsencode(path)
-                try:
-                    for value, piece in tail.read():
-                        self._sent.append((piece, piece.offset))
-                        yield key, value
-                    self._complaints.pop(path, None)
-                except OSError as error:
-                    self._complain(path, f"can't be read: {error}")
+                for event in self._read(path, tail):
+                    idle = False
+                    yield event
             outbox.settle()
-            self._settle()
             now = time.monotonic()
             if now - saved > SAVE:
                 self._save()
@@ -82,25 +71,26 @@ class Follow(Source):
             if now - discovered > DISCOVER:
                 self._discover()
                 discovered = now
-            if before == (len(self._sent), self._settled):
+            if idle:
                 self._stop.wait(POLL)
 
     def summary(self) -> str:
         return summary([tail.lines for tail in self._tails.values()])
 
     def close(self) -> None:
-        self._settle()
         self._save()
         for tail in self._tails.values():
             tail.close()
 
-    def _settle(self) -> None:
-        """Take note of what Kafka has answered for."""
-        if self._outbox:
-            for _ in range(self._outbox.settled - self._settled):
-                piece, end = self._sent.popleft()
-                piece.acknowledge(end)
-            self._settled = self._outbox.settled
+    def _read(self, path: Path, tail: Tail) -> Iterator[Event]:
+        """Some of a log's new events; what Kafka has answered for moves its position."""
+        key = os.fsencode(path)
+        try:
+            for value, piece in tail.read():
+                yield key, value, partial(piece.acknowledge, piece.offset)
+            self._complaints.pop(path, None)
+        except OSError as error:
+            self._complain(path, f"can't be read: {error}")
 
     def _save(self) -> None:
         for path, tail in self._tails.items():

@@ -7,6 +7,7 @@ events of one key stay in their order, through outages too.
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ from pipeline import broker, topic
 from pipeline.stop import Stop
 
 log = logging.getLogger(__name__)
+
+OnAck = Callable[[], object]
 
 # Kafka may be away so long at 500 events/s for 100 s. kafka-python takes about 1 KB beside the
 # bytes of each, and has no bound of its own.
@@ -46,7 +49,6 @@ BATCHED = {"compression_type": "lz4", "linger_ms": 5, "batch_size": 2**17}
 class Outbox:
     """Sends (key, value) pairs to KAFKA_TOPIC. `delivered` and `undelivered` count events.
 
-    `settled` counts those that Kafka has answered for: always the first so many that were sent.
     Raises KafkaError when Kafka can't be reached: `when_ready` waits for it. For one thread.
     """
 
@@ -54,11 +56,11 @@ class Outbox:
         self.delivered = 0
         self.delivered_bytes = 0
         self.undelivered = 0
-        self.settled = 0
         self._given_up = False
         self._settings = settings
         self._stop = stop
-        self._waiting: deque[tuple[Any, int]] = deque()  # (future, bytes), oldest first
+        # (future, bytes, what to call), oldest first.
+        self._waiting: deque[tuple[Any, int, OnAck | None]] = deque()
         self._bytes = 0
         self._quiet_since = time.monotonic()
         self.away = False  # Kafka
@@ -88,8 +90,12 @@ class Outbox:
                 log.warning("waiting: %s", broker.reason(settings, error))
         return None
 
-    def send(self, key: bytes, value: bytes) -> bool:
-        """Take one event, once there is room. False when a stop came first: it is not taken."""
+    def send(self, key: bytes, value: bytes, on_ack: OnAck | None = None) -> bool:
+        """Take one event, once there is room. False when a stop came first: it is not taken.
+
+        `on_ack` is called by `send`, `settle` or `close` once Kafka has accepted or refused the
+        event and all that were sent before it; never for one that `close` gives up.
+        """
         while self.settle() and self._full():
             if self._stop.wait(STEP):
                 return False
@@ -99,8 +105,8 @@ class Outbox:
             future = Future().failure(error)
         except KafkaTimeoutError:  # it knows of no such topic, which somebody has deleted
             needs = topic.to_send(self._settings)
-            return topic.ensure(self._settings, self._stop, needs) and self.send(key, value)
-        self._waiting.append((future, len(value)))
+            return topic.ensure(self._settings, self._stop, needs) and self.send(key, value, on_ack)
+        self._waiting.append((future, len(value), on_ack))
         self._bytes += len(value)
         return True
 
@@ -144,18 +150,22 @@ class Outbox:
             self.away = True
             self.outages += 1
         while waiting and waiting[0][0].is_done:
-            future, size = waiting.popleft()
+            future, size, on_ack = waiting.popleft()
             self._bytes -= size
-            self.settled += not self._given_up
             if future.exception:
                 self._refuse(future.exception)
-                continue
-            self.delivered += 1
-            self.delivered_bytes += size
-            if self.away:
-                log.info("Kafka is back")
-                self.away = False
+            else:
+                self._accept(size)
+            if on_ack and not self._given_up:
+                on_ack()
         return len(waiting)
+
+    def _accept(self, size: int) -> None:
+        self.delivered += 1
+        self.delivered_bytes += size
+        if self.away:
+            log.info("Kafka is back")
+            self.away = False
 
     def _refuse(self, error: Exception) -> None:
         self.undelivered += 1

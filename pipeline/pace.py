@@ -14,10 +14,10 @@ NAP = 0.002  # seconds; a shorter sleep is not worth its cost
 
 
 def paced(events: Iterator[Event], rate: float, most: int | None, stop: Stop) -> Iterator[Event]:
-    """At most `most` of `events`, until `stop`: the n-th n / `rate` seconds after the first.
+    """At most `most` of `events`: the n-th n / `rate` seconds after the first.
 
     `rate` is in events a second; 0 is as fast as they are taken. An event is made when it is
-    due, and not before.
+    due, and not before. After a request to stop the rest is due at once: `events` must end it.
     """
     start = time.monotonic()
     for number in count() if most is None else range(most):
@@ -27,8 +27,6 @@ def paced(events: Iterator[Event], rate: float, most: int | None, stop: Stop) ->
                 stop.wait(max(NAP, -late))
             elif late > CATCH_UP:
                 start += late - CATCH_UP
-        if stop:
-            return
         try:
             event = next(events)
         except StopIteration:

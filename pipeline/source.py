@@ -6,13 +6,14 @@ import random
 from collections.abc import Iterator
 from itertools import takewhile
 
-from pipeline.outbox import Outbox
+from pipeline.outbox import OnAck, Outbox
 from pipeline.simulator import simulate, spoil
 from pipeline.stop import Stop
 
 log = logging.getLogger(__name__)
 
 Pair = tuple[bytes, bytes]  # a record's key and value
+Event = Pair | tuple[bytes, bytes, OnAck]  # what Outbox.send takes
 
 
 class Source:
@@ -26,7 +27,7 @@ class Source:
     position = 0
     complete = True
 
-    def events(self, outbox: Outbox) -> Iterator[Pair]:
+    def events(self, outbox: Outbox) -> Iterator[Event]:
         """After a request to stop only what has been taken already. `outbox` is where they go."""
         raise NotImplementedError
 

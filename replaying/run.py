@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from itertools import takewhile
 
 from config import Settings
 from pipeline.pace import paced
@@ -53,15 +54,23 @@ class Run:
             if not journal.begun():
                 kafka.send([self._entry(journal.beginning())])
             most = max(1, min(MOST_EVENTS, int(rate / A_SECOND))) if rate else MOST_EVENTS
-            for block in blocks(paced(selection.of(journal), rate, None, self._stop), most):
-                again = [record(settings.kafka_topic, original) for original in block]
-                try:
-                    kafka.send([*again, *map(self._entry, journal.entries(block))])
-                except TooLarge as refused:
-                    selection.refuse([block[index] for index in refused.indexes], str(refused))
-                    raise
-                self.sent += len(block)
-                self._say()
+            # What reads Kafka has a thread that a generator must not leave behind.
+            with closing(selection.of(journal)) as chosen:
+                left = takewhile(lambda _: not self._stop, chosen)
+                for block in blocks(paced(left, rate, None, self._stop), most):
+                    self._send(block, journal, kafka, selection)
+
+    def _send(
+        self, block: list[Original], journal: Journal, kafka: Transactions, selection: Selection
+    ) -> None:
+        again = [record(self._settings.kafka_topic, original) for original in block]
+        try:
+            kafka.send([*again, *map(self._entry, journal.entries(block))])
+        except TooLarge as refused:
+            selection.refuse([block[index] for index in refused.indexes], str(refused))
+            raise
+        self.sent += len(block)
+        self._say()
 
     def _entry(self, value: bytes) -> Record:
         return Record(name(self._settings), None, value)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from pipeline.event import NotAnEvent, parse
 from replaying.journal import Journal
@@ -25,7 +25,7 @@ class Selection:
         self.no_events: Counter[str] = Counter()
         self.refused: set[tuple[Origin, int]] = set()
 
-    def of(self, journal: Journal) -> Iterator[Original]:
+    def of(self, journal: Journal) -> Generator[Original, None, None]:
         """The events that `journal` does not know, each once. Raises what the source does."""
         self.before = 0
         self.no_events.clear()

@@ -354,6 +354,25 @@ class TestImpossible:
         line = complaint(capsys, "--kafka-topic=a", "--kafka-dead-letter-topic=a")
         assert "KAFKA_DEAD_LETTER_TOPIC='a': allowed is another topic than KAFKA_TOPIC" in line
 
+    @pytest.mark.parametrize("name", ["ALERTS_FILE", "LOG_FILE", "STATE_DIR"])
+    def test_a_path_that_the_system_refuses_names_its_setting(
+        self, name: str, bare: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        long = "x" * 5_000
+        line = complaint(capsys, flag(name, long))
+        assert f"{name}='{long}' can't be used: File name too long" in line
+        (bare / ".env").write_text(f"{name}={long}\nMETRICS_PORT=x\n")
+        line = complaint(capsys)
+        assert f"{name}='{long}' can't be used: File name too long" in line
+        assert "METRICS_PORT='x'" in line
+        assert ".env" not in line
+
+    def test_an_env_file_that_can_not_be_read_is_named(
+        self, bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (bare / ".env").symlink_to("/proc/self/mem")
+        assert ".env can't be read: " in complaint(capsys)
+
     def test_bytes_that_are_not_utf_8(
         self,
         bare: Path,
