@@ -106,6 +106,8 @@ def typed() -> list[str]:
     return [command for command in mine if command not in BY_OTHERS]
 
 
+@pytest.mark.server
+@pytest.mark.xdist_group("readme")
 @pytest.mark.parametrize("command", typed())
 def test_what_it_tells_people_to_type_works(clone: Path, command: str) -> None:
     endless = command.startswith(ENDLESS)

@@ -281,6 +281,7 @@ def test_one_keeper_works_at_a_time(path: Path, opened: Opened) -> None:
     assert found[0].path() == found[0].packed(".zst")
 
 
+@pytest.mark.needs("mount")
 def test_a_full_disk_leaves_rotated_files_as_they_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -427,6 +428,7 @@ LOGROTATE = """
 """
 
 
+@pytest.mark.needs("logrotate")
 def test_logrotate_and_kills_leave_each_event_once(path: Path) -> None:
     config, state = path.with_name("logrotate.conf"), path.with_name("logrotate.state")
     config.write_text(LOGROTATE.format(path=path))

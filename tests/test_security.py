@@ -40,6 +40,9 @@ LOST = pytest.mark.filterwarnings(
 )
 
 
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("security")]
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return certificates.write(tmp_path_factory.mktemp("certificates"))
