@@ -21,7 +21,7 @@ from tests.process import Process
 from tests.readme import ROOT, TEXT, commands
 from tests.waiting import until
 
-BY_OTHERS = {"make up", "make install", "make lint", "make test"}  # the fixture, and .ci/run
+BY_OTHERS = {"make up", "make install", "make lint", "make check", "make test"}  # the fixture, and .ci/run
 ENDLESS = ("tail -F",)
 PATIENCE = 120.0
 
