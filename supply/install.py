@@ -33,9 +33,9 @@ def main(lock: str) -> int:
 
 def pin_of_uv() -> str:
     """Its lines in the lock file that has everything."""
-    found = re.search(r"^uv==[^\n]*(\\\n[^\n]*)*", Path(ALL).read_text(), re.MULTILINE)
+    found = re.search(r"^uv==.*\n( +--hash.*\n)+", Path(ALL).read_text(), re.MULTILINE)
     assert found, f"{ALL} does not pin uv: make lock"
-    return re.sub(r"(?m)^ *#.*$", "", found[0]).rstrip("\\\n ") + "\n"
+    return found[0]
 
 
 if __name__ == "__main__":
