@@ -13,7 +13,6 @@ PACKAGES = {  # a program → Debian's package
     "kcat": "kcat",
     "logrotate": "logrotate",
     "nginx": "nginx-light",
-    "redis-check-rdb": "redis-tools",
 }
 
 

@@ -107,6 +107,7 @@ def typed() -> list[str]:
 
 
 @pytest.mark.server
+@pytest.mark.uses("redis-cli")
 @pytest.mark.xdist_group("readme")
 @pytest.mark.parametrize("command", typed())
 def test_what_it_tells_people_to_type_works(clone: Path, command: str) -> None:

@@ -300,6 +300,7 @@ class TestKafkaRefuses:
             before = before or now
 
 
+@pytest.mark.uses("redis-check-rdb")
 class TestRedis:
     def test_lets_in_a_user_by_settings_by_url_and_with_a_certificate(
         self, access: Settings, files: dict[str, str]
@@ -389,6 +390,7 @@ def show(env: dict[str, str], folder: Path) -> Process:
     return Process(command, folder / "show.output", env | {"PYTHONPATH": str(ROOT)})
 
 
+@pytest.mark.uses("redis-check-rdb")
 def test_the_whole_pipeline_over_tls_with_users_and_secrets_in_files(
     run_script: RunScript, access: Settings, tmp_path: Path
 ) -> None:
