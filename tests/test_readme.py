@@ -21,7 +21,8 @@ from tests.process import Process
 from tests.readme import ROOT, TEXT, commands
 from tests.waiting import until
 
-BY_OTHERS = {"make up", "make install", "make lint", "make check", "make test"}  # the fixture, and .ci/run
+# The fixture, and .ci/run.
+BY_OTHERS = {"make up", "make install", "make lint", "make check", "make test"}
 ENDLESS = ("tail -F",)
 PATIENCE = 120.0
 
