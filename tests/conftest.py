@@ -20,6 +20,7 @@ from local.redis import Redis
 from local.server import Server, free_port
 from local.stack import variables
 from tests import programs, servers
+from tests.forked import Forked
 from tests.process import Process, script
 from tests.seaweed import Seaweed
 from tests.sharing import shared
@@ -187,16 +188,27 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
     """Starts a script of the repository: `run_script("consumer.py", "--flag", env=…, **popen)`.
 
     It runs in `tmp_path`, with `environment` unless `env` is given, and is killed at the end.
+    With `forked=True` it starts faster, for a loop that kills it many times.
     """
     with ExitStack() as cleanup:
         count = 0
 
-        def run(name: str, *args: str, env: dict[str, str] | None = None, **popen: Any) -> Process:
+        def run(
+            name: str,
+            *args: str,
+            env: dict[str, str] | None = None,
+            forked: bool = False,
+            **popen: Any,
+        ) -> Process:
             nonlocal count
             count += 1
             log_file = tmp_path / f"{Path(name).stem}-{count}.output"
             chosen = environment if env is None else env
-            process = Process([*script(name), *args], log_file, chosen, **popen)
+            process = (
+                Forked(name, [*args], log_file, chosen)
+                if forked
+                else Process([*script(name), *args], log_file, chosen, **popen)
+            )
             cleanup.callback(process.kill)
             return process
 

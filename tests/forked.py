@@ -17,13 +17,22 @@ from pathlib import Path
 from local.child import PR_SET_PDEATHSIG
 from tests.process import ROOT, Process
 
-PRELOADED = ["consumer", "producer", "replay", "kafka", "kafka.admin", "tests.forked"]
+PRELOADED = [
+    "consumer",
+    "producer",
+    "replay",
+    "kafka",
+    "kafka.admin",
+    "tests.records",
+    "tests.forked",
+]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 class Forked(Process):
-    """`program` is a script of the repository, such as "consumer.py", or a module of its tests."""
+    """`program` is a script of the repository, such as "consumer.py", a module of its tests, or
+    "-c" with code as the first of its arguments."""
 
     def __init__(
         self, program: str, arguments: list[str], log_file: Path, env: dict[str, str]
@@ -32,6 +41,11 @@ class Forked(Process):
         self.log_file = log_file
         log_file.touch()
         self.popen = _Popen(self.command, log_file, env)  # type: ignore[assignment]
+
+    def kill(self) -> None:
+        """SIGKILL; it may be too young to lead its group."""
+        self.signal(signal.SIGKILL)
+        self.popen.wait()
 
 
 class _Popen:
@@ -74,7 +88,10 @@ def _run(command: list[str], log_file: Path, env: dict[str, str]) -> None:
     os.chdir(log_file.parent)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
     sys.argv = command
-    if command[0].endswith(".py"):
+    if command[0] == "-c":
+        sys.argv = ["-c", *command[2:]]
+        exec(command[1], {"__name__": "__main__"})  # noqa: S102 - the test's own
+    elif command[0].endswith(".py"):
         runpy.run_path(str(ROOT / command[0]), run_name="__main__")
     else:
         runpy.run_module(command[0], run_name="__main__", alter_sys=True)
