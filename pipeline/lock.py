@@ -12,12 +12,13 @@ STEP = 0.001  # seconds between tries
 
 
 @contextmanager
-def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the lock file at `path`, made if missing, which may take `patience` seconds.
+def locked(path: Path, patience: float | None = None) -> Iterator[None]:
+    """Hold the lock file at `path`, made if missing, which may take `patience` seconds, or
+    PATIENCE.
 
     Raises OSError, TimeoutError among them.
     """
-    fd = _acquire(path, patience)
+    fd = _acquire(path, PATIENCE if patience is None else patience)
     try:
         yield
     finally:

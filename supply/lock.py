@@ -16,6 +16,10 @@ LOCKS = {
     ALL: ("requirements-dev.txt",),
     "requirements.lock": ("requirements.txt",),
     "page/requirements.lock": ("requirements.txt", "page/requirements.txt"),
+    "local/requirements.lock": (  # make up, and what a person runs beside it
+        *("requirements.txt", "page/requirements.txt"),
+        *("local/requirements.txt", "report/requirements.txt"),
+    ),
     "bench/requirements.lock": ("bench/requirements.txt",),
 }
 

@@ -4,14 +4,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests import programs
+
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -24,7 +23,7 @@ EXPECTED = re.compile(r"ERR_CONNECTION_REFUSED|ERR_NETWORK_CHANGED|status of 401
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser of this machine, or playwright's own. Fails the test when there is none."""
+    """A browser of this machine, or playwright's own: tests need "chromium"."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_path(playwright), args=ARGUMENTS)
         try:
@@ -80,14 +79,5 @@ class Tab:
 
 
 def _path(playwright: Playwright) -> str:
-    for name in NAMES:
-        if path := shutil.which(name):
-            return path
-    own = playwright.chromium.executable_path
-    if not Path(own).exists():
-        pytest.fail(
-            "no Chromium: apt-get install chromium, or .venv/bin/playwright install chromium, "
-            "or leave these tests out with --no-browser",
-            pytrace=False,
-        )
-    return own
+    on_path = filter(None, map(shutil.which, programs.BROWSERS))
+    return next(on_path, playwright.chromium.executable_path)

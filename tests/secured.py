@@ -27,7 +27,8 @@ from kafka.admin import (
 from config import Settings
 from local.kafka import Kafka
 from local.redis import Redis
-from local.server import free_port
+from local.server import Server, free_port
+from tests.process import script
 from tests.servers import started
 
 NOWHERE = 1  # a port
@@ -129,22 +130,41 @@ def properties(plain: int, ports: dict[str, int], files: dict[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+class Relay(Server):
+    """tests/relay.py, on a port of its own."""
+
+    def __init__(self, folder: Path, arguments: list[str]) -> None:
+        super().__init__("relay", folder, int(arguments[0]))
+        self._arguments = arguments
+
+    def command(self) -> list[str]:
+        return [*script("tests/relay.py"), *self._arguments]
+
+    def answers(self) -> bool:
+        socket.create_connection(("127.0.0.1", self.port), 2).close()
+        return True
+
+
 class SecuredRedis(Redis):
     """Over TLS on `tls`; `port` is without. Alice may do all, Mallory look at one key.
 
-    redis-check-rdb of Debian's redis-tools is a whole Redis with TLS, which the one of PyPI is
-    not. What it is goes by its name.
+    The Redis of PyPI has no TLS, so that a relay stands in for it, but redis-check-rdb of Debian's
+    redis-tools is a whole Redis that has: what it is goes by its name.
     """
 
     def __init__(self, folder: Path, files: dict[str, str], certificate: str = "server") -> None:
         self.tls = free_port()
+        self._whole = shutil.which("redis-check-rdb")
         users = folder / "users.acl"
-        more = [
+        tls = [
             *("--tls-port", str(self.tls), "--tls-auth-clients", "optional"),
             *("--tls-cert-file", files[certificate], "--tls-key-file", files[certificate]),
-            *("--tls-ca-cert-file", files["ca"], "--aclfile", str(users)),
+            *("--tls-ca-cert-file", files["ca"]),
         ]
+        more = ["--aclfile", str(users), *(tls if self._whole else [])]
         super().__init__(folder, free_port(), more)
+        ports = str(self.tls), str(self.port)
+        self._relay = Relay(folder / "relay", [*ports, files[certificate], files["ca"]])
         folder.mkdir()
         users.write_text(
             "user default off\n"
@@ -152,12 +172,26 @@ class SecuredRedis(Redis):
             f"user mallory on >{PASSWORD} ~one +get\n"
         )
 
+    def start(self) -> None:
+        super().start()
+        if not self._whole:
+            self._relay.start()
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        super().wait_ready(timeout)
+        if not self._whole:
+            self._relay.wait_ready(timeout)
+
+    def kill(self) -> None:
+        self._relay.kill()
+        super().kill()
+
     def command(self) -> list[str]:
-        whole = shutil.which("redis-check-rdb")
-        assert whole, "redis-check-rdb is missing: apt install redis-tools"
+        if not self._whole:
+            return super().command()
         named = self.folder / "redis-server"
         named.unlink(missing_ok=True)
-        named.symlink_to(whole)
+        named.symlink_to(self._whole)
         return [str(named), *super().command()[1:]]
 
     def answers(self) -> bool:

@@ -14,6 +14,7 @@ from local.child import spawn
 from pipeline import lock
 from pipeline.archive import Archive, Gap
 from pipeline.checkpoint import VERSION, CheckpointError
+from tests.forked import Forked
 from tests.process import ROOT
 from tests.records import events
 from tests.waiting import until
@@ -340,15 +341,13 @@ for start in range(0, 100_000, 3):
 
 
 def test_writers_that_are_killed_at_any_moment_leave_each_event_once(path: Path) -> None:
-    environment = {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", APPEND, str(path)]
+    output = path.with_name("writers.output")
     for round_ in range(10):
         before = path.stat().st_size if path.exists() else 0
-        writers = [spawn(command, env=environment) for _ in range(2)]
+        writers = [Forked("-c", [APPEND, str(path)], output, dict(os.environ)) for _ in range(2)]
         until(lambda: path.exists() and path.stat().st_size > before + 5_000, 20)  # noqa: B023
         for writer in writers:
             writer.kill()
-            writer.wait()
         archive = opened_at(path)
         found = [json.loads(line) for line in path.read_bytes().splitlines()]
         for partition, end in archive.standing().next.items():

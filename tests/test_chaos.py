@@ -5,6 +5,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.chaos_local import Consumer, OwnRedis
 from tests.disk import Disk
 from tests.faults import FAULTS, plan
@@ -15,6 +17,7 @@ PARTS = {"kafka": OwnRedis, "redis": OwnRedis, "disk": Disk} | {
 }
 
 
+@pytest.mark.server
 def test_nothing_is_lost_doubled_torn_or_out_of_order_whatever_dies(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.chaos", "--seconds", "12", "--seed", "2"]
     run = Process(command, tmp_path / "chaos.output", dict(os.environ), cwd=ROOT)

@@ -13,6 +13,7 @@ from redis import Redis as RedisClient
 
 import consumer
 from config import Settings
+from local.redis import Redis
 from pipeline import topic
 from pipeline.metrics import Metrics
 from pipeline.stop import Stop
@@ -38,8 +39,9 @@ def consuming(settings: Settings, metrics: Metrics) -> Iterator[None]:
 
 
 def test_a_batch_is_one_fsync_of_each_file_one_round_trip_and_one_commit(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = settings.model_copy(update={"redis_url": own_redis.url})  # which counts its calls
     assert topic.ensure(settings, Stop())
     done: Counter[str] = Counter()
     reached: dict[TopicPartition, int] = {}

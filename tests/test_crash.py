@@ -1,7 +1,6 @@
 """The consumer is killed at every step between poll and commit in turn, and nothing shows."""
 
 import signal
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,7 +14,8 @@ from pipeline import topic
 from pipeline.event import parse
 from pipeline.rotated import rotated
 from pipeline.stop import Stop
-from tests.process import ROOT, Process, script
+from tests.forked import Forked
+from tests.process import Process
 from tests.records import event
 from tests.topics import read_all, send
 from tests.waiting import until
@@ -53,17 +53,17 @@ class Case:
         """Kill at the step, start again, check. Returns the killed process."""
         mine = self.settings
         assert topic.ensure(mine, Stop())
-        environment = environment | variables(mine) | {"PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "tests.crash", str(self.step)]
+        environment = environment | variables(mine)
+        output = self.folder / "killed.output"
         with ExitStack() as cleanup:
-            killed = Process(command, self.folder / "killed.output", environment)
+            killed = Forked("tests.crash", [str(self.step)], output, environment)
             cleanup.callback(killed.kill)
             self._send(FIRST)
             self._reach(len(FIRST))
             self._send([*SECOND[:10], BAD, *SECOND[10:]])
             if self.step:
                 killed.wait(PATIENCE)
-                again = Process(script("consumer.py"), self.folder / "again.output", environment)
+                again = Forked("consumer.py", [], self.folder / "again.output", environment)
                 cleanup.callback(again.kill)
             self._reach(len(FIRST + SECOND) + 1)
             if not self.step:

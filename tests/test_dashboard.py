@@ -20,7 +20,7 @@ from tests.holding import Holding, event
 from tests.process import dashboard
 from tests.waiting import until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
 
 ROWS = ".events li button"
 HOSTILE = {

@@ -60,6 +60,9 @@ class Server:
             return int(connection.recv(4_096).split()[1])
 
 
+pytestmark = pytest.mark.xdist_group("guard")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("open")

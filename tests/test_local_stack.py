@@ -106,6 +106,7 @@ def test_a_paused_server_does_not_answer_and_can_be_stopped(own_redis: Redis) ->
     assert running_in(own_redis.folder) == []
 
 
+@pytest.mark.server
 def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -152,6 +153,7 @@ def cmdlines(folder: Path) -> list[bytes]:
     return words
 
 
+@pytest.mark.server
 def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
     start: Start, tmp_path: Path
 ) -> None:
@@ -185,6 +187,7 @@ def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
     assert running_in(tmp_path) == []
 
 
+@pytest.mark.server
 def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
     stack = start()
     stack.wait_for("Ctrl-C", 90)

@@ -1,8 +1,4 @@
-"""README's recipes for logs that no Python program writes, as a user types them.
-
-Those that need kcat and nginx run only when asked to: `RECIPE_TESTS=1 pytest
-tests/test_recipes.py`. Then a missing one is an error.
-"""
+"""README's recipes for logs that no Python program writes, as a user types them."""
 
 import json
 import os
@@ -23,10 +19,6 @@ from tests.process import ROOT
 from tests.test_input import arrived, key_of, messages
 from tests.topics import records
 from tests.waiting import until
-
-with_tools = pytest.mark.skipif(
-    os.environ.get("RECIPE_TESTS") != "1", reason="needs kcat and nginx: asked by RECIPE_TESTS=1"
-)
 
 # Of `journalctl -o json`: a service, the kernel, bytes that are not UTF-8, a field given twice.
 JOURNAL = r"""
@@ -82,7 +74,7 @@ def test_a_containers_logs(settings: Settings, environment: dict[str, str], tmp_
     assert first["service"] == second["service"] == "shop"
 
 
-@with_tools
+@pytest.mark.needs("kcat")
 def test_kcat(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
     assert topic.ensure(settings, Stop())
     command = (
@@ -113,7 +105,7 @@ http {{
 """
 
 
-@with_tools
+@pytest.mark.needs("nginx")
 def test_nginx_and_its_rotation(
     run_script: RunScript, settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -5,8 +5,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
 
@@ -183,15 +183,16 @@ def test_killed_again_and_again_it_sends_everything_once(
     put_letters(settings, letters)
     dice, killed = random.Random(8), 0
     consumer = run_script("consumer.py")
-    while True:
-        run = run_script("replay.py", "--since", "1h", "--rate", "0")
-        enough = _written(settings) + dice.randrange(1, 5_000)
-        while run.running() and _written(settings) < enough:
-            pass
-        if not run.running():
-            break
-        run.kill()
-        killed += 1
+    with watching(settings) as written:
+        while True:
+            run = run_script("replay.py", "--since", "1h", "--rate", "0", forked=True)
+            enough = written() + dice.randrange(1, 5_000)
+            while run.running() and written() < enough:
+                pass
+            if not run.running():
+                break
+            run.kill()
+            killed += 1
     assert killed >= 3
     assert run.wait() == 0, run
     assert _written(settings) > 20_000 + killed  # with what was taken back
@@ -239,6 +240,15 @@ def test_after_a_fix_everything_is_in_logs_txt_and_verify_agrees(
 
 def _lines(settings: Settings) -> int:
     return settings.log_file.read_bytes().count(b"\n")
+
+
+@contextmanager
+def watching(settings: Settings) -> Iterator[Callable[[], int]]:
+    """_written, as often as is asked for: over one connection."""
+    with closing(KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)) as consumer:
+        partitions = consumer.partitions_for_topic(settings.kafka_topic)
+        ats = [TopicPartition(settings.kafka_topic, partition) for partition in partitions]
+        yield lambda: sum(consumer.end_offsets(ats).values())
 
 
 def _written(settings: Settings) -> int:

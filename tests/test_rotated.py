@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from pipeline.limits import Limits
 from pipeline.metrics import Metrics
 from pipeline.rotated import RotatedFile, rotated
 from tests.disk import Disk
+from tests.forked import Forked
 from tests.process import ROOT
 from tests.records import events
 from tests.test_archive import ID, TOPIC, messages, numbered
@@ -316,6 +316,7 @@ def test_one_keeper_works_at_a_time(path: Path, opened: Opened) -> None:
     assert found[0].path() == found[0].packed(".zst")
 
 
+@pytest.mark.needs("mount")
 def test_a_full_disk_leaves_rotated_files_as_they_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -436,13 +437,13 @@ def test_writers_and_keepers_killed_at_any_moment_leave_each_event_once(path: Pa
     settings = Settings(_env_file=None, log_file=path, log_compress="gz")
     with closing(Keeper(settings, Metrics())):
         for round_ in range(12):
-            writer = spawn([sys.executable, "-c", WRITER, str(path), str(20 * LINE)], cwd=ROOT)
+            arguments = [WRITER, str(path), str(20 * LINE)]
+            writer = Forked("-c", arguments, path.with_name("output"), dict(os.environ))
             before = len(rotated(path))
             many = partial(lambda before: len(rotated(path)) > before + 3, before)
             until(many, 30)
             time.sleep(round_ / 2_000)
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
+            writer.kill()
         archive = Archive(path, TOPIC)
         archive.open(ID)
         archive.append([])
@@ -463,21 +464,21 @@ LOGROTATE = """
 """
 
 
+@pytest.mark.needs("logrotate")
 def test_logrotate_and_kills_leave_each_event_once(path: Path) -> None:
     config, state = path.with_name("logrotate.conf"), path.with_name("logrotate.state")
     config.write_text(LOGROTATE.format(path=path))
     config.chmod(0o644)
     for round_ in range(6):
-        writer = spawn([sys.executable, "-c", WRITER, str(path), "0"], cwd=ROOT)
+        output = path.with_name("output")
+        writer = Forked("-c", [WRITER, str(path), "0"], output, dict(os.environ))
         until(lambda: path.exists() and path.stat().st_size > 50 * LINE, 30)
         if round_ % 2:
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
+            writer.kill()
         subprocess.run(["logrotate", "--force", "--state", state, config], check=True)
         if not round_ % 2:
             until(lambda: path.exists() and path.stat().st_size > 50 * LINE, 30)
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
+            writer.kill()
     with closing(Archive(path, TOPIC)) as archive:
         archive.open(ID)
     packed = [path.with_name(f"logs.txt.{number}.gz") for number in (6, 5, 4, 3, 2)]

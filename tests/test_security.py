@@ -40,6 +40,9 @@ LOST = pytest.mark.filterwarnings(
 )
 
 
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("security")]
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return certificates.write(tmp_path_factory.mktemp("certificates"))
@@ -297,6 +300,7 @@ class TestKafkaRefuses:
             before = before or now
 
 
+@pytest.mark.uses("redis-check-rdb")
 class TestRedis:
     def test_lets_in_a_user_by_settings_by_url_and_with_a_certificate(
         self, access: Settings, files: dict[str, str]
@@ -386,6 +390,7 @@ def show(env: dict[str, str], folder: Path) -> Process:
     return Process(command, folder / "show.output", env | {"PYTHONPATH": str(ROOT)})
 
 
+@pytest.mark.uses("redis-check-rdb")
 def test_the_whole_pipeline_over_tls_with_users_and_secrets_in_files(
     run_script: RunScript, access: Settings, tmp_path: Path
 ) -> None:

@@ -53,7 +53,10 @@ print(os.listdir(nas))
 """
 
 
-@pytest.fixture(params=["s3", "folder"])
+S3 = pytest.param("s3", marks=[pytest.mark.server, pytest.mark.xdist_group("seaweed")])
+
+
+@pytest.fixture(params=[S3, "folder"])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store of this test's own that works."""
     if request.param == "folder":
@@ -231,6 +234,7 @@ def test_a_folder_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
     assert store.put(path)
 
 
+@pytest.mark.needs("mount")
 @pytest.mark.parametrize("size", [200_000, BIG])
 def test_a_full_disk_takes_nothing_or_all(size: int, tmp_path: Path) -> None:
     file(tmp_path, size, "logs-1.txt")
