@@ -8,9 +8,21 @@ from pipeline.batch import Slice
 from pipeline.event import LEVELS
 
 MOST_EVENTS = 50_000  # kept as slices, about 20 MB; older ones are folded
+MOST_BYTES = 16 * 2**20  # of the lines of these
+LIST_BYTES = 4 * 2**20  # a list has so many bytes of lines, if not `cap` lines: see list_bytes
+LINE_BYTES = 512  # or so many for each line that it may have
 NOWHERE = -1  # an offset at which Redis never stands
 
 Counts = Counter[tuple[int, str]]  # (minute, level) → events
+
+
+def list_bytes(cap: int) -> int:
+    """How many bytes a list of at most `cap` lines holds before it may lack an older line."""
+    return max(LIST_BYTES, LINE_BYTES * cap)
+
+
+def _size(lines: Iterable[bytes]) -> int:
+    return sum(map(len, lines))
 
 
 @dataclass
@@ -18,13 +30,15 @@ class News:
     """What to put into Redis in one step.
 
     `spans` is partition → [first offset, next offset]; `lists` is level, or "" for all → the
-    newest `cap` lines, oldest first.
+    newest `cap` lines, oldest first. Those in `cut` have fewer, as these take list_bytes.
     """
 
     cap: int
     spans: dict[int, list[int]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counter)
     lists: dict[str, deque[bytes]] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
+    _added: int = 0  # bytes since the lists were last cut
 
     def __post_init__(self) -> None:
         for name in ("", *LEVELS):
@@ -37,12 +51,14 @@ class News:
         self.lists[""].extend(part.lines[-self.cap :])
         for level, line in zip(part.levels, part.lines, strict=True):
             self.lists[level].append(line)
+        self._grow(_size(part.lines))
 
     def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
         """Put (level, line) pairs at the end of the lists alone."""
         for level, line in lines:
             self.lists[""].append(line)
             self.lists[level].append(line)
+            self._grow(len(line))
 
     def extend(self, later: "News") -> None:
         """Put all of `later` at the end."""
@@ -50,7 +66,29 @@ class News:
             self._span(partition, start, end)
         self.counts.update(later.counts)
         for name, lines in later.lists.items():
+            if name in later.cut:
+                self.lists[name].clear()  # or lines would be missing in between
+                self.cut.add(name)
             self.lists[name].extend(lines)
+        self._grow(max(map(_size, later.lists.values())))
+
+    def cut_lists(self) -> dict[str, int]:
+        """Drop the oldest lines of a list beyond list_bytes. Returns the bytes of each list."""
+        most, sizes = list_bytes(self.cap), {}
+        for name, lines in self.lists.items():
+            size = _size(lines)
+            while lines and size - len(lines[0]) >= most:
+                size -= len(lines.popleft())
+                self.cut.add(name)
+            sizes[name] = size
+        return sizes
+
+    def _grow(self, added: int) -> None:
+        """Cut the lists once in a while, as counting their bytes takes time."""
+        self._added += added
+        if self._added > list_bytes(self.cap):
+            self._added = 0
+            self.cut_lists()
 
     def _span(self, partition: int, start: int, end: int) -> None:
         """Lengthen a span. What does not follow the end of it makes a hole."""
@@ -71,7 +109,7 @@ class Backlog:
         self._cap = cap
         self._folded = News(cap)
         self._slices: deque[Slice] = deque()
-        self._events = 0
+        self._events = self._bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._slices or self._folded.spans)
@@ -84,7 +122,8 @@ class Backlog:
         """Put a slice at the end."""
         self._slices.append(part)
         self._events += len(part.lines)
-        while self._events > MOST_EVENTS:
+        self._bytes += _size(part.lines)
+        while self._events + len(self._slices) > MOST_EVENTS or self._bytes > MOST_BYTES:
             self._fold()
 
     def extend(self, later: "Backlog") -> None:
@@ -128,4 +167,5 @@ class Backlog:
     def _fold(self) -> None:
         oldest = self._slices.popleft()
         self._events -= len(oldest.lines)
+        self._bytes -= _size(oldest.lines)
         self._folded.add(oldest)

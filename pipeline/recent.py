@@ -13,14 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import redis
 
 from config import Settings
 from pipeline import client
 from pipeline.archive import Archive
-from pipeline.backlog import NOWHERE, Backlog, News
+from pipeline.backlog import NOWHERE, Backlog, News, list_bytes
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
 from pipeline.client import LAYOUT, check_layout, connect, list_key
@@ -40,19 +40,24 @@ QUICK = 0.5  # seconds, where the archive would wait for it
 BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is away
 REPORT_EVERY = 1.0  # seconds
 LAG_KEPT = 30  # seconds that a lag is believed after its consumer has told it
+TIMES = 16  # list_bytes, 64 MiB if REDIS_MAX_LOGS is not huge: what a list in Redis never exceeds
 RACES = 20  # tries against other consumers that change Redis at the same time
 
-# KEYS: offsets, topic, version, then a list per list in ARGV.
+# KEYS: offsets, topic, version, bytes, then a list per list in ARGV.
 # ARGV: topic id, the topic id seen, 1 to replace the lists, cap, seconds that counts are kept,
-# version; then groups, each with its number of members first: (partition, offset seen or '', next
-# offset)…; (key, level, events)…; (lines…) per list.
+# version, bytes of a list; then groups, each with its number of members first: (partition, offset
+# seen or '', next offset)…; (key, level, events)…; then per list: 1 to replace it, the bytes of the
+# lines, their number, the lines. Of each list the bytes are known that it has at most: only when
+# these are too many are its lines counted, and the oldest dropped until it has half of them.
 SCRIPT = """
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
 if (tonumber(redis.call('GET', KEYS[3]) or '') or 0) > tonumber(ARGV[6]) then return 0 end
-if ARGV[3] ~= '1' then  -- a key of another type fails here, before anything is written
-  for i = 4, #KEYS do redis.call('LLEN', KEYS[i]) end
+redis.call('HLEN', KEYS[4])  -- a key of another type fails here, before anything is written
+if ARGV[3] ~= '1' then
+  for i = 5, #KEYS do redis.call('LLEN', KEYS[i]) end
 end
-local at = 7
+local most = tonumber(ARGV[7])
+local at = 8
 local function group(size)
   local members = {}
   local count = tonumber(ARGV[at])
@@ -78,15 +83,39 @@ for _, c in ipairs(group(3)) do
   redis.call('HINCRBY', c[1], c[2], c[3])
   redis.call('EXPIRE', c[1], ARGV[5])
 end
-for i = 4, #KEYS do
-  if ARGV[3] == '1' then redis.call('DEL', KEYS[i]) end
-  local last = at + tonumber(ARGV[at])
-  for first = at + 1, last, 1000 do
+local function shortened(list)
+  local bytes, from = 0, 0
+  while true do
+    local lines = redis.call('LRANGE', list, from, from + 499)
+    for n, line in ipairs(lines) do
+      bytes = bytes + #line
+      if bytes >= most / 2 then
+        redis.call('LTRIM', list, 0, from + n - 1)
+        return bytes
+      end
+    end
+    from = from + #lines
+    if #lines < 500 then return bytes end
+  end
+end
+local known, held = {}, {}
+if #KEYS > 4 then known = redis.call('HMGET', KEYS[4], unpack(KEYS, 5)) end
+for i = 5, #KEYS do
+  local bytes = (tonumber(known[i - 4] or '') or most) + ARGV[at + 1]
+  if ARGV[at] == '1' then
+    redis.call('DEL', KEYS[i])
+    bytes = tonumber(ARGV[at + 1])
+  end
+  local last = at + 2 + tonumber(ARGV[at + 2])
+  for first = at + 3, last, 1000 do
     redis.call('LPUSH', KEYS[i], unpack(ARGV, first, math.min(first + 999, last)))
   end
   at = last + 1
   redis.call('LTRIM', KEYS[i], 0, ARGV[4] - 1)
+  if bytes > most then bytes = shortened(KEYS[i]) end
+  held[#held + 1], held[#held + 2] = KEYS[i], bytes
 end
+if #held > 0 then redis.call('HSET', KEYS[4], unpack(held)) end
 return 1
 """
 
@@ -153,7 +182,8 @@ class Recent:
             for part in batch:
                 new = part.since(self._reached.get(part.partition, part.start))
                 if new.start < new.end:
-                    self._offered.add(new)
+                    # The rejects are none of Redis', and would keep their bytes in an outage.
+                    self._offered.add(replace(new, rejects=[]) if new.rejects else new)
                     self._reached[part.partition] = new.end
             self._news.notify()
 
@@ -282,18 +312,19 @@ class Recent:
         """Run the script; False if Redis was not at `stand`. Raises redis.RedisError, OSError."""
         topic = self._archive.topic_id
         seen = stand.next if stand.topic == topic else {}
+        sizes = news.cut_lists()
         lists = {level: lines for level, lines in news.lists.items() if lines or replace}
         arguments: list[str | int | bytes] = [topic, stand.topic, int(replace), self._cap]
-        arguments += [COUNTS_KEPT, LAYOUT, len(news.spans)]
+        arguments += [COUNTS_KEPT, LAYOUT, TIMES * list_bytes(self._cap), len(news.spans)]
         for partition, (_, end) in news.spans.items():
             arguments += [partition, seen.get(partition, ""), end]
         arguments.append(len(news.counts))
         for (minute, level), events in news.counts.items():
             arguments += [f"{self._key}:counts:{minute}", level, events]
-        for lines in lists.values():
-            arguments.append(len(lines))
+        for level, lines in lists.items():
+            arguments += [int(replace or level in news.cut), sizes[level], len(lines)]
             arguments += lines
-        keys = [f"{self._key}:{name}" for name in ("offsets", "topic", "version")]
+        keys = [f"{self._key}:{name}" for name in ("offsets", "topic", "version", "bytes")]
         keys += [list_key(self._key, level) for level in lists]
         done = bool(self._script(keys=keys, args=arguments))
         if done:
