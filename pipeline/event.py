@@ -36,6 +36,7 @@ FIELDS = ("level", "message", "timestamp")
 REASONS = (
     *("no value", "invalid UTF-8", "broken JSON", "not an object", "NaN", "unknown level"),
     *(f"{wrong} {name}" for wrong in ("missing", "mistyped") for name in FIELDS),
+    "poison",  # an event, but nothing can be done with it: see poison.py
 )
 
 

@@ -27,6 +27,7 @@ from pipeline.packing import BROKEN, PACKED, packer, unpacked
 from pipeline.rotated import RotatedFile, by_name, rotated
 from pipeline.shipper import Shipper
 from pipeline.store import Store
+from pipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,13 @@ class Stopped(Exception):  # noqa: N818 - no failure
 class Keeper:
     """Packs, sends and deletes until it is closed."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        store: Store | None = None,
+        supervision: Supervision | None = None,
+    ) -> None:
         self._settings = settings
         self._log_file = settings.log_file
         self._lock_path = settings.log_file.with_name(settings.log_file.name + ".keeper.lock")
@@ -52,6 +59,7 @@ class Keeper:
         self._settled: set[str] = set()  # names at the beginning of the last whole look,
         self._settled_at = 0.0  # when (time.monotonic)
         self._complaint = Complaint(log)
+        self._supervision = supervision or Supervision(log, settings)
         self._closing = threading.Event()
         self._shipper = Shipper(store, metrics, self._closing) if store else None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -80,10 +88,13 @@ class Keeper:
         self._metrics.rotated_bytes.set(sum(kept))
 
     def _run(self) -> None:
-        while not self._closing.wait(LOOK):
+        wait = LOOK
+        while not self._closing.wait(wait):
+            wait = LOOK
             try:
-                if self._is_due():
-                    self.tend()
+                if not self._is_due():
+                    continue
+                self.tend()
             except FileNotFoundError:
                 continue  # another keeper was at work
             except OSError as problem:
@@ -91,7 +102,11 @@ class Keeper:
                 self._complaint.say(f"rotated files wait as they are: {problem}", logging.ERROR)
             except Stopped:
                 return
+            except BaseException as error:  # noqa: BLE001 - the thread must not end
+                self._metrics.keep_failures.inc()
+                wait = max(LOOK, self._supervision.note("keep", error))
             else:
+                self._supervision.resolve("keep")
                 self._complaint.over("rotated files are packed and deleted again")
 
     def _is_due(self) -> bool:
