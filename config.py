@@ -30,6 +30,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from redis.connection import parse_url
 
 from pipeline import certificates
+from pipeline.disk import own_target
 
 USAGE_ERROR = 2
 TOPIC_NAME = r"^[a-zA-Z0-9._-]{1,249}$"  # org.apache.kafka.common.internals.Topic
@@ -343,6 +344,12 @@ class Settings(BaseSettings):
         if stat.S_ISDIR(_mode(str(value))):
             raise ValueError("a folder")
         return value
+
+    @field_validator("log_file")
+    @classmethod
+    def _target(cls, value: Path) -> Path:
+        """A link that the setting names is followed once, here; below it none is."""
+        return own_target(value)
 
     @field_validator("state_dir", mode="before")
     @classmethod

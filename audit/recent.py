@@ -8,6 +8,7 @@ from audit.lines import Lines
 from audit.snapshot import Snapshot
 from audit.sources import Source, Sources
 from config import Settings
+from pipeline.backlog import list_bytes
 from pipeline.checkpoint import Topic
 from pipeline.client import list_key
 from pipeline.event import NotAnEvent, is_event, parse
@@ -48,7 +49,8 @@ def audit_redis(settings: Settings, snapshot: Snapshot, sources: Sources) -> Fin
         if len(lines) > settings.redis_max_logs:
             text = f"{key} has {len(lines):,}, REDIS_MAX_LOGS is {settings.redis_max_logs:,}"
             findings.add("too long", text)
-        if len(lines) < least:
+        held = sum(map(len, lines))
+        if len(lines) < least and held < list_bytes(settings.redis_max_logs):
             findings.add("too short", f"{key} has {len(lines):,} events, logs.txt {least:,}")
         _audit_list(key, level, lines[: settings.redis_max_logs], mine, shared, findings)
     if shared or any(source.known.first or source.unseen for source in mine):

@@ -1,6 +1,7 @@
 """Jars: Apache Kafka's own, fetched once by jgo and remembered with their paths."""
 
 import fcntl
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from local.child import spawn
 from local.server import ServerError
+from pipeline.disk import open_file, replace_file
 
 KAFKA_VERSION = "4.3.1"
 ARTIFACTS = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
@@ -30,10 +32,10 @@ def classpath(folder: Path = FOLDER) -> str:
     jars = _existing(remembered)
     if not jars:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
+        with os.fdopen(open_file(folder / "lock", os.O_RDWR | os.O_CREAT), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs may start at once
             jars = _existing(remembered) or _fetch(folder)
-            remembered.write_text("\n".join(jars))
+            replace_file(remembered, "\n".join(jars).encode())
     return ":".join(jars)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local.jars import aot_cache, classpath
 from local.server import Server, ServerError, free_port
+from pipeline.disk import replace_file
 
 METADATA, VERSION = 3, 4  # a request of Kafka's protocol: api key, version
 NO_TOPICS = struct.pack(">ib", 0, 0)
@@ -57,7 +58,7 @@ class Kafka(Server):
         properties = self.folder / "server.properties"
         # The controller's port may change: its voters are in this file only.
         text = PROPERTIES.format(port=self.port, controller=free_port(), data=data)
-        properties.write_text(text + self._more)
+        replace_file(properties, (text + self._more).encode())
         if not (data / "meta.properties").exists():
             # "k" first: the formatter takes an id that begins with "-" for an option.
             cluster = "k" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]

@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from local.child import Child, spawn
+from pipeline.disk import open_file
 
 STEP = 0.05  # seconds between looks at a server that is starting or stopping
 PORTS = (10_000, 32_768)  # below Linux' net.ipv4.ip_local_port_range
 LOG_BYTES = 2**20  # the log of earlier starts is dropped above this
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class ServerError(Exception):
@@ -47,8 +49,9 @@ class Server(Child):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             command = self.command()
-            long = self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES
-            with self.log_file.open("wb" if long else "ab") as log:
+            with os.fdopen(open_file(self.log_file, APPEND), "ab") as log:
+                if os.fstat(log.fileno()).st_size > LOG_BYTES:
+                    log.truncate(0)
                 self.process = spawn(
                     command,
                     cwd=self.folder,

@@ -22,6 +22,7 @@ from local.kafka import Kafka
 from local.redis import Redis, binary
 from local.script import Script
 from local.server import ServerError
+from pipeline.disk import open_file
 from pipeline.show import coloured, paint, printable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -74,7 +75,7 @@ class Stack:
     def _only_one(self) -> TextIO:
         """The lock of the folder, which the kernel lets go of whatever happens."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        lock = (self._folder / "lock").open("w")
+        lock = os.fdopen(open_file(self._folder / "lock", os.O_RDWR | os.O_CREAT), "w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

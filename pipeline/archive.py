@@ -31,12 +31,12 @@ import msgspec
 from pipeline.batch import Slice, pieces
 from pipeline.checkpoint import Checkpoint, Partition, Topic
 from pipeline.complaint import Complaint
-from pipeline.disk import sync
+from pipeline.disk import open_file, remove_drafts, sync
 from pipeline.limits import Limits
 from pipeline.lock import locked
 from pipeline.log_file import LogFile
 from pipeline.metrics import Metrics
-from pipeline.rotated import last_lines, moved_to, next_rotated
+from pipeline.rotated import by_name, last_lines, moved_to, next_rotated
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class Archive:
         """
         self.topic_id = topic_id
         with self._locked() as checkpoint:
+            remove_drafts(self.path.parent, self._is_checkpoint)
             known = checkpoint.topics.get(self.topic)
             if known and known.id != topic_id:
                 log.warning(
@@ -191,7 +192,7 @@ class Archive:
     def _rotate(self, checkpoint: Checkpoint) -> None:
         """Finish logs.txt, and begin a new one. Raises OSError."""
         finished = next_rotated(self.path, datetime.now(UTC))
-        checkpoint.save(finished.sidecar)
+        checkpoint.save(finished.sidecar, self._file.mode)
         self._file.rename(finished.plain)
         checkpoint.begin_file()
         self._save(checkpoint)
@@ -201,6 +202,12 @@ class Archive:
         self._complaint.over(f"{self.path} goes on")
         self._metrics.archive_up.set(True)
         self._metrics.archived(fresh, size)
+
+    def _is_checkpoint(self, name: str) -> bool:
+        """Whether it is the name of the checkpoint of logs.txt, or of a rotated file."""
+        path = self.path.with_name(name)
+        rotated = by_name(path.with_suffix(""), self.path)
+        return path == self._checkpoint_path or bool(rotated and path == rotated.sidecar)
 
     def _read(self) -> Checkpoint:
         """The checkpoint on disk; what was last seen of it if somebody has deleted it."""
@@ -212,7 +219,7 @@ class Archive:
 
     def _save(self, checkpoint: Checkpoint) -> None:
         checkpoint.inode = self._file.inode
-        self._last = checkpoint.save(self._checkpoint_path)
+        self._last = checkpoint.save(self._checkpoint_path, self._file.mode)
 
     @contextmanager
     def _locked(self) -> Iterator[Checkpoint]:
@@ -257,7 +264,7 @@ class Archive:
         """Say where the lines of logs.txt went, and cut what no checkpoint accounts for there."""
         moved = moved_to(self.path, checkpoint.inode)
         if moved:
-            with moved.open("r+b") as file:
+            with os.fdopen(open_file(moved, os.O_RDWR), "r+b") as file:
                 if os.fstat(file.fileno()).st_size > checkpoint.length:
                     file.truncate(checkpoint.length)
             log.info("%s was rotated to %s", self.path, moved)

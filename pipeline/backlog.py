@@ -2,17 +2,27 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pipeline.batch import Slice
 from pipeline.event import LEVELS
 
 MOST_EVENTS = 50_000  # kept as slices, about 20 MB; older ones are folded
-MOST_SLICES = 5_000
-MOST_BYTES = 16 * 2**20  # of lines in slices, and as many in what is folded
+MOST_BYTES = 16 * 2**20  # of the lines of these
+LIST_BYTES = 4 * 2**20  # a list has so many bytes of lines, if not `cap` lines: see list_bytes
+LINE_BYTES = 512  # or so many for each line that it may have
 NOWHERE = -1  # an offset at which Redis never stands
 
 Counts = Counter[tuple[int, str]]  # (minute, level) → events
+
+
+def list_bytes(cap: int) -> int:
+    """How many bytes a list of at most `cap` lines holds before it may lack an older line."""
+    return max(LIST_BYTES, LINE_BYTES * cap)
+
+
+def _size(lines: Iterable[bytes]) -> int:
+    return sum(map(len, lines))
 
 
 @dataclass
@@ -20,8 +30,8 @@ class News:
     """What to put into Redis in one step.
 
     `spans` is partition → [first offset, next offset]; `lists` is level, or "" for all → the
-    newest `cap` lines, oldest first; `times` are those of the list of all, in Unix seconds.
-    `whole` says that no list lacks one of them.
+    newest `cap` lines, oldest first. Those in `cut` have fewer, as these take list_bytes.
+    `times` are those of the list of all, in Unix seconds.
     """
 
     cap: int
@@ -29,7 +39,8 @@ class News:
     counts: Counts = field(default_factory=Counter)
     lists: dict[str, deque[bytes]] = field(default_factory=dict)
     times: deque[float] = field(default_factory=deque)
-    whole: bool = True
+    cut: set[str] = field(default_factory=set)
+    _added: int = 0  # bytes since the lists were last cut
 
     def __post_init__(self) -> None:
         self.times = deque(maxlen=self.cap)
@@ -44,12 +55,14 @@ class News:
         self.times.extend(part.times[-self.cap :])
         for level, line in zip(part.levels, part.lines, strict=True):
             self.lists[level].append(line)
+        self._grow(part.size)
 
     def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
         """Put (level, line) pairs at the end of the lists alone."""
         for level, line in lines:
             self.lists[""].append(line)
             self.lists[level].append(line)
+            self._grow(len(line))
 
     def extend(self, later: "News") -> None:
         """Put all of `later` at the end."""
@@ -57,21 +70,32 @@ class News:
             self._span(partition, start, end)
         self.counts.update(later.counts)
         self.times.extend(later.times)
-        self.whole = self.whole and later.whole
         for name, lines in later.lists.items():
+            if name in later.cut:
+                self.lists[name].clear()  # or lines would be missing in between
+                self.cut.add(name)
             self.lists[name].extend(lines)
+        self._grow(max(map(_size, later.lists.values())))
 
-    def drop_lists(self) -> None:
-        """Keep the counts alone."""
-        self.whole = False
-        self.times.clear()
-        for lines in self.lists.values():
-            lines.clear()
+    def cut_lists(self) -> dict[str, int]:
+        """Drop the oldest lines of a list beyond list_bytes. Returns the bytes of each list."""
+        most, sizes = list_bytes(self.cap), {}
+        for name, lines in self.lists.items():
+            size = _size(lines)
+            while lines and size - len(lines[0]) >= most:
+                size -= len(lines.popleft())
+                self.cut.add(name)
+            sizes[name] = size
+        while len(self.times) > len(self.lists[""]):
+            self.times.popleft()
+        return sizes
 
-    @property
-    def size(self) -> int:
-        """Bytes of the lines, those twice that are in two lists."""
-        return sum(sum(map(len, lines)) for lines in self.lists.values())
+    def _grow(self, added: int) -> None:
+        """Cut the lists once in a while, as counting their bytes takes time."""
+        self._added += added
+        if self._added > list_bytes(self.cap):
+            self._added = 0
+            self.cut_lists()
 
     def _span(self, partition: int, start: int, end: int) -> None:
         """Lengthen a span. What does not follow the end of it makes a hole."""
@@ -85,15 +109,14 @@ class Backlog:
     """Slices in the order of the archive: the newest as they are, older ones folded into one.
 
     Only slices can be cut where Redis turns out to stand. Folding is for an outage, in which
-    Redis stands still. Of what is too large even when folded only the counts are kept: the lists
-    are then made from the end of logs.txt.
+    Redis stands still.
     """
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
         self._folded = News(cap)
         self._slices: deque[Slice] = deque()
-        self._events = self._size = 0
+        self._events = self._bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._slices or self._folded.spans)
@@ -104,10 +127,10 @@ class Backlog:
 
     def add(self, part: Slice) -> None:
         """Put a slice at the end."""
-        self._slices.append(replace(part, rejects=[]) if part.rejects else part)
+        self._slices.append(part)
         self._events += len(part.lines)
-        self._size += part.size
-        while self._is_long():
+        self._bytes += part.size
+        while self._events + len(self._slices) > MOST_EVENTS or self._bytes > MOST_BYTES:
             self._fold()
 
     def extend(self, later: "Backlog") -> None:
@@ -116,7 +139,6 @@ class Backlog:
             while self._slices:
                 self._fold()
             self._folded.extend(later._folded)
-            self._bound()
         for part in later._slices:
             self.add(part)
 
@@ -137,8 +159,7 @@ class Backlog:
             if new.start < new.end:
                 news.add(new)
         spans = news.spans.items()
-        follows = all(stood.get(p, 0) == start for p, (start, _) in spans)
-        return news if follows and news.whole else None
+        return news if all(stood.get(p, 0) == start for p, (start, _) in spans) else None
 
     def counts(self, stood: Mapping[int, int]) -> Counts:
         """Of the events that Redis surely has not counted when it stands there."""
@@ -150,18 +171,8 @@ class Backlog:
             counts.update(part.since(stood.get(part.partition, 0)).counts)
         return counts
 
-    def _is_long(self) -> bool:
-        slices, events, size = len(self._slices), self._events, self._size
-        return slices > MOST_SLICES or events > MOST_EVENTS or size > MOST_BYTES
-
     def _fold(self) -> None:
         oldest = self._slices.popleft()
         self._events -= len(oldest.lines)
-        self._size -= oldest.size
+        self._bytes -= oldest.size
         self._folded.add(oldest)
-        if oldest.lines:
-            self._bound()
-
-    def _bound(self) -> None:
-        if not self._folded.whole or self._folded.size > MOST_BYTES:
-            self._folded.drop_lists()

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from pipeline.columns import Columns, Record
-from pipeline.event import NotAnEvent, Partial, checked, one_line, parse, parse_all
+from pipeline.event import NotAnEvent, Partial, Value, checked, one_line, parse, parse_all
 
 CHUNK = 500  # records that are decoded at once, so that an invalid one slows only these
 
@@ -147,9 +147,7 @@ def _add_singly(part: Slice, records: Columns, most: float) -> None:
         try:
             event = parse(value, most)
         except NotAnEvent as error:
-            kept = None if value is None else checked(value, most)
-            kept = kept.beginning if isinstance(kept, Partial) else kept
-            part.rejects.append(Reject(offset, key, kept, error.reason, str(error)))
+            part.rejects.append(Reject(offset, key, kept(value, most), error.reason, str(error)))
             continue
         assert isinstance(value, bytes)  # parse has refused all else
         part.offsets.append(offset)
@@ -157,3 +155,9 @@ def _add_singly(part: Slice, records: Columns, most: float) -> None:
         part.levels.append(event.level)
         part.times.append(event.timestamp)
         part.minutes.append(int(event.timestamp // 60))
+
+
+def kept(value: Value, most: float) -> bytes | None:
+    """What a reject keeps of a record's value: its beginning, if it has more than `most` bytes."""
+    whole = None if value is None else checked(value, most)
+    return whole.beginning if isinstance(whole, Partial) else whole

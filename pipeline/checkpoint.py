@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 import msgspec
 
-from pipeline.disk import replace_file
+from pipeline.disk import read_file, replace_file
 
 VERSION = 2  # 1 had neither `begun` nor `inode`
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -62,7 +62,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     def load(cls, path: Path) -> Self | None:
         """The checkpoint at `path`, None when there is none. Raises CheckpointError, OSError."""
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except FileNotFoundError:
             return None
         try:
@@ -90,12 +90,12 @@ class Checkpoint(msgspec.Struct, kw_only=True):
             for known in topic.partitions.values():
                 known.first, known.gaps = known.next, []
 
-    def save(self, path: Path) -> bytes:
+    def save(self, path: Path, mode: int | None = None) -> bytes:
         """Put it at `path` in one step, on disk before it replaces the old one.
 
-        Returns what was written. Raises OSError.
+        `mode` is that of a new file. Returns what was written. Raises OSError.
         """
         self.version = VERSION
         data = msgspec.json.encode(self)
-        replace_file(path, data)
+        replace_file(path, data, mode)
         return data

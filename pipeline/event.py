@@ -49,6 +49,7 @@ REASONS = (
     *("no value", "invalid UTF-8", "broken JSON", "not an object", "NaN", "unknown level"),
     *(f"{wrong} {name}" for wrong in ("missing", "mistyped") for name in FIELDS),
     *("nested too deeply", "too large", "unreadable batch"),
+    "poison",  # an event, but nothing can be done with it: see poison.py
 )
 
 

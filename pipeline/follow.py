@@ -43,7 +43,7 @@ class Follow(Source):
         self._service = service
         self._topic = settings.kafka_topic
         self._folder = settings.state_dir
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._stop = stop
         self._tails: dict[Path, Tail] = {}
         self._complaints: dict[Path, Complaint] = {}

@@ -2,7 +2,8 @@
 the oldest deleted, in a thread.
 
 Of all consumers that share a logs.txt one does it at a time, the one that holds
-`logs.txt.keeper.lock`. A kill at any moment leaves a file plain, packed, or both.
+`logs.txt.keeper.lock`. A kill at any moment leaves a file plain, packed, or both. Symbolic links
+are somebody else's: they are neither packed, sent nor deleted.
 """
 
 import hashlib
@@ -19,20 +20,21 @@ from typing import IO
 
 from config import Settings
 from pipeline.complaint import Complaint
-from pipeline.disk import sync
+from pipeline.disk import draft_of, open_file, remove_drafts, sync
 from pipeline.lock import locked
 from pipeline.metrics import Metrics
-from pipeline.packing import BROKEN, packer, unpacked
-from pipeline.rotated import RotatedFile, rotated
+from pipeline.packing import BROKEN, PACKED, packer, unpacked
+from pipeline.rotated import RotatedFile, by_name, rotated
 from pipeline.shipper import Shipper
 from pipeline.store import Store
+from pipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
 LOOK = 1.0  # seconds between looks for work
 AGAIN = 60.0  # seconds until files that need nothing are looked at one by one again
 CHUNK = 2**20  # bytes
-DRAFT = ".tmp"
+NONE = RotatedFile("", Path())  # before all others
 
 
 class Stopped(Exception):  # noqa: N818 - no failure
@@ -42,7 +44,13 @@ class Stopped(Exception):  # noqa: N818 - no failure
 class Keeper:
     """Packs, sends and deletes until it is closed."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        store: Store | None = None,
+        supervision: Supervision | None = None,
+    ) -> None:
         self._settings = settings
         self._log_file = settings.log_file
         self._lock_path = settings.log_file.with_name(settings.log_file.name + ".keeper.lock")
@@ -51,6 +59,7 @@ class Keeper:
         self._settled: set[str] = set()  # names at the beginning of the last whole look,
         self._settled_at = 0.0  # when (time.monotonic)
         self._complaint = Complaint(log)
+        self._supervision = supervision or Supervision(log, settings)
         self._closing = threading.Event()
         self._shipper = Shipper(store, metrics, self._closing) if store else None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -66,6 +75,7 @@ class Keeper:
         with suppress(TimeoutError), locked(self._lock_path, patience=0):
             names, files = self._names(), rotated(self._log_file)
             self._clear(files)
+            files = [file for file in files if not file.path().is_symlink()]
             problem = self._pack_all(files)
             if self._shipper:
                 self._shipper.ship([file for file in files if self._is_packed(file)])
@@ -78,10 +88,13 @@ class Keeper:
         self._metrics.rotated_bytes.set(sum(kept))
 
     def _run(self) -> None:
-        while not self._closing.wait(LOOK):
+        wait = LOOK
+        while not self._closing.wait(wait):
+            wait = LOOK
             try:
-                if self._is_due():
-                    self.tend()
+                if not self._is_due():
+                    continue
+                self.tend()
             except FileNotFoundError:
                 continue  # another keeper was at work
             except OSError as problem:
@@ -89,7 +102,11 @@ class Keeper:
                 self._complaint.say(f"rotated files wait as they are: {problem}", logging.ERROR)
             except Stopped:
                 return
+            except BaseException as error:  # noqa: BLE001 - the thread must not end
+                self._metrics.keep_failures.inc()
+                wait = max(LOOK, self._supervision.note("keep", error))
             else:
+                self._supervision.resolve("keep")
                 self._complaint.over("rotated files are packed and deleted again")
 
     def _is_due(self) -> bool:
@@ -107,13 +124,17 @@ class Keeper:
 
     def _clear(self, files: list[RotatedFile]) -> None:
         """Remove what a kill has left: drafts, and checkpoints of files that are deleted."""
-        known = {file.sidecar.name for file in files}
-        newest = max(known, default="")  # what is newer may be a rotation that has just begun
-        for path in self._log_file.parent.glob(f"{self._log_file.stem}-*{self._log_file.suffix}.*"):
-            draft = path.name.endswith(tuple(suffix + DRAFT for suffix in (".zst", ".gz")))
-            orphan = path.suffix == ".checkpoint" and path.name < newest and path.name not in known
-            if draft or orphan:
-                path.unlink()
+        folder = self._log_file.parent
+        remove_drafts(folder, lambda name: name.endswith(PACKED) and self._rotated(name))
+        newest = max(files, default=NONE)  # what is newer may be a rotation that has just begun
+        for name in self._names():
+            file = self._rotated(name.removesuffix(".checkpoint"))
+            if file and name == file.sidecar.name and file not in files and file < newest:
+                file.sidecar.unlink(missing_ok=True)
+
+    def _rotated(self, name: str) -> RotatedFile | None:
+        """The rotated file of this name, whether it is there or not."""
+        return by_name(self._log_file.with_name(name), self._log_file)
 
     def _pack_all(self, files: list[RotatedFile]) -> OSError | None:
         """Returns what kept it from packing, such as a full disk, which deleting may help."""
@@ -136,9 +157,8 @@ class Keeper:
         return not self._suffix or not file.plain.exists()
 
     def _write_packed(self, plain: Path, packed: Path) -> None:
-        draft = packed.with_name(packed.name + DRAFT)
-        try:
-            with plain.open("rb") as source, draft.open("wb") as target:
+        with draft_of(packed) as (fd, draft):
+            with os.fdopen(fd, "wb") as target, self._reading(plain) as source:
                 size = os.fstat(source.fileno()).st_size
                 with packer(target, packed.suffix, size) as out:
                     for chunk in self._chunks(source):
@@ -146,16 +166,21 @@ class Keeper:
                 target.flush()
                 os.fsync(target.fileno())
             shutil.copystat(plain, draft)
-            with plain.open("rb") as source, unpacked(draft) as back:
-                if self._digest(source) != self._digest(back):
-                    raise OSError(f"{plain} came out of {packed.suffix} as something else")
-        except BROKEN as error:
-            raise OSError(f"{draft} can't be unpacked: {error}") from None
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
-        draft.replace(packed)
+            self._compare(plain, draft)
         sync(packed.parent)
+
+    def _compare(self, plain: Path, packed: Path) -> None:
+        """Raises OSError when the packed copy holds something else."""
+        try:
+            with self._reading(plain) as source, unpacked(packed) as back:
+                if self._digest(source) != self._digest(back):
+                    raise OSError(f"{plain} came out of packing as something else")
+        except BROKEN as error:
+            raise OSError(f"the packed copy of {plain} can't be unpacked: {error}") from None
+
+    @staticmethod
+    def _reading(plain: Path) -> IO[bytes]:
+        return os.fdopen(open_file(plain, os.O_RDONLY), "rb")
 
     def _digest(self, file: IO[bytes]) -> bytes:
         digest = hashlib.sha256()

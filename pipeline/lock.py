@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.disk import open_file
+
 PATIENCE = 5.0  # seconds; a holder that was paused (SIGSTOP) keeps the lock
 STEP = 0.001  # seconds between tries
 
@@ -28,7 +30,7 @@ def locked(path: Path, patience: float | None = None) -> Iterator[None]:
 def same_file(fd: int, path: Path) -> bool:
     """Whether the open file is still the one at `path`. Raises OSError."""
     try:
-        return os.path.samestat(os.fstat(fd), path.stat())
+        return os.path.samestat(os.fstat(fd), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -36,7 +38,7 @@ def same_file(fd: int, path: Path) -> bool:
 def _acquire(path: Path, patience: float) -> int:
     deadline = time.monotonic() + patience
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = open_file(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Somebody may have deleted the file, and others lock its successor.

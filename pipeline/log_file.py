@@ -1,9 +1,13 @@
-"""LogFile: logs.txt as a file that is open for append."""
+"""LogFile: logs.txt as a file that is open for append.
+
+A new one can be read and written by whom its predecessor let, the first one by its owner and read
+by its group (0640), less the umask. What is beside it has its mode.
+"""
 
 import os
 from pathlib import Path
 
-from pipeline.disk import sync, write_all
+from pipeline.disk import allow, open_file, permissions, sync, write_all
 from pipeline.lock import same_file
 
 BLOCK = 65_536  # bytes
@@ -15,6 +19,12 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
+        self._mode: int | None = None  # of the last one that was open here
+
+    @property
+    def mode(self) -> int | None:
+        """Its permissions."""
+        return permissions(os.fstat(self._fd))
 
     @property
     def size(self) -> int:
@@ -29,8 +39,13 @@ class LogFile:
         if self._fd >= 0 and same_file(self._fd, self.path):
             return
         self.close()
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o666)
+        flags = os.O_RDWR | os.O_APPEND
+        try:
+            self._fd = open_file(self.path, flags | os.O_CREAT | os.O_EXCL)
+            allow(self._fd, self._mode)
+        except FileExistsError:
+            self._fd = open_file(self.path, flags | os.O_CREAT)
+        self._mode = self.mode
         sync(self.path.parent)
 
     def append(self, data: bytes) -> None:
@@ -64,6 +79,7 @@ class LogFile:
 
     def rename(self, path: Path) -> None:
         """Let it be at `path` from now on, and begin a new one."""
+        self._mode = self.mode  # somebody may have changed it
         self.path.rename(path)
         self.open()
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.outbox import Outbox
 
 BATCHES = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)  # events
+STEPS = ("start", "poll", "dead_letter", "append", "offer", "commit", "redis", "keep")
 DELAYS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600)  # seconds
 
 
@@ -67,6 +68,9 @@ class Metrics:
         self.redis_failures = failures.labels("redis")
         self.keep_failures = failures.labels("keep")
         self.ship_failures = failures.labels("ship")
+        self.unexpected_errors = self._counter(
+            "unexpected_errors", "Errors that nobody foresaw, retried", ["step"]
+        )
         outages = self._counter("outages", "Times that something went away", ["of"])
         self.archive_up = self._up("archive", "1 while logs.txt can be appended to", outages)
         self.kafka_up = self._up("kafka", "1 while Kafka answers", outages)
@@ -89,6 +93,8 @@ class Metrics:
         # From zero on: Prometheus takes the first value of a series for no increase.
         for reason in REASONS:
             self.dead_letters.labels(reason)
+        for step in STEPS:
+            self.unexpected_errors.labels(step)
         for sink in ("archive", "redis"):
             self._delay.labels(sink)
             for level in LEVELS:

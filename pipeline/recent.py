@@ -13,20 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import redis
 
 from config import Settings
 from pipeline import client
 from pipeline.archive import Archive
-from pipeline.backlog import NOWHERE, Backlog, News
+from pipeline.backlog import NOWHERE, Backlog, News, list_bytes
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
 from pipeline.client import LAYOUT, check_layout, connect, list_key
 from pipeline.complaint import Complaint
 from pipeline.event import NotAnEvent, parse
 from pipeline.metrics import Metrics
+from pipeline.recent_script import SCRIPT
+from pipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -40,55 +42,9 @@ QUICK = 0.5  # seconds, where the archive would wait for it
 BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is away
 REPORT_EVERY = 1.0  # seconds
 LAG_KEPT = 30  # seconds that a lag is believed after its consumer has told it
+TIMES = 16  # list_bytes, 64 MiB if REDIS_MAX_LOGS is not huge: what a list in Redis never exceeds
+FORGET = 3  # unexpected errors after which the lists are made from logs.txt instead
 RACES = 20  # tries against other consumers that change Redis at the same time
-
-# KEYS: offsets, topic, version, then a list per list in ARGV.
-# ARGV: topic id, the topic id seen, 1 to replace the lists, cap, seconds that counts are kept,
-# version; then groups, each with its number of members first: (partition, offset seen or '', next
-# offset)…; (key, level, events)…; (lines…) per list.
-SCRIPT = """
-if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
-if (tonumber(redis.call('GET', KEYS[3]) or '') or 0) > tonumber(ARGV[6]) then return 0 end
-if ARGV[3] ~= '1' then  -- a key of another type fails here, before anything is written
-  for i = 4, #KEYS do redis.call('LLEN', KEYS[i]) end
-end
-local at = 7
-local function group(size)
-  local members = {}
-  local count = tonumber(ARGV[at])
-  for i = 1, count do
-    members[i] = {}
-    for j = 1, size do members[i][j] = ARGV[at + (i - 1) * size + j] end
-  end
-  at = at + 1 + count * size
-  return members
-end
-local offsets = group(3)
-if ARGV[1] == ARGV[2] then
-  for _, o in ipairs(offsets) do
-    if (redis.call('HGET', KEYS[1], o[1]) or '') ~= o[2] then return 0 end
-  end
-else
-  redis.call('DEL', KEYS[1])
-  redis.call('SET', KEYS[2], ARGV[1])
-end
-redis.call('SET', KEYS[3], ARGV[6])
-for _, o in ipairs(offsets) do redis.call('HSET', KEYS[1], o[1], o[3]) end
-for _, c in ipairs(group(3)) do
-  redis.call('HINCRBY', c[1], c[2], c[3])
-  redis.call('EXPIRE', c[1], ARGV[5])
-end
-for i = 4, #KEYS do
-  if ARGV[3] == '1' then redis.call('DEL', KEYS[i]) end
-  local last = at + tonumber(ARGV[at])
-  for first = at + 1, last, 1000 do
-    redis.call('LPUSH', KEYS[i], unpack(ARGV, first, math.min(first + 999, last)))
-  end
-  at = last + 1
-  redis.call('LTRIM', KEYS[i], 0, ARGV[4] - 1)
-end
-return 1
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +58,16 @@ class Stand:
 class Recent:
     """The lists and counts in Redis. `archive` is used only to read the end of logs.txt."""
 
-    def __init__(self, settings: Settings, archive: Archive, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        archive: Archive,
+        metrics: Metrics,
+        supervision: Supervision | None = None,
+    ) -> None:
         self._archive = archive
         self._metrics = metrics
+        self._supervision = supervision or Supervision(log, settings)
         self._cap = settings.redis_max_logs
         self._key = settings.redis_key
         self._settings = settings
@@ -116,6 +79,8 @@ class Recent:
         self._reported_at = 0.0
         self._stand: Stand | None = None  # None: look
         self._sending = Backlog(self._cap)  # the sender's own, as is:
+        self._made_up = 0  # of what is `_missed`, which the other thread counts
+        self._missed = 0
         self._many = False  # so many events that they replace a whole list
         self._news = threading.Condition()  # guards what follows
         self._offered = Backlog(self._cap)
@@ -153,9 +118,14 @@ class Recent:
             for part in batch:
                 new = part.since(self._reached.get(part.partition, part.start))
                 if new.start < new.end:
-                    self._offered.add(new)
+                    # The rejects are none of Redis', and would keep their bytes in an outage.
+                    self._offered.add(replace(new, rejects=[]) if new.rejects else new)
                     self._reached[part.partition] = new.end
             self._news.notify()
+
+    def miss(self) -> None:
+        """Note that a batch could not be offered: the end of logs.txt makes up for it."""
+        self._missed += 1
 
     def close(self) -> None:
         """Send what is left, for a few seconds; the next start goes on from there."""
@@ -166,28 +136,52 @@ class Recent:
         self._redis.close()
 
     def _run(self) -> None:
+        wait: float | None = 0.0
         tries = 0
-        while self._wait():
+        while wait is not None:
             try:
-                self._send()
-                if time.monotonic() - self._reported_at >= REPORT_EVERY:
-                    self._report()
-            except (redis.RedisError, OSError, CheckpointError) as error:
-                self._stand = None
-                self._metrics.redis_up.set(False)
-                self._metrics.redis_failures.inc()
-                reason = client.reason(self._settings, error)
-                self._complaint.say(f"no Redis, the archive goes on without it: {reason}")
-                with self._news:
-                    if self._news.wait_for(lambda: self._closing, BACKOFF[min(tries, 3)]):
-                        return
-                tries += 1
-            else:
-                self._metrics.redis_up.set(True)
-                self._complaint.over("Redis is back and has the newest events again")
-                tries = 0
+                wait = self._turn(tries)
+            except BaseException as error:  # noqa: BLE001 - the thread must not end
+                wait = self._unexpected(error)
+            tries = tries + 1 if wait else 0
+            with self._news:
+                if wait and self._news.wait_for(lambda: self._closing, wait):
+                    return
         with suppress(redis.RedisError, OSError):
             self._report()
+
+    def _turn(self, tries: int) -> float | None:
+        """Send what there is. Returns the seconds to wait, None when it is time to end."""
+        try:
+            if not self._wait():
+                return None
+            self._send()
+            if time.monotonic() - self._reported_at >= REPORT_EVERY:
+                self._report()
+        except (redis.RedisError, OSError, CheckpointError) as error:
+            self._fail()
+            reason = client.reason(self._settings, error)
+            self._complaint.say(f"no Redis, the archive goes on without it: {reason}")
+            return BACKOFF[min(tries, 3)]
+        self._metrics.redis_up.set(True)
+        self._complaint.over("Redis is back and has the newest events again")
+        self._supervision.resolve("redis")
+        return 0.0
+
+    def _fail(self) -> None:
+        self._stand = None
+        self._metrics.redis_up.set(False)
+        self._metrics.redis_failures.inc()
+
+    def _unexpected(self, error: BaseException) -> float:
+        """Report it, and after a few times do without what may be its cause. Returns the seconds
+        to wait."""
+        self._fail()
+        if self._supervision.tries("redis") >= FORGET:
+            self.miss()
+            with self._news:
+                self._sending, self._offered = Backlog(self._cap), Backlog(self._cap)
+        return self._supervision.note("redis", error)
 
     def _wait(self) -> bool:
         """Wait for news, or until it is time to look at Redis. False when it is time to end."""
@@ -234,9 +228,12 @@ class Recent:
         topic = self._archive.topic_id
         news = self._sending.after(stand.next) if stand.topic == topic else None
         if news is None or self._lacks(stand, news):
+            missed = self._missed
             news = self._anew(stand)
             after = Stand(topic, {p: end for p, (_, end) in news.spans.items()})
             done = self._apply(stand, news, replace=True)
+            if done:
+                self._made_up = missed
             if done and (stand.topic or news.lists[""]):  # else both are new
                 log.info("Redis was empty or behind: its lists are made from the end of logs.txt")
         else:
@@ -249,7 +246,9 @@ class Recent:
         with self._news:
             coming = news.spans.keys() | self._offered.ends().keys()
             reached = self._reached.items()
-            return any(stand.next.get(p, 0) < n for p, n in reached if p not in coming)
+            return self._missed > self._made_up or any(
+                stand.next.get(p, 0) < n for p, n in reached if p not in coming
+            )
 
     def _anew(self, stand: Stand) -> News:
         """What the end of logs.txt says that the lists should hold, and counts that are not in
@@ -261,6 +260,9 @@ class Recent:
             try:
                 event = parse(line)
             except NotAnEvent:
+                continue
+            except Exception as error:  # noqa: BLE001 - one line must not keep the others away
+                self._supervision.note("redis", error)
                 continue
             news.add_lines([(event.level, line)])
             counts[int(event.timestamp // 60), event.level] += 1
@@ -282,18 +284,19 @@ class Recent:
         """Run the script; False if Redis was not at `stand`. Raises redis.RedisError, OSError."""
         topic = self._archive.topic_id
         seen = stand.next if stand.topic == topic else {}
+        sizes = news.cut_lists()
         lists = {level: lines for level, lines in news.lists.items() if lines or replace}
         arguments: list[str | int | bytes] = [topic, stand.topic, int(replace), self._cap]
-        arguments += [COUNTS_KEPT, LAYOUT, len(news.spans)]
+        arguments += [COUNTS_KEPT, LAYOUT, TIMES * list_bytes(self._cap), len(news.spans)]
         for partition, (_, end) in news.spans.items():
             arguments += [partition, seen.get(partition, ""), end]
         arguments.append(len(news.counts))
         for (minute, level), events in news.counts.items():
             arguments += [f"{self._key}:counts:{minute}", level, events]
-        for lines in lists.values():
-            arguments.append(len(lines))
+        for level, lines in lists.items():
+            arguments += [int(replace or level in news.cut), sizes[level], len(lines)]
             arguments += lines
-        keys = [f"{self._key}:{name}" for name in ("offsets", "topic", "version")]
+        keys = [f"{self._key}:{name}" for name in ("offsets", "topic", "version", "bytes")]
         keys += [list_key(self._key, level) for level in lists]
         done = bool(self._script(keys=keys, args=arguments))
         if done:

@@ -26,6 +26,7 @@ CHUNK = 2**20  # bytes
 LOOKS = 40  # at files that others are rotating,
 LOOK_AGAIN = 0.05  # seconds apart
 STAMPED = re.compile(r"\d{8}T\d{6}\.\d{6}Z", re.ASCII)
+STAMP_LENGTH = len("20261124T204649.006384Z")
 
 
 @dataclass(frozen=True, order=True)
@@ -142,16 +143,19 @@ def moved_to(log_file: Path, inode: int) -> Path | None:
     """The file that was `log_file`, by a name that rotation gives, ours or logrotate's. A file of
     another name may just have got the inode of a deleted one. Raises OSError."""
     for path in log_file.parent.iterdir():
-        named = by_name(path, log_file) or is_rotated(path, log_file)
-        if named and path.suffix not in PACKED and path.stat().st_ino == inode:
+        ours = by_name(path, log_file)
+        named = path == ours.plain if ours else is_rotated(path, log_file) and path.suffix != ".gz"
+        if named and path.lstat().st_ino == inode:
             return path
     return None
 
 
 def by_name(path: Path, log_file: Path) -> RotatedFile | None:
     """What `path` is by its name, whether it is there or not."""
-    plain = path.with_suffix("") if path.suffix in PACKED else path
-    if not plain.name.startswith(f"{log_file.stem}-") or plain.suffix != log_file.suffix:
+    found = path.name.removeprefix(f"{log_file.stem}-")
+    stamp, end = found[:STAMP_LENGTH], found[STAMP_LENGTH:]
+    if found == path.name or not STAMPED.fullmatch(stamp):
         return None
-    stamp = plain.name[len(log_file.stem) + 1 :].removesuffix(log_file.suffix)
-    return RotatedFile(stamp, plain) if STAMPED.fullmatch(stamp) else None
+    if end not in (log_file.suffix, *(log_file.suffix + packed for packed in PACKED)):
+        return None
+    return RotatedFile(stamp, path.with_name(f"{log_file.stem}-{stamp}{log_file.suffix}"))

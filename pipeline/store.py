@@ -101,7 +101,7 @@ class Store:
 
     def get(self, name: str, path: Path) -> None:
         """Bring a file from there to `path`. Raises StoreError, also when `path` can't be made."""
-        with self._saying(f"can't give {name}"), path.open("wb") as file:
+        with self._saying(f"can't give {name}"), path.open("xb") as file:
             there = self._find(name)
             if not there:
                 raise FileNotFoundError(f"{name} is not there any more")
@@ -145,8 +145,9 @@ class Store:
     def _send(self, path: Path) -> None:
         store = self._store()
         if isinstance(store, LocalStore) and store.prefix:
-            for left in store.prefix.glob(f"{path.name}#*"):  # by a kill
-                left.unlink()
+            for left in store.prefix.iterdir():  # by a kill
+                if left.name.startswith(f"{path.name}#"):
+                    left.unlink()
         size = path.stat().st_size
         many = size > PART
         obstore.put(

@@ -20,13 +20,14 @@ from kafka.errors import (
 )
 
 from config import Settings
-from pipeline import batch, broker, fetched
+from pipeline import broker, fetched
 from pipeline.archive import Archive, Standing
 from pipeline.batch import Slice
 from pipeline.checkpoint import CheckpointError
 from pipeline.commit import Commit
 from pipeline.complaint import Complaint
 from pipeline.metrics import Metrics
+from pipeline.poison import Poison
 from pipeline.recent import Recent
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,19 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
     """A member of the consumer group. Raises KafkaError, OSError when it can't be made."""
 
     def __init__(
-        self, settings: Settings, archive: Archive, recent: Recent, metrics: Metrics
+        self,
+        settings: Settings,
+        archive: Archive,
+        recent: Recent,
+        metrics: Metrics,
+        poison: Poison,
     ) -> None:
         self._topic = settings.kafka_topic
         self._settings = settings
         self._archive = archive
         self._recent = recent
         self._metrics = metrics
+        self._poison = poison
         self._positions: dict[int, int] = {}  # partition → the offset that poll brings next
         self._unsettled: set[int] = set()  # assigned, but not yet sought
         self._lock = threading.Lock()
@@ -121,8 +128,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         for at, records in polled.items():
             start = self._positions.get(at.partition)
             if start is not None and at.partition not in unsettled:
-                most = self._settings.event_max_bytes
-                part = batch.read(at.partition, start, records, most)
+                part = self._poison.read(at.partition, start, records)
                 self._positions[at.partition] = part.end
                 slices.append(part)
         return slices

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline import rotation
-from pipeline.disk import replace_file
+from pipeline.disk import open_file, read_file, remove_drafts, replace_file
 from pipeline.lines import Lines
 from pipeline.piece import Piece
 from pipeline.rotation import Place
@@ -54,9 +54,11 @@ class Tail:
         self._listed = 0  # when the folder had changed (mtime) at the last look at rotated files
         self._state = state
         self._saved = b""
-        self._lock = state.with_suffix(".lock").open("wb")
+        lock = open_file(state.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+        self._lock = os.fdopen(lock, "wb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_drafts(state.parent, lambda name: name == state.name)
             self._resume()
         except BlockingIOError:
             self.close()
@@ -104,7 +106,7 @@ class Tail:
     def _resume(self) -> None:
         """Open what was being read."""
         try:
-            self._saved = self._state.read_bytes()
+            self._saved = read_file(self._state)
             state = msgspec.json.decode(self._saved, type=State)
         except FileNotFoundError:
             if self.path.parent.is_dir():

@@ -239,9 +239,7 @@ def test_a_chat_gets_no_mention_and_no_link(start: Start, client: Client, webhoo
     assert json.loads(told)["subject"] == service
 
 
-def test_a_long_service_is_cut_in_what_is_told(
-    start: Start, client: Client, webhook: Hook
-) -> None:
+def test_a_long_service_is_cut_in_what_is_told(start: Start, client: Client, webhook: Hook) -> None:
     hook = webhook()
     burst(client, "\x01" * 2**14)
     alerts = start(rules=BURST, urls=hook.url)

@@ -254,16 +254,22 @@ def test_a_full_disk_leaves_no_torn_line_and_is_survived(archive: Archive, path:
 def test_a_checkpoint_that_cannot_be_written_undoes_the_append(
     archive: Archive, path: Path, deleted: bool
 ) -> None:
+    """With many partitions it is larger than logs.txt, and the only file that gets too large."""
     archive.append([events(0, 0, 2)])
+    for partition in range(1, 100):
+        archive.begin(partition, 0)
     if deleted:
         checkpoint(path).unlink()
-    draft = path.with_name("logs.txt.checkpoint.tmp")
-    draft.mkdir()
-    for _ in range(2):
-        with pytest.raises(IsADirectoryError):
-            archive.append([events(0, 2, 4)])
-        assert messages(path) == numbered(0, 1)
-    draft.rmdir()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                archive.append([events(0, 2, 4)])
+            assert messages(path) == numbered(0, 1)
+            assert not list(path.parent.glob("*.tmp"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     archive.append([events(0, 2, 4)])
     assert messages(path) == numbered(0, 1, 2, 3)
 

@@ -22,7 +22,7 @@ from local.redis import Redis
 from local.server import free_port
 from pipeline import topic
 from pipeline.checkpoint import Checkpoint
-from pipeline.event import NotAnEvent, one_line, parse
+from pipeline.event import LEVELS, NotAnEvent, one_line, parse
 from pipeline.rotated import rotated
 from pipeline.stop import Stop
 from tests.conftest import RunScript
@@ -562,3 +562,41 @@ def test_nonsense_is_refused_in_one_line(run_script: RunScript, argv: list[str])
     assert consumer.wait() == 2
     assert consumer.output().count("\n") == 1
     assert "allowed is" in consumer.output()
+
+
+def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said(
+    run_script: RunScript, environment: dict[str, str], own_redis: Redis, made: Settings
+) -> None:
+    """500 MB of them in all levels, and as many invalid records; then Redis gets the newest."""
+    most, large = 300 * 10**6, "x" * 10**6
+    env = environment | {"REDIS_URL": own_redis.url, "REDIS_MAX_LOGS": "1000"}
+    consumer = run_script("consumer.py", env=env)
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 1), partition=0)
+    arrive(made, 1)
+    own_redis.kill()
+    count = 1
+    for _ in range(10):
+        values = [
+            event(count + n, level=LEVELS[n % 5], message=large) if n % 2 else large.encode()
+            for n in range(100)
+        ]
+        send(made.kafka_bootstrap_servers, made.kafka_topic, values, partition=0)
+        count += 50
+        arrive(made, count)
+    assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"
+    own_redis.start()
+    consumer.wait_for("Redis is back and has the newest events again")
+    with RedisClient.from_url(own_redis.url) as client:
+        newest = client.lrange(made.redis_key, 0, -1)
+        assert newest == lines(made)[: -len(newest) - 1 : -1]
+        assert 4 * 2**20 <= sum(map(len, newest)) <= 64 * 2**20
+        assert client.info("memory")["used_memory_peak"] < 400 * 2**20
+    assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])

@@ -1,5 +1,6 @@
 """Metrics: what the running processes say about themselves, over HTTP and in Redis."""
 
+import resource
 import socket
 import time
 import urllib.error
@@ -109,9 +110,10 @@ def test_lag_is_what_the_archive_has_not_got(
     settings: Settings, ports: dict[str, int], run_script: RunScript
 ) -> None:
     port = ports["METRICS_PORT"]
-    settings.log_file.symlink_to("/dev/full")
-    run_script("consumer.py")
-    until(lambda: get(port, "/healthz")[0] == 200, 60)
+    consumer = run_script("consumer.py")
+    until(lambda: get(port, "/readyz")[0] == 200, 60)
+    _, hard = resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (2_000, hard))
     with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
         for number in range(100):
             producer.send(settings.kafka_topic, event(number), partition=2)

@@ -1,0 +1,268 @@
+"""Errors that nobody foresaw, from each step of a real consumer: nothing dies, stops or is lost."""
+
+import logging
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from redis import Redis as RedisClient
+
+from config import Settings
+from local.server import free_port
+from pipeline import topic
+from pipeline.rotated import rotated
+from pipeline.stop import Stop
+from tests.process import ROOT, Process
+from tests.raising import STEPS
+from tests.records import event
+from tests.topics import read_all, send
+from tests.waiting import until
+
+PATIENCE = 60.0
+PASSWORD = "hunter2-s3cret"
+SUPERVISED = {"read": "poll", "letter": "dead_letter", "write": "append"} | {
+    "look": "redis",
+    "ship": "keep",
+}
+log = logging.getLogger("supervised")
+
+
+class Raising:
+    """consumer.py with a step that fails while `fail` says so."""
+
+    def __init__(self, step: str, settings: Settings, environment: dict[str, str]) -> None:
+        self.step = SUPERVISED.get(step, step)
+        self.settings = settings
+        self.port = free_port()
+        self.sent: list[bytes] = []
+        folder = settings.log_file.parent
+        self._file = folder / "fails"
+        store = folder / "store"
+        store.mkdir()
+        mine = {
+            "METRICS_PORT": str(self.port),
+            "PYTHONPATH": str(ROOT),
+            "ARCHIVE_URL": f"file://{store}",
+            "LOG_MAX_BYTES": "700",
+            "SECRET_PASSWORD": PASSWORD,
+            "REDIS_PASSWORD": PASSWORD,
+        }
+        self.command = [sys.executable, "-m", "tests.raising", step, str(self._file)]
+        self._environment = environment | mine
+        self.process: Process
+
+    def start(self) -> None:
+        output = self.settings.log_file.parent / "raising.output"
+        self.process = Process(self.command, output, self._environment)
+
+    def fail(self, when: str) -> None:
+        draft = self._file.with_suffix(".draft")
+        draft.write_text(when)
+        draft.replace(self._file)
+
+    def heal(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+    def send(self, count: int, **fields: object) -> None:
+        """Events, and one record that is none."""
+        values = [event(len(self.sent) + n, **fields) for n in range(count)]
+        self.put([*values, b"not an event"])
+        self.sent += values
+
+    def put(self, values: list[bytes], key: bytes = b"key") -> None:
+        mine = self.settings
+        send(mine.kafka_bootstrap_servers, mine.kafka_topic, values, partition=0, key=key)
+
+    def lines(self) -> list[bytes]:
+        """All that was archived, of rotated files too."""
+        found = []
+        for file in rotated(self.settings.log_file):
+            with file.open() as content:
+                found += content.read().splitlines()
+        path = self.settings.log_file
+        return found + (path.read_bytes().splitlines() if path.exists() else [])
+
+    def arrives(self, lines: list[bytes]) -> None:
+        """Each line once and in its order, also in Redis."""
+
+        def there() -> bool:
+            try:
+                return len(self.lines()) >= len(lines)
+            except OSError:
+                return False
+
+        until(there, PATIENCE, str(self.process))
+        until(lambda: self.lines() == lines, PATIENCE, str(self.process))
+        with RedisClient.from_url(self.settings.redis_url) as redis:
+            until(
+                lambda: redis.lrange(self.settings.redis_key, 0, -1) == lines[::-1],
+                PATIENCE,
+                str(self.process),
+            )
+
+    def letters(self) -> list[tuple[bytes, str]]:
+        """The dead letters so far, with their errors."""
+        mine = self.settings
+        records = read_all(mine.kafka_bootstrap_servers, mine.kafka_dead_letter_topic)
+        return [(record.value, dict(record.headers)["error"].decode()) for record in records]
+
+    def ready(self) -> tuple[int, str]:
+        try:
+            with self.get("/readyz") as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def errors(self) -> float:
+        """By its metric."""
+        sample = f'log_consumer_unexpected_errors_total{{step="{self.step}"}} '
+        with self.get("/metrics") as answer:
+            return float(answer.read().decode().partition(sample)[2].split()[0])
+
+    def get(self, path: str) -> Any:
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5)
+
+
+Run = Callable[[str], Raising]
+
+
+@pytest.fixture
+def run(settings: Settings, environment: dict[str, str]) -> Iterator[Run]:
+    """Starts a Raising that has archived five events."""
+    assert topic.ensure(settings, Stop())
+    with ExitStack() as cleanup:
+
+        def start(step: str) -> Raising:
+            it = Raising(step, settings, environment)
+            it.start()
+            cleanup.callback(it.process.kill)
+            it.send(5)
+            it.arrives(it.sent)
+            until(lambda: it.ready()[0] == 200, PATIENCE, str(it.process))
+            return it
+
+        yield start
+
+
+def close(it: Raising) -> str:
+    """End it in order. Returns what it has printed."""
+    it.process.terminate()
+    assert it.process.wait(15) == 0, it.process
+    output = it.process.output()
+    assert PASSWORD not in output
+    return output
+
+
+@pytest.mark.parametrize("step", sorted(STEPS.keys() - {"start"}))
+def test_a_step_that_fails_once_is_retried(run: Run, step: str) -> None:
+    it = run(step)
+    it.fail("once")
+    it.send(10)
+    it.arrives(it.sent)
+    until(lambda: it.errors() >= 1, PATIENCE)
+    until(lambda: it.ready()[0] == 200, PATIENCE, str(it.process))
+    output = close(it)
+    assert output.count("Traceback (most recent call last)") == 1, output
+    assert f"in {it.step}, retrying" in output
+    assert f"{it.step} works again after" in output
+
+
+@pytest.mark.parametrize("step", sorted(STEPS.keys() - {"start"}))
+def test_a_step_that_fails_for_ever_is_logged_once_and_makes_up_for_it_later(
+    run: Run, step: str
+) -> None:
+    it = run(step)
+    it.fail("ever")
+    for _ in range(6):
+        it.send(2)
+        time.sleep(1)
+    until(lambda: it.errors() >= 4, PATIENCE, str(it.process))
+    status, why = it.ready()
+    assert status == 503
+    assert f"in {it.step}" in why
+    assert it.process.running()
+    if it.step in ("offer", "commit", "redis", "keep"):
+        until(lambda: len(it.lines()) == len(it.sent), PATIENCE, "the archive is held up")
+    it.heal()
+    it.send(5)
+    it.arrives(it.sent)
+    until(lambda: it.ready()[0] == 200, PATIENCE, str(it.process))
+    assert {value for value, _ in it.letters()} == {b"not an event"}, "no outage is poison"
+    output = close(it)
+    assert output.count("Traceback (most recent call last)") <= 2, output
+
+
+def test_a_start_that_fails_is_retried(run: Run) -> None:
+    it = run("start")
+    close(it)
+    it.fail("ever")
+    it.start()
+    try:
+        until(lambda: it.ready()[1].endswith("in start\n"), PATIENCE, str(it.process))
+        until(lambda: it.errors() >= 3, PATIENCE)
+        it.heal()
+        it.send(2)
+        it.arrives(it.sent)
+        assert close(it).count("Traceback (most recent call last)") == 1
+    finally:
+        it.process.kill()
+
+
+@pytest.mark.parametrize("step", ["read", "append", "write"])
+def test_a_record_that_fails_each_time_becomes_a_dead_letter_and_the_rest_arrives(
+    run: Run, step: str
+) -> None:
+    it = run(step)
+    it.fail("venom")
+    before = it.sent
+    good = [event(100 + n) for n in range(40)]
+    bad = [event(200 + n, message="venom") for n in range(3)]
+    it.put([*good[:10], bad[0], *good[10:20], bad[1], bad[2], *good[20:]])
+    it.arrives([*before, *good])
+    it.put([event(300, message="venom"), event(301)])
+    it.arrives([*before, *good, event(301)])
+    until(lambda: it.ready()[0] == 200, PATIENCE, str(it.process))
+    letters = [letter for letter in it.letters() if letter[0] != b"not an event"]
+    assert {value for value, _ in letters} == {*bad, event(300, message="venom")}
+    assert all("Bug: unforeseen" in error for _, error in letters)
+    assert not any(PASSWORD in error for _, error in letters)
+    with it.get("/metrics") as answer:
+        assert 'log_consumer_dead_letters_total{reason="poison"} 4.0' in answer.read().decode()
+    assert close(it).count("becomes a dead letter: it could not be processed") == 4
+
+
+def test_a_lone_record_that_fails_each_time_becomes_a_dead_letter(run: Run) -> None:
+    it = run("append")
+    it.fail("venom")
+    it.put([event(100, message="venom")])
+    until(lambda: len(it.letters()) == 2, PATIENCE, str(it.process))
+    it.send(1)
+    it.arrives(it.sent)
+    close(it)
+
+
+def test_an_invalid_record_that_kafka_cant_be_sent_goes_there_without_its_key(run: Run) -> None:
+    it = run("letter")
+    it.fail("venom")
+    it.put([b"broken"], key=b"venom")
+    it.send(3)
+    it.arrives(it.sent)
+    assert b"broken" in [value for value, _ in it.letters()]
+    close(it)
+
+
+def test_an_event_that_redis_cant_have_holds_up_nothing(run: Run) -> None:
+    it = run("offer")
+    it.fail("venom")
+    it.send(3, message="venom")
+    it.arrives(it.sent)
+    assert {value for value, _ in it.letters()} == {b"not an event"}
+    close(it)
