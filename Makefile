@@ -33,7 +33,7 @@ help: ## this list
 install: $(INSTALLED) ## make .venv with everything that runs, tests and lints need
 
 up: $(RUNNING) ## run the whole pipeline here, without Docker, until Ctrl-C (RATE=50 events a second)
-	@exec $(RUN) -m local --rate '$(or $(RATE),50)'
+	@exec $(RUN) -m logpipeline.localstack --rate '$(or $(RATE),50)'
 
 check: lint ## check style, format and types, and run the tests that need no server, in two minutes
 	@$(PYTEST) -m 'not server' --servers=local $(ARGS)
@@ -55,7 +55,7 @@ fmt: $(INSTALLED) ## repair style and format
 	@$(RUN) -m ruff format .
 
 recent: $(RUNNING) ## show the newest events, newest last (LEVEL=ERROR, N=20)
-	@exec $(RUN) -m pipeline.show --count '$(N)' $(if $(LEVEL),--level '$(LEVEL)')
+	@exec $(RUN) -m logpipeline.recent --count '$(N)' $(if $(LEVEL),--level '$(LEVEL)')
 
 verify: $(RUNNING) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
 	@exec $(RUN) verify.py $(ARGS)
@@ -65,7 +65,7 @@ replay: $(RUNNING) ## send dead letters that are events now again, once (SINCE=2
 		$(if $(filter-out file,$(origin RATE)),--rate '$(RATE)') $(if $(AGAIN),--again '$(AGAIN)') $(if $(DRY_RUN),--dry-run) $(ARGS)
 
 report: $(RUNNING) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
-	@exec $(RUN) -m report $(if $(DAY),--day '$(DAY)')
+	@exec $(RUN) -m logpipeline.report $(if $(DAY),--day '$(DAY)')
 
 chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
@@ -76,14 +76,14 @@ fuzz: $(INSTALLED) ## throw hostile input at every part for an hour (SECONDS=60,
 lock: ## pin all that the requirements files bring, by hashes (ARGS=--upgrade: their newest)
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-dev.txt)"
-	@$(RUN) -m supply.lock $(ARGS)
+	@$(RUN) -m deploy.supply.lock $(ARGS)
 
 audit: $(INSTALLED) ## look for known vulnerabilities in what the lock files pin
-	@$(RUN) -m supply.audit requirements-dev.lock bench/requirements.lock
+	@$(RUN) -m deploy.supply.audit requirements-dev.lock bench/requirements.lock
 
 sbom: $(INSTALLED) ## list what runs, with hashes, into sbom.json (CycloneDX)
 	@$(RUN) -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application \
-		--output-reproducible --of JSON --output-file sbom.json page/requirements.lock
+		--output-reproducible --of JSON --output-file sbom.json logpipeline/dashboard/requirements.lock
 
 clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
 	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \
@@ -92,16 +92,16 @@ clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What runs is installed apart from what tests and lints, which takes longer.
-$(RUNNING): local/requirements.lock | $(RUN)
-	@echo "installing what local/requirements.lock pins into $(VENV), once: half a minute" >&2
-	@$(RUN) -m supply.install local/requirements.lock
+$(RUNNING): logpipeline/localstack/requirements.lock | $(RUN)
+	@echo "installing what logpipeline/localstack/requirements.lock pins into $(VENV), once: half a minute" >&2
+	@$(RUN) -m deploy.supply.install logpipeline/localstack/requirements.lock
 	@touch $@
 
 # The cache for Kafka's starts is no more than a help: tests in containers do without.
-$(INSTALLED): requirements-dev.lock local/requirements.lock | $(RUN)
+$(INSTALLED): requirements-dev.lock logpipeline/localstack/requirements.lock | $(RUN)
 	@echo "installing what requirements-dev.lock pins into $(VENV), once: a minute" >&2
-	@$(RUN) -m supply.install requirements-dev.lock
-	@$(RUN) -m local.aot || true
+	@$(RUN) -m deploy.supply.install requirements-dev.lock
+	@$(RUN) -m logpipeline.localstack.aot || true
 	@touch $(RUNNING) $@
 
 $(RUN):

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import config
-from alerting import rules
-from alerting.metrics import AlertsMetrics
-from alerting.targets import TargetError, Targets
-from alerting.watch import Watch
-from pipeline.endpoint import Endpoint
-from pipeline.stop import Stop
+from logpipeline.alerts import rules
+from logpipeline.alerts.metrics import AlertsMetrics
+from logpipeline.alerts.targets import TargetError, Targets
+from logpipeline.alerts.watch import Watch
+from logpipeline.health import Endpoint
+from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("alerts")
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.fail("alerts.py", str(error))
     if options.test:
         return test(targets)
-    stop = Stop().on_signals()
+    stop = Shutdown().on_signals()
     with closing(targets), closing(Watch(settings, found)) as watch:
         metrics = AlertsMetrics(watch, targets)
         endpoint = Endpoint(metrics.registry, stop, metrics.missing)
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(watch: Watch, targets: Targets, stop: Stop) -> None:
+def run(watch: Watch, targets: Targets, stop: Shutdown) -> None:
     """Look, and tell what there is to tell, until a stop."""
     while not stop:
         for notice in watch.look():

@@ -29,8 +29,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from redis.connection import parse_url
 
-from pipeline import certificates
-from pipeline.disk import own_target
+from logpipeline import tls
+from logpipeline.files import own_target
 
 USAGE_ERROR = 2
 TOPIC_NAME = r"^[a-zA-Z0-9._-]{1,249}$"  # org.apache.kafka.common.internals.Topic
@@ -386,7 +386,7 @@ class Settings(BaseSettings):
                 raise self._refusal(name, f"{_allowed(name)}, with {setting}")
         if self.kafka_ssl_key_password and not self.kafka_ssl_keyfile:
             raise self._refusal("kafka_ssl_key_password", "it only with KAFKA_SSL_KEYFILE")
-        certificates.check(
+        tls.check(
             "KAFKA_SSL_",
             self.kafka_ssl_cafile,
             self.kafka_ssl_certfile,
@@ -404,7 +404,7 @@ class Settings(BaseSettings):
         for name in files:
             if getattr(self, name) and urlsplit(self.redis_url).scheme != "rediss":
                 raise self._refusal(name, "it only with a rediss:// REDIS_URL")
-        certificates.check("REDIS_SSL_", *(getattr(self, name) for name in files))
+        tls.check("REDIS_SSL_", *(getattr(self, name) for name in files))
         return self
 
     def _refusal(self, name: str, allowed: str) -> ValueError:

@@ -14,26 +14,26 @@ from contextlib import closing
 from kafka.errors import KafkaError
 
 import config
-from pipeline import topic
-from pipeline.archive import Archive, Gap
-from pipeline.checkpoint import CheckpointError
-from pipeline.dead_letters import DeadLetters
-from pipeline.endpoint import Endpoint
-from pipeline.keeper import Keeper
-from pipeline.limits import Limits
-from pipeline.metrics import Metrics
-from pipeline.poison import Poison
-from pipeline.recent import Recent
-from pipeline.stop import Stop
-from pipeline.store import Store, StoreError
-from pipeline.subscription import Subscription
-from pipeline.supervision import Supervision, Unexpected
+from logpipeline.archive.archive import Archive, OffsetGap
+from logpipeline.archive.checkpoint import CheckpointError
+from logpipeline.archive.retention import Retention
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.archive.store import Store, StoreError
+from logpipeline.consumer.dead_letters import DeadLetters
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.consumer.poison import Poison
+from logpipeline.consumer.subscription import Subscription
+from logpipeline.health import Endpoint
+from logpipeline.kafka import topics
+from logpipeline.recent.recent import Recent
+from logpipeline.shutdown import Shutdown
+from logpipeline.supervision import Supervision, Unexpected
 
 log = logging.getLogger("consumer")
 
 RETRY = 1.0  # seconds until logs.txt is tried again
 RECONNECT = 5  # unexpected errors of poll after which Kafka's client is made again
-FORESEEN = (OSError, CheckpointError, Gap)  # of logs.txt
+FORESEEN = (OSError, CheckpointError, OffsetGap)  # of logs.txt
 HANDLED = (*FORESEEN, KafkaError)
 
 EXAMPLES = """\
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StoreError as problem:
         config.fail("consumer.py", f"ARCHIVE_URL: {problem}")
     config.log_to_stderr()
-    stop = Stop().on_signals()
+    stop = Shutdown().on_signals()
     metrics = Metrics()
     supervision = Supervision(
         log, settings, lambda step: metrics.unexpected_errors.labels(step).inc()
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     endpoint.serve(settings.metrics_host, settings.metrics_port)
     for _ in stop.backoff():
         try:
-            if topic.ensure(settings, stop):
+            if topics.ensure(settings, stop):
                 consume(settings, store, metrics, supervision, stop)
         except (KafkaError, OSError) as problem:  # it went away in the moment between
             log.warning("reconnecting: %s", problem)
@@ -81,7 +81,7 @@ def consume(
     store: Store | None,
     metrics: Metrics,
     supervision: Supervision,
-    stop: Stop,
+    stop: Shutdown,
 ) -> None:
     """Read, store and commit until `stop`. The order of the steps is the guarantee: a kill
     between any two of them leaves records that are read again and refused where they are.
@@ -91,9 +91,9 @@ def consume(
     """
     step, optional = supervision.step, supervision.optional
     poison = Poison(settings.kafka_topic, settings.event_max_bytes, supervision, stop)
-    limits = Limits.of(settings)
+    limits = RotationPolicy.of(settings)
     with (
-        closing(Keeper(settings, metrics, store, supervision)),
+        closing(Retention(settings, metrics, store, supervision)),
         closing(Archive(settings.log_file, settings.kafka_topic, metrics, limits)) as archive,
         closing(Recent(settings, archive, metrics, supervision)) as recent,
         closing(DeadLetters(settings, archive, metrics)) as dead_letters,
@@ -117,12 +117,12 @@ def consume(
                 supervision.resolve("poll", "dead_letter", "append", sure=bool(batch))
             except FORESEEN as problem:
                 archive.complain(problem)
-                subscription.seek_anew()
+                subscription.rewind()
                 stop.wait(RETRY)
             except Unexpected as problem:
                 if supervision.tries("poll") >= RECONNECT:
                     return
-                subscription.seek_anew()
+                subscription.rewind()
                 stop.wait(problem.wait)
 
 

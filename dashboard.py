@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import uvicorn
 
 import config
-from page.app import make
+from logpipeline.dashboard.app import make
 
 log = logging.getLogger("dashboard")
 

@@ -15,16 +15,16 @@ from contextlib import closing, suppress
 from typing import NoReturn
 
 import config
-from pipeline.endpoint import Endpoint
-from pipeline.follow import Follow
-from pipeline.input import Input
-from pipeline.metrics import ProducerMetrics
-from pipeline.outbox import Outbox
-from pipeline.pace import paced
-from pipeline.progress import Progress
-from pipeline.source import Simulated, Source
-from pipeline.stop import Stop
-from pipeline.tail import TailError
+from logpipeline.consumer.metrics import ProducerMetrics
+from logpipeline.health import Endpoint
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.pace import paced
+from logpipeline.producer.follow import Follow
+from logpipeline.producer.input import Input
+from logpipeline.producer.progress import Progress
+from logpipeline.producer.source import Simulated, Source
+from logpipeline.producer.tail import TailError
+from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("producer")
 
@@ -50,7 +50,7 @@ exit status: 0 when Kafka has every event, 1 when it has not or a file was not r
 def main(argv: Sequence[str] | None = None) -> int:
     settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
     config.log_to_stderr()
-    stop = Stop().on_signals()
+    stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
     metrics = ProducerMetrics()
     endpoint = Endpoint(metrics.registry, stop, metrics.missing)
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return totals(outbox, source, time.monotonic() - start)
 
 
-def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -> Source:
+def chosen(settings: config.Settings, options: argparse.Namespace, stop: Shutdown) -> Source:
     """What the options ask for. Raises SystemExit when they make no sense or can't be had."""
     shipped = options.input or options.follow
     if options.rate is None:

@@ -18,17 +18,17 @@ from pathlib import Path
 from kafka.errors import KafkaError
 
 import config
-from pipeline import broker, topic
-from pipeline.complaint import Complaint
-from pipeline.stop import Stop
-from replaying import journal
-from replaying.files import Files, Unreadable
-from replaying.journal import JournalError, Overtaken
-from replaying.letters import Letters
-from replaying.run import Run
-from replaying.selection import Selection
-from replaying.transactions import TooLarge
-from replaying.window import A_TIME, Window, moment
+from logpipeline.kafka import connection, topics
+from logpipeline.outage import Outage
+from logpipeline.replay import journal
+from logpipeline.replay.files import Files, Unreadable
+from logpipeline.replay.journal import JournalError, Overtaken
+from logpipeline.replay.letters import Letters
+from logpipeline.replay.run import Run
+from logpipeline.replay.selection import Selection
+from logpipeline.replay.transactions import TooLarge
+from logpipeline.replay.window import A_TIME, Window, moment
+from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("replay")
 
@@ -52,7 +52,7 @@ on where this one was), 2 for an option or a setting that can't be used
 def main(argv: Sequence[str] | None = None) -> int:
     settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
     config.log_to_stderr()
-    stop = Stop().on_signals()
+    stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
     selection = Selection(source)
     run = Run(settings, options.again, stop)
@@ -76,34 +76,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def preview(settings: config.Settings, run: Run, selection: Selection) -> int:
     """How many would be sent. Raises Unreadable, JournalError; SystemExit when Kafka is away."""
     try:
-        if problem := broker.problem(settings):
+        if problem := connection.problem(settings):
             config.fail(PROGRAM, problem, 1)
         return sum(1 for _ in selection.of(run.journal()))
     except (KafkaError, OSError) as error:
-        config.fail(PROGRAM, broker.reason(settings, error), 1)
+        config.fail(PROGRAM, connection.reason(settings, error), 1)
 
 
 def until_sent(
-    settings: config.Settings, run: Run, selection: Selection, rate: float, stop: Stop
+    settings: config.Settings, run: Run, selection: Selection, rate: float, stop: Shutdown
 ) -> bool:
     """Go on, through Kafka's outages, until it has all. False when a stop came first.
 
     Raises Unreadable, JournalError, Overtaken.
     """
-    trouble = Complaint(log)
+    trouble = Outage(log)
     for _ in stop.backoff():
         try:
-            if topic.ensure(settings, stop, {settings.kafka_topic: {"WRITE"}}):
+            if topics.ensure(settings, stop, {settings.kafka_topic: {"WRITE"}}):
                 run.go(selection, rate)
                 return not stop
         except TooLarge:
             pass  # it is left out from now on
         except (KafkaError, OSError) as problem:
-            trouble.say(f"trying again: {broker.reason(settings, problem)}")
+            trouble.report(f"trying again: {connection.reason(settings, problem)}")
     return False
 
 
-def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -> Letters | Files:
+def chosen(
+    settings: config.Settings, options: argparse.Namespace, stop: Shutdown
+) -> Letters | Files:
     """What the options ask for. Raises SystemExit when they make no sense."""
     if len(journal.name(settings)) > MOST_NAME:
         config.fail(PROGRAM, f"KAFKA_TOPIC={settings.kafka_topic}: allowed are 240 characters here")

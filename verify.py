@@ -16,12 +16,13 @@ from kafka.errors import KafkaError
 from tqdm import tqdm
 
 import config
-from audit.archive import audit_kafka, audit_logs_txt
-from audit.recent import audit_redis
-from audit.snapshot import Snapshot
-from audit.sources import Sources
-from pipeline import broker, client
-from pipeline.checkpoint import CheckpointError
+from logpipeline.archive.checkpoint import CheckpointError
+from logpipeline.kafka import connection
+from logpipeline.recent import redis_client
+from logpipeline.verify.archive import audit_kafka, audit_logs_txt
+from logpipeline.verify.recent import audit_redis
+from logpipeline.verify.snapshot import Snapshot
+from logpipeline.verify.sources import Sources
 
 EXAMPLES = """\
 examples:
@@ -40,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return verify(settings)
     except redis.RedisError as error:
-        config.fail("verify", f"can't look: {client.reason(settings, error)}", UNKNOWN)
+        config.fail("verify", f"can't look: {redis_client.reason(settings, error)}", UNKNOWN)
     except (KafkaError, CheckpointError, OSError) as error:
-        config.fail("verify", f"can't look: {broker.reason(settings, error)}", UNKNOWN)
+        config.fail("verify", f"can't look: {connection.reason(settings, error)}", UNKNOWN)
     except KeyboardInterrupt:
         config.fail("verify", "interrupted", UNKNOWN)
 

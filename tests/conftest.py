@@ -15,15 +15,15 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.kafka import Kafka
-from local.redis import Redis
-from local.server import Server, free_port
-from local.stack import variables
-from tests import programs, servers
-from tests.forked import Forked
-from tests.process import Process, script
-from tests.seaweed import Seaweed
-from tests.sharing import shared
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import Server, free_port
+from logpipeline.localstack.stack import variables
+from tests.support import programs, servers
+from tests.support.forked import Forked
+from tests.support.process import Process, script
+from tests.support.seaweed import Seaweed
+from tests.support.sharing import shared
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient

@@ -14,12 +14,12 @@ import pytest
 from redis import Redis as Client
 
 import config
-from alerting.rules import SUBJECTS
-from local.redis import Redis
-from local.server import free_port
-from tests.process import Process, script
-from tests.records import event
-from tests.waiting import until
+from logpipeline.alerts.rules import SUBJECTS
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from tests.support.process import Process, script
+from tests.support.records import event
+from tests.support.waiting import until
 
 KEY = "watched"
 RULES = """

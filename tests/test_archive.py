@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from local.child import spawn
-from pipeline import lock
-from pipeline.archive import Archive, Gap
-from pipeline.checkpoint import VERSION, CheckpointError
-from tests.forked import Forked
-from tests.process import ROOT
-from tests.records import events
-from tests.waiting import until
+from logpipeline import locks
+from logpipeline.archive.archive import Archive, OffsetGap
+from logpipeline.archive.checkpoint import VERSION, CheckpointError
+from logpipeline.localstack.child import spawn
+from tests.support.forked import Forked
+from tests.support.process import ROOT
+from tests.support.records import events
+from tests.support.waiting import until
 
 TOPIC, ID = "logs", "topic-id"
 
@@ -77,7 +77,7 @@ def test_what_the_archive_has_is_dropped_and_what_overlaps_is_cut(
 
 def test_records_that_come_too_early_are_refused(archive: Archive, path: Path) -> None:
     archive.append([events(0, 0, 2)])
-    with pytest.raises(Gap, match=r"partition 0 came from 3, 2 is next"):
+    with pytest.raises(OffsetGap, match=r"partition 0 came from 3, 2 is next"):
         archive.append([events(1, 0, 1), events(0, 3, 5)])
     assert messages(path) == numbered(0, 1)
     assert archive.standing().next == {0: 2}
@@ -300,14 +300,14 @@ def test_the_tail_is_whole_lines_and_the_offsets_after_them(archive: Archive, pa
     assert 5 < len(part.lines) < 100
 
 
-HOLD = "from pathlib import Path; from pipeline.lock import locked; import sys, time\n"
+HOLD = "from pathlib import Path; from logpipeline.locks import locked; import sys, time\n"
 HOLD += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
 
 
 def test_a_lock_is_waited_for_in_bounds_and_a_dead_holder_holds_nothing(
     archive: Archive, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
     command = [sys.executable, "-c", HOLD, str(path.with_name("logs.txt.lock"))]
     read, write = os.pipe()
     holder = spawn(command, env={"PYTHONPATH": str(ROOT)}, stdout=write)
@@ -325,10 +325,10 @@ def test_a_lock_is_waited_for_in_bounds_and_a_dead_holder_holds_nothing(
 def test_a_lock_file_that_was_deleted_protects_all_the_same(
     archive: Archive, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
     other = opened_at(path)
     path.with_name("logs.txt.lock").unlink()
-    with lock.locked(path.with_name("logs.txt.lock")), pytest.raises(TimeoutError):
+    with locks.locked(path.with_name("logs.txt.lock")), pytest.raises(TimeoutError):
         other.append([events(0, 0, 1)])
     other.append([events(0, 0, 1)])
     other.close()
@@ -337,7 +337,7 @@ def test_a_lock_file_that_was_deleted_protects_all_the_same(
 APPEND = """
 import sys
 from pathlib import Path
-from pipeline.archive import Archive
+from logpipeline.archive.archive import Archive
 from tests.records import events
 archive = Archive(Path(sys.argv[1]), "logs")
 archive.open("topic-id")

@@ -4,10 +4,10 @@ import tracemalloc
 
 import pytest
 
-from pipeline import backlog
-from pipeline.backlog import Backlog
-from pipeline.batch import read
-from tests.records import Record, events
+from logpipeline.events.slices import read
+from logpipeline.recent import backlog
+from logpipeline.recent.backlog import Backlog
+from tests.support.records import Record, events
 
 LARGE = "x" * 2**20
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos_local import Consumer, OwnRedis
-from tests.disk import Disk
-from tests.faults import FAULTS, plan
-from tests.process import ROOT, Process
+from tests.chaos.faults import FAULTS, plan
+from tests.chaos.local import Consumer, OwnRedis
+from tests.support.disk import Disk
+from tests.support.process import ROOT, Process
 
 PARTS = {"kafka": OwnRedis, "redis": OwnRedis, "disk": Disk} | {
     f"consumer-{number}": Consumer for number in (1, 2, 3)

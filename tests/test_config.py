@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 import config
-from tests import certificates
+from tests.support import certificates
 
 ROOT = Path(__file__).parent.parent
 NAMES = [name.upper() for name in config.Settings.model_fields]
@@ -124,7 +124,7 @@ def settings(*argv: str) -> config.Settings:
     return config.load(argv, "A test.")[0]
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+def outage(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     """The one line that ends a program with these flags."""
     with pytest.raises(SystemExit) as stop:
         settings(*argv)
@@ -216,7 +216,7 @@ class TestPrecedence:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("KAFKA_TOPIC", "")
-        assert "KAFKA_TOPIC=''" in complaint(capsys)
+        assert "KAFKA_TOPIC=''" in outage(capsys)
 
     def test_a_wrong_variable_does_not_matter_under_a_flag(
         self, monkeypatch: pytest.MonkeyPatch
@@ -322,7 +322,7 @@ class TestImpossible:
     def test_one_line_says_setting_value_and_what_is_allowed(
         self, name: str, value: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        line = complaint(capsys, flag(name, value))
+        line = outage(capsys, flag(name, value))
         shown = re.escape(repr(value)) if "@" not in value else "'.*'"
         shown = r"'\*\*\*'" if name in SECRETS - SHOWN_IN_PART else shown
         assert re.search(rf": {name}={shown}: allowed is \w", line)
@@ -338,20 +338,20 @@ class TestImpossible:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         (bare / ".env").write_text(f"{name}=\n")
-        of_file = complaint(capsys)
+        of_file = outage(capsys)
         (bare / ".env").unlink()
         monkeypatch.setenv(name, "")
-        assert complaint(capsys) == of_file == complaint(capsys, flag(name, ""))
+        assert outage(capsys) == of_file == outage(capsys, flag(name, ""))
 
     def test_several_are_on_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--metrics-port=x", "--kafka-topic=a b")
+        line = outage(capsys, "--metrics-port=x", "--kafka-topic=a b")
         assert "METRICS_PORT='x'" in line
         assert "KAFKA_TOPIC='a b'" in line
 
     def test_dead_letters_need_a_topic_of_their_own(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        line = complaint(capsys, "--kafka-topic=a", "--kafka-dead-letter-topic=a")
+        line = outage(capsys, "--kafka-topic=a", "--kafka-dead-letter-topic=a")
         assert "KAFKA_DEAD_LETTER_TOPIC='a': allowed is another topic than KAFKA_TOPIC" in line
 
     @pytest.mark.parametrize("name", ["ALERTS_FILE", "LOG_FILE", "STATE_DIR"])
@@ -359,10 +359,10 @@ class TestImpossible:
         self, name: str, bare: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         long = "x" * 5_000
-        line = complaint(capsys, flag(name, long))
+        line = outage(capsys, flag(name, long))
         assert f"{name}='{long}' can't be used: File name too long" in line
         (bare / ".env").write_text(f"{name}={long}\nMETRICS_PORT=x\n")
-        line = complaint(capsys)
+        line = outage(capsys)
         assert f"{name}='{long}' can't be used: File name too long" in line
         assert "METRICS_PORT='x'" in line
         assert ".env" not in line
@@ -371,7 +371,7 @@ class TestImpossible:
         self, bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (bare / ".env").symlink_to("/proc/self/mem")
-        assert ".env can't be read: " in complaint(capsys)
+        assert ".env can't be read: " in outage(capsys)
 
     def test_bytes_that_are_not_utf_8(
         self,
@@ -380,9 +380,9 @@ class TestImpossible:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.setenv("KAFKA_TOPIC", "\udcff")
-        assert "KAFKA_TOPIC='\\udcff'" in complaint(capsys)
+        assert "KAFKA_TOPIC='\\udcff'" in outage(capsys)
         (bare / ".env").write_bytes(b"KAFKA_TOPIC=\xff\n")
-        assert ".env can't be read: " in complaint(capsys)
+        assert ".env can't be read: " in outage(capsys)
 
     @pytest.mark.parametrize(
         "url",
@@ -399,14 +399,14 @@ class TestImpossible:
         ],
     )
     def test_no_password_is_shown(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--redis-url", url)
+        line = outage(capsys, "--redis-url", url)
         assert "REDIS_URL=" in line
         assert "secret" not in line
         if "localhost" in url:
             assert "localhost" in line
 
     def test_nor_one_among_the_kafka_servers(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--kafka-bootstrap-servers", "a:9092,me:secret@b:9092")
+        line = outage(capsys, "--kafka-bootstrap-servers", "a:9092,me:secret@b:9092")
         assert "secret" not in line
 
 
@@ -454,7 +454,7 @@ class TestSecrets:
             ("binary", "can't be read: it is no UTF-8 text"),
             ("empty", "is empty"),
         ):
-            line = complaint(capsys, f"--redis-password-file={path}")
+            line = outage(capsys, f"--redis-password-file={path}")
             assert f"REDIS_PASSWORD_FILE='{path}' {problem}" in line
             assert "geheim" not in line
 
@@ -468,10 +468,10 @@ class TestSecrets:
     ) -> None:
         (bare / "secret").write_text("geheim")
         expected = f"{name} and {name}_FILE are set: allowed is one of them"
-        assert expected in complaint(capsys, flag(name, "x"), flag(f"{name}_FILE", "secret"))
+        assert expected in outage(capsys, flag(name, "x"), flag(f"{name}_FILE", "secret"))
         monkeypatch.setenv(name, "x")
         monkeypatch.setenv(f"{name}_FILE", "secret")
-        assert expected in complaint(capsys)
+        assert expected in outage(capsys)
 
     def test_a_flag_wins_over_a_file_that_the_environment_names(
         self, bare: Path, monkeypatch: pytest.MonkeyPatch
@@ -516,7 +516,7 @@ class TestAccess:
         other, values = (config.NEEDED | config.POSSIBLE)[name]
         value = company(name.upper(), files).get(name.upper(), "a scope")
         shown = "***" if name.upper() in SECRETS else value
-        line = complaint(capsys, flag(name, value))
+        line = outage(capsys, flag(name, value))
         only = f"{other.upper()}={config.one_of(values)}"
         assert f"{name.upper()}={shown!r}: allowed is it only with {only}" in line
 
@@ -528,13 +528,13 @@ class TestAccess:
         del needed[name.upper()]
         if name == "kafka_sasl_mechanism":
             needed = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
-        line = complaint(capsys, *(flag(*each) for each in needed.items()))
+        line = outage(capsys, *(flag(*each) for each in needed.items()))
         other = config.NEEDED[name][0].upper()
         assert f"{name.upper()}='': allowed is " in line
         assert f", with {other}={needed[other]}" in line
 
     def test_a_user_of_redis_needs_a_password(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--redis-username=me")
+        line = outage(capsys, "--redis-username=me")
         assert "REDIS_PASSWORD='': allowed is a password, with REDIS_USERNAME" in line
         settings("--redis-username=me", "--redis-url=redis://:pass@localhost")
 
@@ -561,13 +561,13 @@ class TestAccess:
             (good | {key: files["ca"]}, f"{key}='{files['ca']}': allowed is a key in PEM"),
             (good | {key: files["locked"]}, f"{key}='{files['locked']}': allowed is a key in PEM"),
         ):
-            line = complaint(capsys, tls, *(flag(*each) for each in wrong.items()))
+            line = outage(capsys, tls, *(flag(*each) for each in wrong.items()))
             assert problem in line
 
     def test_a_wrong_password_of_a_key(
         self, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         flags = company("KAFKA_SSL_KEYFILE", files) | {"KAFKA_SSL_KEY_PASSWORD": "geheim"}
-        line = complaint(capsys, *(flag(*each) for each in flags.items()))
+        line = outage(capsys, *(flag(*each) for each in flags.items()))
         assert "with the right KAFKA_SSL_KEY_PASSWORD" in line
         assert "geheim" not in line

@@ -17,19 +17,19 @@ from kafka.admin import KafkaAdminClient, NewPartitions
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.kafka import Kafka
-from local.redis import Redis
-from local.server import free_port
-from pipeline import topic
-from pipeline.checkpoint import Checkpoint
-from pipeline.event import LEVELS, NotAnEvent, one_line, parse
-from pipeline.rotated import rotated
-from pipeline.stop import Stop
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.rotated import rotated
+from logpipeline.events.event import LEVELS, InvalidRecord, one_line, parse
+from logpipeline.kafka import topics
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import Process
-from tests.records import event
-from tests.topics import read_all, send
-from tests.waiting import until
+from tests.support.process import Process
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
 
 CAP = 50
 PATIENCE = 60.0  # seconds; this machine may be busy with something else
@@ -49,7 +49,7 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def made(settings: Settings) -> Settings:
     """Settings whose topics exist."""
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown())
     return settings
 
 
@@ -89,7 +89,7 @@ def assert_each_once_in_order(settings: Settings) -> None:
     for record in read_all(settings.kafka_bootstrap_servers, settings.kafka_topic):
         try:
             parse(record.value)
-        except NotAnEvent:
+        except InvalidRecord:
             continue
         line = one_line(record.value)
         where = f"{record.topic}[{record.partition}]@{record.offset}"
@@ -156,7 +156,7 @@ def delete_topic(kafka_admin: KafkaAdminClient, name: str) -> None:
 def reason_of(value: bytes | None) -> str | None:
     try:
         parse(value)
-    except NotAnEvent as verdict:
+    except InvalidRecord as verdict:
         return verdict.reason
     return None
 
@@ -481,7 +481,7 @@ def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
     if not running:
         consumer.kill()
     delete_topic(kafka_admin, made.kafka_topic)
-    assert topic.ensure(made, Stop())
+    assert topics.ensure(made, Shutdown())
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
     if not running:
         consumer = run_script("consumer.py")
@@ -511,7 +511,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     elif whose == "an older version's own":
         mark = checkpoint.archive
     delete_topic(kafka_admin, made.kafka_topic)
-    assert topic.ensure(made, Stop())
+    assert topics.ensure(made, Shutdown())
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
     kafka_admin.alter_group_offsets(
         made.kafka_group_id, {at: OffsetAndMetadata(outlives.offset, mark, -1)}

@@ -9,16 +9,16 @@ from pathlib import Path
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.stack import variables
-from pipeline import topic
-from pipeline.event import parse
-from pipeline.rotated import rotated
-from pipeline.stop import Stop
-from tests.forked import Forked
-from tests.process import Process
-from tests.records import event
-from tests.topics import read_all, send
-from tests.waiting import until
+from logpipeline.archive.rotated import rotated
+from logpipeline.events.event import parse
+from logpipeline.kafka import topics
+from logpipeline.localstack.stack import variables
+from logpipeline.shutdown import Shutdown
+from tests.support.forked import Forked
+from tests.support.process import Process
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
 
 AT_ONCE = 8
 PATIENCE = 90.0
@@ -52,11 +52,11 @@ class Case:
     def run(self, environment: dict[str, str]) -> Process:
         """Kill at the step, start again, check. Returns the killed process."""
         mine = self.settings
-        assert topic.ensure(mine, Stop())
+        assert topics.ensure(mine, Shutdown())
         environment = environment | variables(mine)
         output = self.folder / "killed.output"
         with ExitStack() as cleanup:
-            killed = Forked("tests.crash", [str(self.step)], output, environment)
+            killed = Forked("tests.support.crash", [str(self.step)], output, environment)
             cleanup.callback(killed.kill)
             self._send(FIRST)
             self._reach(len(FIRST))

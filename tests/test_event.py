@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.batch import read
-from pipeline.event import (
+from logpipeline.events.event import (
     ALIASES,
     LEVELS,
-    NotAnEvent,
+    InvalidRecord,
     is_event,
     level_of,
     one_line,
     parse,
     parse_all,
 )
-from tests.records import Record
+from logpipeline.events.slices import read
+from tests.support.records import Record
 
 HEAD = b'{"level":"INFO","message":"m","timestamp":1'
 
@@ -136,7 +136,7 @@ def test_an_event_keeps_its_own_bytes(value: bytes) -> None:
     ],
 )
 def test_what_is_no_event_has_its_reason_and_a_sentence(value: bytes | None, reason: str) -> None:
-    with pytest.raises(NotAnEvent) as verdict:
+    with pytest.raises(InvalidRecord) as verdict:
         parse(value)
     assert verdict.value.reason == reason
     assert str(verdict.value).isprintable()
@@ -196,7 +196,7 @@ def test_20_000_mutated_events_are_judged_as_by_pythons_own_json() -> None:
         expected = lawful(mutant)
         try:
             found = parse(mutant)
-        except NotAnEvent:
+        except InvalidRecord:
             assert expected is None, mutant
             continue
         events += 1

@@ -17,12 +17,12 @@ from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch
 
 from config import Settings
-from pipeline import fetched
-from pipeline.columns import Columns
-from pipeline.fetched import Fetched
-from tests import segments
-from tests.segments import Batch, Record, segment
-from tests.waiting import until
+from logpipeline.events.columns import Columns
+from logpipeline.kafka import fetcher
+from logpipeline.kafka.fetcher import Fetched
+from tests.support import segments
+from tests.support.segments import Batch, Record, segment
+from tests.support.waiting import until
 
 AT = TopicPartition("logs", 3)
 CHECKED = settings(max_examples=300, deadline=None, derandomize=True)
@@ -155,7 +155,7 @@ def test_a_consumer_reads_the_same_with_and_without_it(
                     max_poll_records=70,
                 )
             ) as consumer:
-                assert not installed or fetched.install(consumer)
+                assert not installed or fetcher.install(consumer)
                 consumer.assign([at])
                 consumer.seek(at, start)
                 seen.append(rest(consumer, at))
@@ -204,7 +204,7 @@ def reader(settings: Settings, kafka_admin: KafkaAdminClient) -> Iterator[KafkaC
         for number in range(30_000):
             producer.send(topic, b"%0100d" % number, partition=1)
     with closing(KafkaConsumer(bootstrap_servers=servers, max_poll_records=7_000)) as consumer:
-        assert fetched.install(consumer)
+        assert fetcher.install(consumer)
         consumer.assign([TopicPartition(topic, number) for number in range(2)])
         consumer.seek_to_beginning()
         yield consumer
@@ -274,9 +274,11 @@ def test_another_kafka_python_decodes_by_itself_and_says_so(
     else:
         monkeypatch.delattr(DefaultRecordBatch, "_maybe_uncompress")
     with closing(KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)) as consumer:
-        assert not fetched.install(consumer)
+        assert not fetcher.install(consumer)
         assert type(consumer._fetcher) is Fetcher
-    assert [record.message for record in caplog.records if record.name == "pipeline.fetched"] == [
+    assert [
+        record.message for record in caplog.records if record.name == "logpipeline.kafka.fetcher"
+    ] == [
         f"kafka-python {kafka.__version__} is not the known 3.0.12: "
         "its records are decoded by itself, more slowly"
     ]

@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 
 from config import Settings
-from pipeline import topic
-from pipeline.archive import Archive
-from pipeline.checkpoint import Checkpoint
-from pipeline.disk import own_target, remove_drafts, replace_file
-from pipeline.keeper import Keeper
-from pipeline.limits import Limits
-from pipeline.lines import Lines
-from pipeline.metrics import Metrics
-from pipeline.rotated import rotated
-from pipeline.stop import Stop
-from pipeline.tail import Tail, TailError
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.retention import Retention
+from logpipeline.archive.rotated import rotated
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.lines import Lines
+from logpipeline.files import own_target, remove_drafts, replace_file
+from logpipeline.kafka import topics
+from logpipeline.producer.tail import Tail, TailError
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.records import event, events
+from tests.support.records import event, events
+from tests.support.topics import send
+from tests.support.waiting import until
 from tests.test_archive import ID, TOPIC, messages, numbered
-from tests.topics import send
-from tests.waiting import until
 
 PATIENCE = 60.0
 SECRET = b"of somebody else\n"
@@ -127,14 +127,16 @@ def test_a_draft_that_can_be_guessed_stops_nothing(path: Path, trap: Trap) -> No
 def finished(path: Path, number: int = 2) -> None:
     """Rotated files of an event each."""
     size = len(events(0, 0, 1).lines[0]) + 1
-    with closing(Archive(path, TOPIC, limits=Limits(bytes=size))) as archive:
+    with closing(Archive(path, TOPIC, limits=RotationPolicy(bytes=size))) as archive:
         archive.open(ID)
         archive.append([events(0, 0, number + 1)])
 
 
 def keep(path: Path, **settings: Any) -> None:
     """Let a keeper do once what there is to do."""
-    with closing(Keeper(Settings(_env_file=None, log_file=path, **settings), Metrics())) as keeper:
+    with closing(
+        Retention(Settings(_env_file=None, log_file=path, **settings), Metrics())
+    ) as keeper:
         keeper.tend()
 
 
@@ -332,7 +334,7 @@ def test_a_link_to_what_is_no_file_is_refused_in_one_line(
 def test_links_in_a_shared_folder_are_said_once_and_the_consumer_goes_on_without_them(
     run_script: RunScript, settings: Settings, tmp_path: Path
 ) -> None:
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown())
     path = settings.log_file
     target = tmp_path / "somebody else's"
     target.write_bytes(SECRET)

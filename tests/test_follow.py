@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.kafka import Kafka
-from pipeline import topic
-from pipeline.stop import Stop
+from logpipeline.kafka import topics
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.refusal import refusal
+from tests.support.refusal import refusal
+from tests.support.topics import records
+from tests.support.waiting import until
 from tests.test_input import arrived, key_of, messages
 from tests.test_producer import away
 from tests.test_tail import copytruncate, numbered, rename, write
-from tests.topics import records
-from tests.waiting import until
 
 
 @pytest.fixture
 def made(settings: Settings) -> Settings:
     """The same settings, once the topics are there."""
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown())
     return settings
 
 

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from pipeline import formats, times
-from pipeline.formats import FORMATS, Format, Row, read
+from logpipeline.events import text_formats, times
+from logpipeline.events.text_formats import FORMATS, Format, Row, read
 
 NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
 
@@ -324,8 +324,11 @@ TAILS = [
     *("a ", "- ", "0 ", ". ", "[a] ", "{a}", "(a) ", "a.b - ", "a=", 'a="', '\\"', "0:", "\x1b[0m"),
 ]
 OTHERS: list[tuple[Callable[[str], object], str]] = [
-    (formats._pairs, 'time=2024-03-23T22:56:07Z level=error msg="no \\"such\\" order" ts=1'),
-    (partial(formats.COLOURS.sub, ""), "\x1b[2m2024-03-23 22:56:07\x1b[0m \x1b[33m WARN\x1b[0m x"),
+    (text_formats._pairs, 'time=2024-03-23T22:56:07Z level=error msg="no \\"such\\" order" ts=1'),
+    (
+        partial(text_formats.COLOURS.sub, ""),
+        "\x1b[2m2024-03-23 22:56:07\x1b[0m \x1b[33m WARN\x1b[0m x",
+    ),
     (times.of_text, "2024-03-23T22:56:07.890123+01:00"),
     (times.of_text, "-1711234567.890123e+9"),
 ]

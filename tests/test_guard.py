@@ -13,8 +13,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from local.server import free_port
-from tests.process import Process, dashboard, script
+from logpipeline.localstack.server import free_port
+from tests.support.process import Process, dashboard, script
 
 NOWHERE = "redis://127.0.0.1:1/0"  # the guard does not need it
 PASSWORD = "correct hörse"

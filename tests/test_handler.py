@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 
 from config import Settings
-from local.kafka import Kafka
-from pipeline import delivery, event
-from pipeline.delivery import EXIT, JOIN, Delivery
-from pipeline.handler import BLOCK, KafkaLogHandler
-from pipeline.lines import MOST
-from pipeline.outbox import Outbox
+from logpipeline.events import event
+from logpipeline.events.lines import MOST
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.producer import delivery
+from logpipeline.producer.delivery import EXIT, JOIN, Delivery
+from logpipeline.producer.handler import BLOCK, KafkaLogHandler
 from tests.conftest import RunScript
-from tests.process import ROOT
-from tests.topics import records
-from tests.waiting import until
+from tests.support.process import ROOT
+from tests.support.topics import records
+from tests.support.waiting import until
 
 
 def arrived(servers: str, topic: str) -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ def test_dict_config_and_what_a_record_becomes(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
     kafka = {
-        "class": "pipeline.handler.KafkaLogHandler",
+        "class": "logpipeline.producer.handler.KafkaLogHandler",
         "level": "INFO",
         "service": "shop",
         "kafka_topic": settings.kafka_topic,
@@ -263,7 +264,7 @@ def test_records_of_kafka_python_are_not_sent_again(
 
 PROGRAM = """
 import logging, multiprocessing, os, sys
-from pipeline.handler import KafkaLogHandler
+from logpipeline.producer.handler import KafkaLogHandler
 
 logging.basicConfig(level=logging.INFO, handlers=[KafkaLogHandler()])
 
@@ -366,7 +367,7 @@ def test_nonsense_is_refused_and_leaves_nothing_behind(
 
 REFUSED = """
 import logging
-from pipeline.handler import KafkaLogHandler
+from logpipeline.producer.handler import KafkaLogHandler
 try:
     KafkaLogHandler(capacity=0)
 except ValueError as error:

@@ -10,16 +10,16 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from pipeline import topic
-from pipeline.event import DEEPEST
-from pipeline.stop import Stop
-from tests import segments
+from logpipeline.events.event import DEEPEST
+from logpipeline.kafka import topics
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import Process
-from tests.raw import CODECS, giant, produce, record, sealed, varint, zstd_of
-from tests.records import event
-from tests.topics import read_all, send
-from tests.waiting import until
+from tests.support import segments
+from tests.support.process import Process
+from tests.support.raw import CODECS, giant, produce, record, sealed, varint, zstd_of
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
 
 PATIENCE = 120.0  # seconds; this machine may be busy with something else
 MOST_MEMORY = 300 * 10**6  # bytes that consumer.py may take
@@ -29,7 +29,7 @@ LARGE = 2**20 - 2**13  # bytes of a large event
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     made = settings.model_copy(update={"kafka_partitions": 1})
-    assert topic.ensure(made, Stop())
+    assert topics.ensure(made, Shutdown())
     return made
 
 

@@ -14,7 +14,7 @@ import yaml
 
 import config
 from config import Settings
-from tests.process import ROOT
+from tests.support.process import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 VERSIONS = ("1.30", "1.37")

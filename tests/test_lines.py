@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import event
-from pipeline.lines import HELD, MOST, Lines, Splitter, default_service
+from logpipeline.events import event
+from logpipeline.events.lines import HELD, MOST, Lines, Splitter, default_service
 
 
 def made(line: bytes, service: str = "") -> dict[str, Any]:

@@ -17,14 +17,14 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from config import Settings
-from local import jars
-from local.child import spawn
-from local.kafka import Kafka
-from local.redis import Redis
-from local.server import Server, ServerError, free_port
-from pipeline.show import printable, shown
-from tests.process import ROOT, Process
-from tests.waiting import until
+from logpipeline.localstack import jars
+from logpipeline.localstack.child import spawn
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import Server, ServerError, free_port
+from logpipeline.recent.__main__ import printable, shown
+from tests.support.process import ROOT, Process
+from tests.support.waiting import until
 
 Start = Callable[..., Process]
 
@@ -43,7 +43,7 @@ def running_in(folder: Path) -> list[int]:
 
 @pytest.fixture
 def stack_environment(tmp_path: Path) -> dict[str, str]:
-    """What `python -m local` needs to run in `tmp_path`, on ports of its own."""
+    """What `python -m logpipeline.localstack` needs to run in `tmp_path`, on ports of its own."""
     return {
         **{k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields},
         "PYTHONPATH": str(ROOT),
@@ -58,7 +58,7 @@ def stack_environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def start(tmp_path: Path, stack_environment: dict[str, str]) -> Iterator[Start]:
-    """Starts `python -m local`, also with other variables: `start(METRICS_PORT="9")`."""
+    """Start `python -m logpipeline.localstack`, with more variables: `start(METRICS_PORT="9")`."""
     processes: list[Process] = []
 
     def run(**variables: str) -> Process:
@@ -239,7 +239,7 @@ def test_a_setting_that_the_local_stack_cannot_serve_is_one_line(
 
 
 def show(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.show", *arguments]
+    command = [sys.executable, "-m", "logpipeline.recent", *arguments]
     environment = {**environment, "PYTHONPATH": str(ROOT), "TZ": "UTC"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
 

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from pipeline import event
-from pipeline.lines import MOST
-from pipeline.log_record import event_of
-from pipeline.plain import NESTED
+from logpipeline.events import event
+from logpipeline.events.lines import MOST
+from logpipeline.producer.json_value import NESTED
+from logpipeline.producer.log_record import event_of
 
 
 def record(message: object = "said", *args: object, **fields: Any) -> logging.LogRecord:

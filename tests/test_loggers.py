@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline import loggers
-from pipeline.event import DEEPEST, parse
-from pipeline.lines import Lines
+from logpipeline.events import json_formats
+from logpipeline.events.event import DEEPEST, parse
+from logpipeline.events.lines import Lines
 
 HEAD = b'{"level":30,"time":1711234567890,"msg":'
 
@@ -56,7 +56,7 @@ def test_the_deepest_line_is_mapped(text: bytes, calls: int) -> None:
     ],
 )
 def test_a_line_inside_a_line_is_read_as_far_as_it_makes_sense(value: bytes) -> None:
-    outer = b'{"log":' + loggers.encoded(value.decode()) + b"}"
+    outer = b'{"log":' + json_formats.encoded(value.decode()) + b"}"
     for line in (value, outer):
         made = Lines().event(line, len(line))
         assert made is not None

@@ -12,15 +12,15 @@ from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch
 
-from pipeline.batch import read
-from pipeline.columns import Columns
-from pipeline.event import Partial, Value
-from pipeline.fetched import ROOM, Fetched
-from pipeline.payload import PIECE, Payload
-from tests import segments
-from tests.raw import CODECS, HEADER, giant, gzip_of, record, sealed, varint, zstd_of
-from tests.records import event
-from tests.segments import Batch, Record, segment
+from logpipeline.events.columns import Columns
+from logpipeline.events.event import Partial, Value
+from logpipeline.events.slices import read
+from logpipeline.kafka.fetcher import ROOM, Fetched
+from logpipeline.kafka.payload import PIECE, Payload
+from tests.support import segments
+from tests.support.raw import CODECS, HEADER, giant, gzip_of, record, sealed, varint, zstd_of
+from tests.support.records import event
+from tests.support.segments import Batch, Record, segment
 
 AT = TopicPartition("logs", 3)
 MOST = 2**20

@@ -18,17 +18,19 @@ from kafka.admin import KafkaAdminClient
 
 import producer
 from config import Settings
-from local.kafka import Kafka
-from pipeline import event, outbox, pace
-from pipeline.outbox import Outbox
-from pipeline.pace import CATCH_UP, paced
-from pipeline.simulator import simulate
-from pipeline.stop import Stop
+from logpipeline import pace
+from logpipeline.events import event
+from logpipeline.kafka import outbox
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.pace import CATCH_UP, paced
+from logpipeline.producer.simulator import simulate
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import Process
-from tests.refusal import refusal
-from tests.topics import Pair, records
-from tests.waiting import until
+from tests.support.process import Process
+from tests.support.refusal import refusal
+from tests.support.topics import Pair, records
+from tests.support.waiting import until
 
 SEED = 5
 
@@ -180,7 +182,7 @@ def test_what_kafka_refuses_is_counted_and_gives_status_1(
 def test_an_oversized_event_is_counted_and_the_others_go(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sender = Outbox.when_ready(settings, Stop())
+    sender = Outbox.when_ready(settings, Shutdown())
     assert sender
     limit = 2**20 - 100
     with closing(sender):
@@ -195,7 +197,7 @@ def test_an_oversized_event_is_counted_and_the_others_go(
 def test_acknowledgements_come_in_order_whatever_their_partitions_and_verdicts(
     settings: Settings,
 ) -> None:
-    sender = Outbox.when_ready(settings, Stop())
+    sender = Outbox.when_ready(settings, Shutdown())
     assert sender
     acknowledged: list[int] = []
     with closing(sender):
@@ -210,7 +212,7 @@ def test_acknowledgements_come_in_order_whatever_their_partitions_and_verdicts(
 
 
 def test_what_is_given_up_is_not_acknowledged(own_kafka: Kafka, settings: Settings) -> None:
-    stop = Stop()
+    stop = Shutdown()
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
     sender = Outbox.when_ready(mine, stop)
     assert sender
@@ -230,7 +232,7 @@ def test_outbox_is_bounded_in_events_and_bytes(
 ) -> None:
     monkeypatch.setattr(outbox, "MOST_EVENTS", 5)
     monkeypatch.setattr(outbox, "MOST_BYTES", 1_000)
-    sender = Outbox.when_ready(settings, Stop())
+    sender = Outbox.when_ready(settings, Shutdown())
     assert sender
     with closing(sender):
         for size in (1, 1, 1, 1, 1, 1, 600, 600, 600, 5_000, 1):
@@ -321,7 +323,7 @@ def test_second_ctrl_c_ends_at_once(
     assert run.wait(2) == -signal.SIGINT
 
 
-class Clock(Stop):
+class Clock(Shutdown):
     """Time that passes only by waiting, or by hand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,7 +371,7 @@ def test_pace_ends_with_its_events_or_its_count(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_stop_lets_what_was_taken_go_at_once_but_not_beyond_the_count() -> None:
     """At the pace of --rate the third event would be due in three hours."""
-    stop = Stop()
+    stop = Shutdown()
     events = paced(iter(range(10)), 0.0001, 5, stop)
     next(events)
     stop.request()

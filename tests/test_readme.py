@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.server import free_port
-from tests.clone import copy_files
-from tests.process import Process
-from tests.readme import ROOT, TEXT, commands
-from tests.waiting import until
+from logpipeline.localstack.server import free_port
+from tests.support.clone import copy_files
+from tests.support.process import Process
+from tests.support.readme import ROOT, TEXT, commands
+from tests.support.waiting import until
 
 # The fixture, and .ci/run.
 BY_OTHERS = {"make up", "make install", "make lint", "make check", "make test"}

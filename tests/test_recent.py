@@ -12,17 +12,17 @@ from redis import Redis as RedisClient
 from redis import RedisError
 
 from config import Settings
-from local.redis import Redis
-from pipeline import backlog, recent
-from pipeline.archive import Archive
-from pipeline.backlog import Backlog
-from pipeline.batch import Slice, read
-from pipeline.client import NewerLayout, check_layout, list_key
-from pipeline.event import LEVELS
-from pipeline.metrics import Metrics
-from pipeline.recent import Recent
-from tests.records import Record, event, events
-from tests.waiting import until
+from logpipeline.archive.archive import Archive
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.event import LEVELS
+from logpipeline.events.slices import Slice, read
+from logpipeline.localstack.redis import Redis
+from logpipeline.recent import backlog, recent
+from logpipeline.recent.backlog import Backlog
+from logpipeline.recent.recent import Recent
+from logpipeline.recent.redis_client import NewerLayout, check_layout, list_key
+from tests.support.records import Record, event, events
+from tests.support.waiting import until
 
 CAP = 20
 

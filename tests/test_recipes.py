@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.server import free_port
-from pipeline import event, topic
-from pipeline.stop import Stop
+from logpipeline.events import event
+from logpipeline.kafka import topics
+from logpipeline.localstack.server import free_port
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import ROOT
+from tests.support.process import ROOT
+from tests.support.topics import records
+from tests.support.waiting import until
 from tests.test_input import arrived, key_of, messages
-from tests.topics import records
-from tests.waiting import until
 
 # Of `journalctl -o json`: a service, the kernel, bytes that are not UTF-8, a field given twice.
 JOURNAL = r"""
@@ -76,7 +77,7 @@ def test_a_containers_logs(settings: Settings, environment: dict[str, str], tmp_
 
 @pytest.mark.needs("kcat")
 def test_kcat(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown())
     command = (
         """printf '{"level":"ERROR","message":"disk full","timestamp":%s}\\n' "$(date +%s.%N)" """
         f"| kcat -P -b {settings.kafka_bootstrap_servers} -t {settings.kafka_topic}"

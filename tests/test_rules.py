@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from alerting.alert import Alert, Notice, follow
-from alerting.rules import Rules, RulesError, load
-from alerting.snapshot import History, Snapshot, newest
-from pipeline import batch, simulator
-from pipeline.backlog import News
-from pipeline.simulator import Incident, incidents, simulate
-from tests.process import ROOT
-from tests.records import Record
+from logpipeline.alerts.alert import Alert, Notice, follow
+from logpipeline.alerts.rules import Rules, RulesError, load
+from logpipeline.alerts.snapshot import History, Snapshot, newest
+from logpipeline.events import slices
+from logpipeline.producer import simulator
+from logpipeline.producer.simulator import Incident, incidents, simulate
+from logpipeline.recent.backlog import News
+from tests.support.process import ROOT
+from tests.support.records import Record
 
 DAY = 24 * simulator.HOUR  # seconds: the simulator's hours last a minute
 NOON = 1_700_000_000.0
@@ -40,7 +41,7 @@ class Pipeline:
             for offset, (key, value) in enumerate(islice(events, self.rate)):
                 records.append(Record((second - 1) * self.rate + offset, value, key))
                 clock += 1 / self.rate
-            news.add(batch.read(0, records[0].offset, records))
+            news.add(slices.read(0, records[0].offset, records))
             if second % every == 0:
                 yield self.look(news, clock, second * self.rate)
 

@@ -12,9 +12,9 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from pipeline.head import LONGEST, ROOM, SCANNED, head
-from pipeline.show import printable, short, shown
-from tests.process import ROOT
+from logpipeline.recent.__main__ import printable, short, shown
+from logpipeline.recent.newest import LONGEST, ROOM, SCANNED, head
+from tests.support.process import ROOT
 
 MEGABYTE = 2**20
 START = b'{"level":"INFO","message":"m","timestamp":1711234567,"x":'
@@ -38,7 +38,7 @@ def show(redis_server: str, key: str, *arguments: str) -> subprocess.CompletedPr
     names = {name.upper() for name in Settings.model_fields}
     environment = {k: v for k, v in os.environ.items() if k not in names}
     environment |= {"REDIS_URL": redis_server, "REDIS_KEY": key, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pipeline.show", *arguments]
+    command = [sys.executable, "-m", "logpipeline.recent", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 

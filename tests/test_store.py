@@ -18,16 +18,16 @@ import pytest
 import trustme
 
 from config import Settings
-from local.child import spawn
-from pipeline.store import PART, OtherContentError, Store, StoreError, _reason
-from tests.process import ROOT
-from tests.seaweed import KEY, SECRET, Seaweed
+from logpipeline.archive.store import PART, OtherContentError, Store, StoreError, _reason
+from logpipeline.localstack.child import spawn
+from tests.support.process import ROOT
+from tests.support.seaweed import KEY, SECRET, Seaweed
 
 BIG = 2 * PART + 1  # bytes
 PUT = """
 import sys
 from pathlib import Path
-from pipeline.store import Store
+from logpipeline.archive.store import Store
 store = Store(sys.argv[1])
 print("begins", flush=True)
 store.put(Path(sys.argv[2]))
@@ -36,7 +36,7 @@ store.put(Path(sys.argv[2]))
 FULL = """
 import os, sys
 from pathlib import Path
-from pipeline.store import Store, StoreError
+from logpipeline.archive.store import Store, StoreError
 from tests.disk import Disk
 nas, path = Path(sys.argv[1]), Path(sys.argv[2])
 disk = Disk(nas)
@@ -119,7 +119,7 @@ def test_parts_of_another_size_are_compared_by_reading(
     seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, path = at(seaweed, tmp_path, monkeypatch), file(tmp_path, BIG)
-    monkeypatch.setattr("pipeline.store.PART", 2 * PART)
+    monkeypatch.setattr("logpipeline.archive.store.PART", 2 * PART)
     Store(url).put(path)
     monkeypatch.undo()
     for name, value in seaweed.variables().items():

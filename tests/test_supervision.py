@@ -13,15 +13,15 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.server import free_port
-from pipeline import topic
-from pipeline.rotated import rotated
-from pipeline.stop import Stop
-from tests.process import ROOT, Process
-from tests.raising import STEPS
-from tests.records import event
-from tests.topics import read_all, send
-from tests.waiting import until
+from logpipeline.archive.rotated import rotated
+from logpipeline.kafka import topics
+from logpipeline.localstack.server import free_port
+from logpipeline.shutdown import Shutdown
+from tests.support.process import ROOT, Process
+from tests.support.raising import STEPS
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
 
 PATIENCE = 60.0
 PASSWORD = "hunter2-s3cret"
@@ -52,7 +52,7 @@ class Raising:
             "SECRET_PASSWORD": PASSWORD,
             "REDIS_PASSWORD": PASSWORD,
         }
-        self.command = [sys.executable, "-m", "tests.raising", step, str(self._file)]
+        self.command = [sys.executable, "-m", "tests.support.raising", step, str(self._file)]
         self._environment = environment | mine
         self.process: Process
 
@@ -137,7 +137,7 @@ Run = Callable[[str], Raising]
 @pytest.fixture
 def run(settings: Settings, environment: dict[str, str]) -> Iterator[Run]:
     """Starts a Raising that has archived five events."""
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown())
     with ExitStack() as cleanup:
 
         def start(step: str) -> Raising:

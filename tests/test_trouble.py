@@ -12,16 +12,16 @@ import pytest
 from redis import Redis as Client
 
 import alerts
-from alerting import ledger, rules, targets, watch
-from alerting.alert import Alert
-from alerting.metrics import AlertsMetrics
-from alerting.targets import Target, Targets
-from alerting.watch import Watch
 from config import Settings
-from local.redis import Redis
-from pipeline.stop import Stop
+from logpipeline.alerts import ledger, rules, targets, watch
+from logpipeline.alerts.alert import Alert
+from logpipeline.alerts.metrics import AlertsMetrics
+from logpipeline.alerts.targets import Target, Targets
+from logpipeline.alerts.watch import Watch
+from logpipeline.localstack.redis import Redis
+from logpipeline.shutdown import Shutdown
+from tests.support.waiting import until
 from tests.test_alerts import KEY, RULES, Hook, errors, webhook
-from tests.waiting import until
 
 __all__ = ["webhook"]  # a fixture
 # Apprise's, of a module that Python 3.13 has no more
@@ -64,7 +64,7 @@ def running(url: str, folder: Path, target: str) -> Iterator[AlertsMetrics]:
     file = folder / "alerts.toml"
     file.write_text(RULES)
     settings = Settings(_env_file=None, redis_url=url, redis_key=KEY)
-    stop = Stop()
+    stop = Shutdown()
     with closing(Targets([target])) as told, closing(Watch(settings, rules.load(file))) as watching:
         metrics = AlertsMetrics(watching, told)
         loop = threading.Thread(target=alerts.run, args=(watching, told, stop))

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 from kafka.record import MemoryRecords
 
-from pipeline.batch import Slice, read
-from pipeline.event import NotAnEvent, parse
-from pipeline.fetched import Fetched
-from tests import segments
+from logpipeline.events.event import InvalidRecord, parse
+from logpipeline.events.slices import Slice, read
+from logpipeline.kafka.fetcher import Fetched
 from tests.fuzz import reference
 from tests.fuzz.batches import Record, batch
 from tests.fuzz.hostile import Parts, anything, encoded, joined, some_bytes
 from tests.fuzz.reference import deep_down, doubtful
 from tests.fuzz.target import MIB, Target, hold, pure
-from tests.records import Record as Given
+from tests.support import segments
+from tests.support.records import Record as Given
 
 AT = TopicPartition("logs", 0)
 WELL = b'{"level":"INFO","message":"hello","timestamp":1711234567.5}'
@@ -106,7 +106,7 @@ def _read(data: bytes) -> tuple[list[int], list[int]]:
 
 
 def _verdict(value: bytes | None) -> tuple[str, float] | None:
-    with suppress(NotAnEvent):
+    with suppress(InvalidRecord):
         event = bounded_parse(value, LARGEST)
         return event.level, event.timestamp
     return None
