@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import config
+from logpipeline import command_line
 from logpipeline.alerts import rules
 from logpipeline.alerts.metrics import AlertsMetrics
+from logpipeline.alerts.settings import urls
 from logpipeline.alerts.targets import TargetError, Targets
 from logpipeline.alerts.watch import Watch
 from logpipeline.health import Endpoint
@@ -36,13 +38,13 @@ or an option that can't be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
-    config.log_to_stderr()
+    settings, options = command_line.load(config.Alerts, argv, __doc__ or "", add_options, EXAMPLES)
+    command_line.log_to_stderr()
     try:
         found = rules.load(settings.alerts_file, settings.redis_max_logs)
-        targets = Targets(config.urls(settings.alert_urls))
+        targets = Targets(urls(settings.alert_urls))
     except (rules.RulesError, TargetError) as error:
-        config.fail("alerts.py", str(error))
+        command_line.fail("alerts.py", str(error))
     if options.test:
         return test(targets)
     stop = Shutdown().on_signals()

@@ -14,6 +14,7 @@ from contextlib import closing
 from kafka.errors import KafkaError
 
 import config
+from logpipeline import command_line
 from logpipeline.archive.archive import Archive, OffsetGap
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.archive.retention import Retention
@@ -47,12 +48,12 @@ exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
+    settings, _ = command_line.load(config.Consumer, argv, __doc__ or "", examples=EXAMPLES)
     try:
         store = Store.of(settings)
     except StoreError as problem:
-        config.fail("consumer.py", f"ARCHIVE_URL: {problem}")
-    config.log_to_stderr()
+        command_line.fail("consumer.py", f"ARCHIVE_URL: {problem}")
+    command_line.log_to_stderr()
     stop = Shutdown().on_signals()
     metrics = Metrics()
     supervision = Supervision(
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     endpoint.serve(settings.metrics_host, settings.metrics_port)
     for _ in stop.backoff():
         try:
-            if topics.ensure(settings, stop):
+            if topics.ensure(settings, stop, topics.to_read(settings)):
                 consume(settings, store, metrics, supervision, stop)
         except (KafkaError, OSError) as problem:  # it went away in the moment between
             log.warning("reconnecting: %s", problem)
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def consume(
-    settings: config.Settings,
+    settings: config.Consumer,
     store: Store | None,
     metrics: Metrics,
     supervision: Supervision,

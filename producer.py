@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from typing import NoReturn
 
 import config
+from logpipeline import command_line
 from logpipeline.consumer.metrics import ProducerMetrics
 from logpipeline.health import Endpoint
 from logpipeline.kafka.outbox import Outbox
@@ -48,8 +49,10 @@ exit status: 0 when Kafka has every event, 1 when it has not or a file was not r
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
-    config.log_to_stderr()
+    settings, options = command_line.load(
+        config.Producer, argv, __doc__ or "", add_options, EXAMPLES
+    )
+    command_line.log_to_stderr()
     stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
     metrics = ProducerMetrics()
@@ -73,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return totals(outbox, source, time.monotonic() - start)
 
 
-def chosen(settings: config.Settings, options: argparse.Namespace, stop: Shutdown) -> Source:
+def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdown) -> Source:
     """What the options ask for. Raises SystemExit when they make no sense or can't be had."""
     shipped = options.input or options.follow
     if options.rate is None:
@@ -91,14 +94,14 @@ def chosen(settings: config.Settings, options: argparse.Namespace, stop: Shutdow
         if options.input:
             return Input(options.input, options.service, stop)
     except TailError as error:
-        config.fail(PROGRAM, f"--follow {error}")
+        command_line.fail(PROGRAM, f"--follow {error}")
     except OSError as error:
-        config.fail(PROGRAM, f"{error.filename} can't be read: {error.strerror}")
+        command_line.fail(PROGRAM, f"{error.filename} can't be read: {error.strerror}")
     return Simulated(options, stop)
 
 
 def refuse(flag: str, only: str) -> NoReturn:
-    config.fail(PROGRAM, f"{flag}: allowed is it only {only}")
+    command_line.fail(PROGRAM, f"{flag}: allowed is it only {only}")
 
 
 def totals(outbox: Outbox, source: Source, seconds: float) -> int:
@@ -123,7 +126,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                 value: float = kind(text)
                 if value == 0 or least <= value < most:
                     return value
-            return config.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
+            return command_line.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
 
         parser.add_argument(flag, type=parse, metavar="N", help=f"{meaning}: {allowed}")
 

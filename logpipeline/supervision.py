@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from config import SECRET, SECRETS, Settings, urls
+from logpipeline.settings import PASSWORD_IN_URL, RoomSettings
 
 FIRST, MOST = 0.2, 5.0  # seconds until the next try; doubled each time
 CALM = 10.0  # seconds without an error after which a step works again, whatever it has done
@@ -49,7 +49,7 @@ class Supervision:
     def __init__(
         self,
         log: logging.Logger,
-        settings: Settings | None = None,
+        settings: RoomSettings | None = None,
         count: Callable[[str], object] = str,
     ) -> None:
         self._log = log
@@ -152,14 +152,14 @@ def _place(step: str, error: BaseException) -> str:
     return " ".join([step, type(error).__name__, *(f"{f.filename}:{f.lineno}" for f in frames)])
 
 
-def _secrets(settings: Settings) -> list[str]:
+def _secrets(settings: RoomSettings) -> list[str]:
     """Every form in which a secret may stand in a text, the longest first."""
     found = set()
-    for name in SECRETS:
+    for name in settings.secrets():
         value = getattr(settings, name)
-        parts = urls(value) if name == "alert_urls" else [value]
-        if "://" in value and name != "alert_urls":  # the rest of the URL is needed to understand
-            inside = [match[0] for match in SECRET.finditer(value)]
+        parts = [value, *value.split()]
+        if name.endswith("_url"):  # the rest of it is needed to understand
+            inside = [match[0] for match in PASSWORD_IN_URL.finditer(value)]
             parts = [part for whole in inside for part in (whole, whole.rpartition(":")[2])]
         for part in parts:
             found |= {part, unquote(part), quote(part, safe=""), repr(part)[1:-1]}

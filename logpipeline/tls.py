@@ -17,7 +17,7 @@ def check(prefix: str, ca: str, certificate: str, key: str, password: str = "") 
             _check_file(f"{prefix}{name}={path!r}", path, certificates=name != "KEYFILE")
     if bool(certificate) != bool(key):
         missing, there = ("KEYFILE", "CERTFILE") if certificate else ("CERTFILE", "KEYFILE")
-        raise ValueError(f"{prefix}{missing}='': allowed is a PEM file, with {prefix}{there}")
+        raise ValueError(f"{prefix}{missing}='': must be a PEM file, with {prefix}{there}")
     if certificate:
         _check_pair(prefix, certificate, key, password)
 
@@ -59,15 +59,15 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _check_file(setting: str, path: str, certificates: bool) -> None:
     what = "certificates" if certificates else "a key"
-    allowed = f"{setting}: allowed is a file with {what} in PEM"
+    must_be = f"{setting}: must be a file with {what} in PEM"
     try:
         data = Path(path).read_bytes()
         if certificates:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=data.decode())
     except (ssl.SSLError, ValueError):
-        raise ValueError(allowed) from None
+        raise ValueError(must_be) from None
     except OSError as error:
-        raise ValueError(f"{allowed}; it can't be read: {error.strerror}") from None
+        raise ValueError(f"{must_be}; it cannot be read: {error.strerror}") from None
 
 
 def _check_pair(prefix: str, certificate: str, key: str, password: str) -> None:
@@ -76,9 +76,9 @@ def _check_pair(prefix: str, certificate: str, key: str, password: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            allowed = f"the key of {prefix}CERTFILE={certificate!r}"
+            must_be = f"the key of {prefix}CERTFILE={certificate!r}"
         elif prefix == "KAFKA_SSL_":
-            allowed = "a key in PEM, with the right KAFKA_SSL_KEY_PASSWORD if it has one"
+            must_be = "a key in PEM, with the right KAFKA_SSL_KEY_PASSWORD if it has one"
         else:
-            allowed = "a key in PEM without a password"
-        raise ValueError(f"{prefix}KEYFILE={key!r}: allowed is {allowed}") from None
+            must_be = "a key in PEM without a password"
+        raise ValueError(f"{prefix}KEYFILE={key!r}: must be {must_be}") from None

@@ -14,6 +14,7 @@ import pytest
 from redis import Redis as Client
 
 import config
+from logpipeline import command_line
 from logpipeline.alerts.rules import SUBJECTS
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
@@ -423,7 +424,7 @@ def test_a_mistake_is_one_line_without_secrets(
     urls: str, rules: str, line: str, start: Start
 ) -> None:
     alerts = start(rules=rules, urls=urls)
-    assert alerts.wait() == config.USAGE_ERROR
+    assert alerts.wait() == command_line.USAGE_ERROR
     assert alerts.output().startswith(f"alerts.py: {line}")
     assert alerts.output().count("\n") == 1
     assert HIDDEN not in alerts.output()

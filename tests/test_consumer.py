@@ -49,7 +49,7 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def made(settings: Settings) -> Settings:
     """Settings whose topics exist."""
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     return settings
 
 
@@ -481,7 +481,7 @@ def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
     if not running:
         consumer.kill()
     delete_topic(kafka_admin, made.kafka_topic)
-    assert topics.ensure(made, Shutdown())
+    assert topics.ensure(made, Shutdown(), topics.to_read(made))
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
     if not running:
         consumer = run_script("consumer.py")
@@ -511,7 +511,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     elif whose == "an older version's own":
         mark = checkpoint.archive
     delete_topic(kafka_admin, made.kafka_topic)
-    assert topics.ensure(made, Shutdown())
+    assert topics.ensure(made, Shutdown(), topics.to_read(made))
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
     kafka_admin.alter_group_offsets(
         made.kafka_group_id, {at: OffsetAndMetadata(outlives.offset, mark, -1)}

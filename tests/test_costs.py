@@ -42,7 +42,7 @@ def test_a_batch_is_one_fsync_of_each_file_one_round_trip_and_one_commit(
     settings: Settings, own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings.model_copy(update={"redis_url": own_redis.url})  # which counts its calls
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     done: Counter[str] = Counter()
     reached: dict[TopicPartition, int] = {}
     fdatasync, committed = os.fdatasync, Subscription._committed

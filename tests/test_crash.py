@@ -52,7 +52,7 @@ class Case:
     def run(self, environment: dict[str, str]) -> Process:
         """Kill at the step, start again, check. Returns the killed process."""
         mine = self.settings
-        assert topics.ensure(mine, Shutdown())
+        assert topics.ensure(mine, Shutdown(), topics.to_read(mine))
         environment = environment | variables(mine)
         output = self.folder / "killed.output"
         with ExitStack() as cleanup:

@@ -334,7 +334,7 @@ def test_a_link_to_what_is_no_file_is_refused_in_one_line(
 def test_links_in_a_shared_folder_are_said_once_and_the_consumer_goes_on_without_them(
     run_script: RunScript, settings: Settings, tmp_path: Path
 ) -> None:
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     path = settings.log_file
     target = tmp_path / "somebody else's"
     target.write_bytes(SECRET)

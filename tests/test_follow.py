@@ -24,7 +24,7 @@ from tests.test_tail import copytruncate, numbered, rename, write
 @pytest.fixture
 def made(settings: Settings) -> Settings:
     """The same settings, once the topics are there."""
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     return settings
 
 

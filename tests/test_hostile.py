@@ -29,7 +29,7 @@ LARGE = 2**20 - 2**13  # bytes of a large event
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     made = settings.model_copy(update={"kafka_partitions": 1})
-    assert topics.ensure(made, Shutdown())
+    assert topics.ensure(made, Shutdown(), topics.to_read(made))
     return made
 
 

@@ -77,7 +77,7 @@ def test_a_containers_logs(settings: Settings, environment: dict[str, str], tmp_
 
 @pytest.mark.needs("kcat")
 def test_kcat(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     command = (
         """printf '{"level":"ERROR","message":"disk full","timestamp":%s}\\n' "$(date +%s.%N)" """
         f"| kcat -P -b {settings.kafka_bootstrap_servers} -t {settings.kafka_topic}"

@@ -43,7 +43,7 @@ def put_letters(
     stamps: Sequence[float] = (),
 ) -> None:
     """Put (source offset, value) into the dead-letter topic, as a consumer would."""
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
         for number, (offset, value) in enumerate(letters):
             headers = [
@@ -218,7 +218,7 @@ consumer.main()
 def test_after_a_fix_everything_is_in_logs_txt_and_verify_agrees(
     run_script: RunScript, settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     mixed = [event(number, level="SILLY" if number % 3 else "INFO") for number in range(300)]
     send(settings.kafka_bootstrap_servers, settings.kafka_topic, [*mixed, BAD])
     command = [sys.executable, "-c", BEFORE_THE_FIX]
@@ -361,7 +361,7 @@ def test_events_of_files_go_again_by_their_time_and_however_they_are_packed(
 def test_of_a_file_that_ends_in_the_middle_nothing_is_sent(
     run_script: RunScript, settings: Settings, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     whole = tmp_path / "whole.txt"
     whole.write_bytes(event(1) + b"\n")
     packed = pack(b"".join(event(number) + b"\n" for number in range(50_000)))

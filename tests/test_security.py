@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import redis
 
-import config
 from config import Settings
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.redis_reader import RedisReader
 from logpipeline.kafka import connection, oauth, topics
+from logpipeline.kafka import settings as kafka_settings
 from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from logpipeline.recent import redis_client
@@ -144,7 +144,7 @@ def problem(**given: Any) -> str:
 
 
 class TestKafkaLetsIn:
-    @pytest.mark.parametrize("mechanism", config.BY_PASSWORD)
+    @pytest.mark.parametrize("mechanism", kafka_settings.BY_PASSWORD)
     def test_a_user_by_password(
         self, mechanism: str, kafka: SecuredKafka, files: dict[str, str]
     ) -> None:
@@ -171,7 +171,7 @@ class TestKafkaLetsIn:
 class TestKafkaRefuses:
     """The one sentence that says what is wrong, where, and by which settings."""
 
-    @pytest.mark.parametrize("mechanism", config.BY_PASSWORD)
+    @pytest.mark.parametrize("mechanism", kafka_settings.BY_PASSWORD)
     @pytest.mark.parametrize("wrong", ["password", "username"])
     def test_a_wrong_password_and_an_unknown_user(
         self, mechanism: str, wrong: str, kafka: SecuredKafka, files: dict[str, str]
@@ -507,7 +507,7 @@ def test_a_producer_needs_to_write_its_topic_and_nothing_else(
     from kafka.admin import KafkaAdminClient, ScramMechanism
 
     with closing(KafkaAdminClient(bootstrap_servers=kafka.plain)) as admin:
-        assert topics.ensure(access, Shutdown())
+        assert topics.ensure(access, Shutdown(), topics.to_read(access))
         secured.set_password(admin, "dave", ScramMechanism.SCRAM_SHA_512, PASSWORD)
         secured.allow(admin, "dave", access, "DESCRIBE")
         dave = access.model_copy(update={"kafka_sasl_username": "dave"})

@@ -211,7 +211,7 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
         assert runs.running(), runs
         return rotated_there() >= number
 
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     for _ in range(3):
         killed = run_script("consumer.py")
         enough = rotated_there() + 2

@@ -162,7 +162,7 @@ def city(
         "alerts_file": rules,
     }
     mine = settings.model_copy(update=own)
-    topics.ensure(mine, Shutdown())
+    topics.ensure(mine, Shutdown(), topics.to_read(mine))
     return City(mine, run_script, tmp_path)
 
 

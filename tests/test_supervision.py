@@ -137,7 +137,7 @@ Run = Callable[[str], Raising]
 @pytest.fixture
 def run(settings: Settings, environment: dict[str, str]) -> Iterator[Run]:
     """Starts a Raising that has archived five events."""
-    assert topics.ensure(settings, Shutdown())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     with ExitStack() as cleanup:
 
         def start(step: str) -> Raising:

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import redis
 
-from config import Settings
 from logpipeline.alerts.alert import Alert, Notice, follow
 from logpipeline.alerts.ledger import Ledger
 from logpipeline.alerts.rules import Rules
@@ -14,6 +13,7 @@ from logpipeline.alerts.snapshot import History, take
 from logpipeline.alerts.trouble import Trouble
 from logpipeline.outage import Outage
 from logpipeline.recent import redis_client
+from logpipeline.recent.settings import RedisSettings
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Watch:
     """Watches the pipeline whose Redis keys are in `settings`. `redis_up`: Redis answers;
     `leading`: this is the one that tells, not another process; `trouble`: what nobody foresaw."""
 
-    def __init__(self, settings: Settings, rules: Rules) -> None:
+    def __init__(self, settings: RedisSettings, rules: Rules) -> None:
         self.alerts: dict[str, Alert] = {}
         self.redis_up = False
         self.outages = 0  # of Redis

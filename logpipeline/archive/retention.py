@@ -18,9 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from config import Settings
 from logpipeline.archive.packing import BROKEN, PACKED, packer, unpacked
 from logpipeline.archive.rotated import RotatedFile, by_name, rotated
+from logpipeline.archive.settings import RotationSettings
 from logpipeline.archive.store import Store
 from logpipeline.archive.uploader import Uploader
 from logpipeline.consumer.metrics import Metrics
@@ -46,7 +46,7 @@ class Retention:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: RotationSettings,
         metrics: Metrics,
         store: Store | None = None,
         supervision: Supervision | None = None,

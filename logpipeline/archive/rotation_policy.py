@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from config import Settings
+from logpipeline.archive.settings import RotationSettings
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class RotationPolicy:
     free: int = 0
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: RotationSettings) -> Self:
         return cls(settings.log_max_bytes, settings.log_rotate_seconds, settings.log_min_free_bytes)
 
     def over(self, begun: float, now: float) -> bool:

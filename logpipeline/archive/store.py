@@ -18,7 +18,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
-from config import Settings
+from logpipeline.archive.settings import StoreSettings
 from logpipeline.files import sync
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Store:
         self._client = None if url.startswith("file:") else self._connect(endpoint, region)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self | None:
+    def of(cls, settings: StoreSettings) -> Self | None:
         """The one of ARCHIVE_URL, if that is set. Raises StoreError."""
         if not settings.archive_url:
             return None

@@ -10,11 +10,11 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from kafka.producer.future import FutureRecordMetadata
 
-from config import Settings
 from logpipeline.archive.archive import Archive
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.slices import Reject, Slice
 from logpipeline.kafka import connection, topics
+from logpipeline.kafka.settings import DeadLetterSettings
 from logpipeline.outage import Outage
 from logpipeline.shutdown import Shutdown
 
@@ -30,7 +30,7 @@ Letter = tuple[int, Reject]  # with its partition
 class DeadLetters:
     """The topic KAFKA_DEAD_LETTER_TOPIC. Its connection is made for the first reject."""
 
-    def __init__(self, settings: Settings, archive: Archive, metrics: Metrics) -> None:
+    def __init__(self, settings: DeadLetterSettings, archive: Archive, metrics: Metrics) -> None:
         self._settings = settings
         self._topic = settings.kafka_dead_letter_topic
         self._archive = archive
@@ -78,7 +78,7 @@ class DeadLetters:
         except (KafkaError, OSError) as problem:
             reason = connection.reason(self._settings, problem)
             self._outage.report(f"dead letters: trying again: {reason}")
-            topics.ensure(self._settings, stop)  # somebody may have deleted it
+            topics.ensure(self._settings, stop, topics.to_read(self._settings))  # maybe deleted
         left = letters[len(sent) :]
         self._await([future for _, future in sent], stop)
         for letter, future in sent:

@@ -19,11 +19,11 @@ from kafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from config import Settings
 from logpipeline.archive.archive import Archive, ArchivePosition
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.consumer.poison import Poison
+from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.events.slices import Slice
 from logpipeline.kafka import connection, fetcher
 from logpipeline.kafka.commit import Commit
@@ -49,7 +49,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ConsumerSettings,
         archive: Archive,
         recent: Recent,
         metrics: Metrics,

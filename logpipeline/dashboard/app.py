@@ -9,15 +9,15 @@ from nicegui import Client, background_tasks, ui
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from config import Settings
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.guard import Guard
 from logpipeline.dashboard.redis_reader import RedisReader
+from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.viewer import Viewer
 from logpipeline.recent import redis_client as redis_client
 
 
-def make(settings: Settings) -> FastAPI:
+def make(settings: DashboardSettings) -> FastAPI:
     """The application, for an ASGI server to run. Once a process: NiceGUI has one for all."""
     feed = Feed(RedisReader(settings))
     address = redis_client.address(settings)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 import redis
 
-from config import Settings
 from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard.entry import Entry, entry
+from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.events.event import LEVELS
 from logpipeline.recent.redis_client import check_layout, connect, list_key, numbers
@@ -59,7 +59,7 @@ return {lists, left_out}
 class RedisReader:
     """Looks at the pipeline's keys. It remembers what it has seen, to read only what is new."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DashboardSettings) -> None:
         self.settings = settings
         self._redis = connect(settings, TIMEOUT)
         self._key = settings.redis_key

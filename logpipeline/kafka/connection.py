@@ -26,9 +26,9 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 
-from config import BY_TOKEN, SASL, TLS, Settings
 from logpipeline import tls
 from logpipeline.kafka.oauth import ClientCredentials, TokenError
+from logpipeline.kafka.settings import BY_TOKEN, SASL, TLS, KafkaSettings
 from logpipeline.outage import Outage
 
 CONNECT = 2.0  # seconds
@@ -46,7 +46,7 @@ class MaskedStr(str):
         return "'***'"
 
 
-def access(settings: Settings) -> dict[str, Any]:
+def access(settings: KafkaSettings) -> dict[str, Any]:
     """The arguments of every kafka-python client: where Kafka is, and what lets it in."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
@@ -78,7 +78,7 @@ def access(settings: Settings) -> dict[str, Any]:
     return arguments
 
 
-def problem(settings: Settings, patience: float = ANSWER) -> str:
+def problem(settings: KafkaSettings, patience: float = ANSWER) -> str:
     """What keeps a client from Kafka now, in one sentence; "" when nothing does.
 
     One broker that lets it in is enough. A step of it may take `patience` seconds.
@@ -99,7 +99,7 @@ def complain(outage: Outage, lead: str, problem: str) -> None:
         outage.report(f"{lead}: {problem}")
 
 
-def reason(settings: Settings, error: BaseException) -> str:
+def reason(settings: KafkaSettings, error: BaseException) -> str:
     """What a client's error means, in words that say what to do."""
     if isinstance(error, AuthorizationError):
         return (
@@ -118,7 +118,7 @@ def _answers(server: str) -> bool:
         return False
 
 
-def _refusal(settings: Settings, server: str, patience: float) -> str:
+def _refusal(settings: KafkaSettings, server: str, patience: float) -> str:
     """Why a client can't talk to Kafka by way of `server`; "" when it can."""
     net = NetworkSelector()
     manager = KafkaConnectionManager(net, **access(settings) | {"bootstrap_servers": [server]})
@@ -129,7 +129,9 @@ def _refusal(settings: Settings, server: str, patience: float) -> str:
         net.close()
 
 
-async def _try_out(settings: Settings, manager: KafkaConnectionManager, patience: float) -> str:
+async def _try_out(
+    settings: KafkaSettings, manager: KafkaConnectionManager, patience: float
+) -> str:
     """Connect to the one broker that is known, ask it for the others, and connect to these."""
     [first] = manager.cluster.bootstrap_brokers()
     problem = await _connect(settings, manager, first, patience)
@@ -142,7 +144,7 @@ async def _try_out(settings: Settings, manager: KafkaConnectionManager, patience
 
 
 async def _connect(
-    settings: Settings,
+    settings: KafkaSettings,
     manager: KafkaConnectionManager,
     broker: MetadataResponse,
     patience: float,
@@ -169,7 +171,7 @@ async def _connect(
     return ""
 
 
-def _silence(settings: Settings) -> str:
+def _silence(settings: KafkaSettings) -> str:
     return f"Kafka {SILENT} at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
 
 
@@ -180,7 +182,7 @@ def _was_asked_who(connection: KafkaConnection) -> bool:
     return answered and connection.sasl_enabled and not connection.init_future.succeeded()
 
 
-def _verdict(settings: Settings, error: Exception) -> str:
+def _verdict(settings: KafkaSettings, error: Exception) -> str:
     protocol = f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
     mechanism = f"KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}"
     if isinstance(error, TokenError):
@@ -201,7 +203,7 @@ def _verdict(settings: Settings, error: Exception) -> str:
     return f"ends the connection: is {protocol} right for this port? ({error})"
 
 
-def principal(settings: Settings) -> str:
+def principal(settings: KafkaSettings) -> str:
     """Whom Kafka takes a client for."""
     if settings.kafka_sasl_mechanism in BY_TOKEN:
         return f"client {settings.kafka_oauth_client_id!r}"

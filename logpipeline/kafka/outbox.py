@@ -17,8 +17,8 @@ from kafka.future import Future
 from kafka.partitioner import Partitioner
 from kafka.partitioner.default import murmur2
 
-from config import Settings
 from logpipeline.kafka import connection, topics
+from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Outbox:
     Raises KafkaError when Kafka can't be reached: `when_ready` waits for it. For one thread.
     """
 
-    def __init__(self, settings: Settings, stop: Shutdown) -> None:
+    def __init__(self, settings: KafkaSettings, stop: Shutdown) -> None:
         self.delivered = 0
         self.delivered_bytes = 0
         self.undelivered = 0
@@ -79,7 +79,7 @@ class Outbox:
         self._producer._unregister_cleanup()  # at exit it would close before what still sends
 
     @classmethod
-    def when_ready(cls, settings: Settings, stop: Shutdown) -> Self | None:
+    def when_ready(cls, settings: KafkaSettings, stop: Shutdown) -> Self | None:
         """Waits for Kafka, and makes missing topics. None when `stop` was requested first."""
         for _ in stop.backoff():
             if not topics.ensure(settings, stop, topics.to_send(settings)):

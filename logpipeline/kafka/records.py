@@ -8,8 +8,8 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
-from config import Settings
 from logpipeline.kafka import connection
+from logpipeline.kafka.settings import KafkaSettings
 
 POLL_MS = 500
 FETCH_BYTES = 256 * 1024  # of a partition: all that poll returns at once
@@ -24,7 +24,9 @@ class Records:
     It is in no consumer group. Raises KafkaError.
     """
 
-    def __init__(self, settings: Settings, spans: Mapping[TopicPartition, tuple[int, int]]) -> None:
+    def __init__(
+        self, settings: KafkaSettings, spans: Mapping[TopicPartition, tuple[int, int]]
+    ) -> None:
         self._ends = {at: end for at, (start, end) in spans.items() if start < end}
         self._consumer = KafkaConsumer(
             **connection.access(settings),

@@ -6,14 +6,14 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from config import Settings
 from logpipeline.kafka import connection
 from logpipeline.kafka.records import Records
+from logpipeline.kafka.settings import KafkaSettings
 
 REQUEST_MS = 10_000
 
 
-def topic_ids(settings: Settings, *names: str) -> dict[str, str]:
+def topic_ids(settings: KafkaSettings, *names: str) -> dict[str, str]:
     """The ids of those topics that are there. Raises KafkaError, OSError."""
     access = connection.access(settings)
     with closing(KafkaAdminClient(**access, bootstrap_timeout_ms=5_000)) as admin:
@@ -21,7 +21,7 @@ def topic_ids(settings: Settings, *names: str) -> dict[str, str]:
     return {topic["name"]: str(topic["topic_id"]) for topic in found if topic["topic_id"]}
 
 
-def read(settings: Settings, name: str, since: float = 0.0) -> Iterator[Any]:
+def read(settings: KafkaSettings, name: str, since: float = 0.0) -> Iterator[Any]:
     """The records of a topic that is there, from the first of that time (Unix seconds) on, each
     partition's in order. What comes meanwhile is left out. Raises KafkaError."""
     with closing(

@@ -9,8 +9,9 @@ import math
 import sys
 from pathlib import Path
 
-import config
+from logpipeline import command_line
 from logpipeline.localstack.server import ServerError
+from logpipeline.localstack.settings import StackSettings
 from logpipeline.localstack.stack import Stack
 
 FOLDER = Path(".local")
@@ -25,11 +26,11 @@ exit status: 0 after Ctrl-C or SIGTERM, 1 when it can't start, 2 for a setting t
 
 
 def main() -> int:
-    settings, options = config.load(None, __doc__ or "", add_options, EXAMPLES)
+    settings, options = command_line.load(StackSettings, None, __doc__ or "", add_options, EXAMPLES)
     try:
         Stack(settings, FOLDER, options.rate).run()
     except (ServerError, OSError) as error:
-        config.fail("local", str(error), 1)
+        command_line.fail("local", str(error), 1)
     return 0
 
 

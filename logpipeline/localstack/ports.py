@@ -5,13 +5,13 @@ import socket
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
-from config import Settings
 from logpipeline.localstack.server import ServerError
+from logpipeline.localstack.settings import StackSettings
 
 HERE = ("localhost", "127.0.0.1")
 
 
-def kafka_port(settings: Settings) -> int:
+def kafka_port(settings: StackSettings) -> int:
     """The broker's port. Raises ServerError when the setting means another machine."""
     servers = settings.kafka_bootstrap_servers
     address = urlsplit(f"//{servers}")
@@ -22,7 +22,7 @@ def kafka_port(settings: Settings) -> int:
     return address.port
 
 
-def redis_port(settings: Settings) -> int:
+def redis_port(settings: StackSettings) -> int:
     """The port of Redis. Raises ServerError when the setting means another server."""
     address = urlsplit(settings.redis_url)
     if address.scheme != "redis" or address.hostname not in HERE:
@@ -32,7 +32,7 @@ def redis_port(settings: Settings) -> int:
     return address.port or 6379
 
 
-def check(settings: Settings) -> None:
+def check(settings: StackSettings) -> None:
     """Raises ServerError for the first port that is taken, or that two settings share."""
     kafka, redis = kafka_port(settings), redis_port(settings)
     wanted = [

@@ -14,7 +14,6 @@ from types import FrameType
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from config import SECRETS, Settings
 from logpipeline.files import open_file
 from logpipeline.localstack import ports
 from logpipeline.localstack.child import Child
@@ -23,7 +22,9 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis, binary
 from logpipeline.localstack.script import Script
 from logpipeline.localstack.server import ServerError
+from logpipeline.localstack.settings import StackSettings
 from logpipeline.recent.__main__ import coloured, paint, printable
+from logpipeline.settings import RoomSettings
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "alerts": 31}
@@ -35,17 +36,17 @@ LIVED = 60.0  # seconds after which a child's earlier deaths are forgotten
 PRODUCER_STOP, CONSUMER_STOP, ONLOOKERS_STOP, SERVERS_STOP = 2.5, 3.5, 0.3, 2.5
 
 
-def variables(settings: Settings) -> dict[str, str]:
+def variables(settings: RoomSettings) -> dict[str, str]:
     """The settings as environment variables, for a subprocess. None is to be read from a file:
     its value is known."""
     values = {name.upper(): str(value) for name, value in settings}
-    return values | {f"{name.upper()}_FILE": "" for name in SECRETS}
+    return values | {f"{name.upper()}_FILE": "" for name in settings.secrets()}
 
 
 class Stack:
     """The local stack with its data in `folder`, in the foreground until somebody stops it."""
 
-    def __init__(self, settings: Settings, folder: Path, rate: str) -> None:
+    def __init__(self, settings: StackSettings, folder: Path, rate: str) -> None:
         self._settings = settings
         self._folder = folder
         self._output = Output(sys.stdout)

@@ -12,8 +12,8 @@ from queue import Empty, SimpleQueue
 
 import msgspec
 
-from config import Settings
 from logpipeline.kafka.outbox import Outbox
+from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.shutdown import Shutdown
 
 EXIT = 5.0  # seconds that a flush, and so a program's end, waits for Kafka
@@ -31,7 +31,7 @@ class Delivery:
     and for what interrupts a thread in one of them: a signal's handler or a finalizer.
     """
 
-    def __init__(self, settings: Settings, service: str, capacity: int, block: float) -> None:
+    def __init__(self, settings: KafkaSettings, service: str, capacity: int, block: float) -> None:
         self._settings = settings
         self._capacity = capacity
         self._block = block

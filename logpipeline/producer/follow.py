@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from config import Settings
 from logpipeline.events.lines import Lines, default_service, summary
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.outage import Outage
 from logpipeline.producer.file_position import is_rotated
+from logpipeline.producer.settings import ProducerSettings
 from logpipeline.producer.source import Event, Source
 from logpipeline.producer.tail import Tail, TailError
 from logpipeline.shutdown import Shutdown
@@ -37,7 +37,11 @@ class Follow(Source):
     """
 
     def __init__(
-        self, patterns: Sequence[str], service: str | None, settings: Settings, stop: Shutdown
+        self,
+        patterns: Sequence[str],
+        service: str | None,
+        settings: ProducerSettings,
+        stop: Shutdown,
     ) -> None:
         self._patterns = patterns
         self._service = service

@@ -14,8 +14,8 @@ import threading
 import weakref
 from typing import Any
 
-from config import NAMES, Settings
 from logpipeline.kafka.outbox import MOST_EVENTS
+from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.producer.delivery import THREAD, Delivery
 from logpipeline.producer.log_record import event_of
 
@@ -48,11 +48,11 @@ class KafkaLogHandler(logging.Handler):
         block: float = BLOCK,
         **settings: Any,
     ) -> None:
-        if unknown := settings.keys() - NAMES:
-            raise TypeError(f"{', '.join(sorted(unknown))}: allowed are the names of settings")
+        if unknown := settings.keys() - KafkaSettings.names():
+            raise TypeError(f"{', '.join(sorted(unknown))}: must be the names of Kafka's settings")
         _check(service, capacity, block)
         self._service = service
-        self._about = Settings(**settings), service, capacity, block
+        self._about = KafkaSettings(**settings), service, capacity, block
         self._delivery = Delivery(*self._about)
         super().__init__(level)  # from here on logging.shutdown knows it
         forked = weakref.WeakMethod(self._forked)

@@ -6,17 +6,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import redis
 
+from logpipeline import command_line
 from logpipeline.events.event import LEVELS, level_of
 from logpipeline.recent import redis_client
 from logpipeline.recent.newest import SCANNED, Line, head
 from logpipeline.recent.redis_client import check_layout, connect, list_key
-
-if TYPE_CHECKING:
-    from config import Settings
+from logpipeline.recent.settings import RedisSettings
 
 COLOURS = {"DEBUG": 2, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 41}  # ANSI SGR codes
 DIM = 2
@@ -38,17 +37,17 @@ exit status: 0 also when there are no events, 1 when Redis can't be read,
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    import config  # what else is here is for other modules, which need no settings
-
-    settings, options = config.load(argv, "The newest events, newest last.", _options, EXAMPLES)
+    settings, options = command_line.load(
+        RedisSettings, argv, "Show the newest events, newest last.", _options, EXAMPLES
+    )
     level = level_of(options.level) if options.level else None
     if options.level and not level:
-        config.fail("show", f"LEVEL={options.level!r}: allowed is {', '.join(LEVELS)}")
+        command_line.fail("show", f"LEVEL={options.level!r}: allowed is {', '.join(LEVELS)}")
     key = list_key(settings.redis_key, level or "")
     try:
         lines = _newest(settings, key, options.count)
     except (redis.RedisError, OSError) as error:
-        config.fail("show", redis_client.reason(settings, error), 1)
+        command_line.fail("show", redis_client.reason(settings, error), 1)
     if not lines:
         print(f"no events in {key} yet", file=sys.stderr)
     if len(lines) < options.count and sum(line.size for line in lines) >= SCANNED:
@@ -145,7 +144,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _newest(settings: "Settings", key: str, count: int) -> list[Line]:
+def _newest(settings: RedisSettings, key: str, count: int) -> list[Line]:
     """The newest lines, newest first. Raises redis.RedisError, OSError."""
     with connect(settings, TIMEOUT) as client:
         check_layout(client, settings.redis_key)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import redis
 
-from config import Settings
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.consumer.metrics import Metrics
@@ -28,6 +27,7 @@ from logpipeline.recent import redis_client
 from logpipeline.recent.backlog import NOWHERE, Backlog, News, list_bytes
 from logpipeline.recent.redis_client import LAYOUT, check_layout, connect, list_key
 from logpipeline.recent.script import SCRIPT
+from logpipeline.recent.settings import RedisSettings
 from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Recent:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: RedisSettings,
         archive: Archive,
         metrics: Metrics,
         supervision: Supervision | None = None,

@@ -8,7 +8,8 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool, parse_url
 from redis.retry import Retry
 
-from config import SECRET, Settings
+from logpipeline.recent.settings import RedisSettings
+from logpipeline.settings import PASSWORD_IN_URL
 from logpipeline.tls import causes, describe_tls_error
 
 LOGIN = "REDIS_USERNAME, REDIS_PASSWORD"
@@ -31,7 +32,7 @@ def check_layout(client: redis.Redis, key: str) -> None:
         )
 
 
-def connect(settings: Settings, timeout: float) -> redis.Redis:
+def connect(settings: RedisSettings, timeout: float) -> redis.Redis:
     """A client that gives up after `timeout` seconds, and leaves trying again to its caller."""
     options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
     if settings.redis_username:
@@ -53,12 +54,12 @@ def connect(settings: Settings, timeout: float) -> redis.Redis:
     return redis.Redis.from_pool(pool)
 
 
-def address(settings: Settings) -> str:
+def address(settings: RedisSettings) -> str:
     """REDIS_URL without user and password."""
-    return SECRET.sub("***", settings.redis_url)
+    return PASSWORD_IN_URL.sub("***", settings.redis_url)
 
 
-def reason(settings: Settings, error: BaseException) -> str:
+def reason(settings: RedisSettings, error: BaseException) -> str:
     """What a client's error means, in one sentence that says where and what to do."""
     if not isinstance(error, redis.RedisError):
         return str(error) or type(error).__name__

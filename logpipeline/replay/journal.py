@@ -12,8 +12,8 @@ import msgspec
 from kafka import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
-from config import Settings
 from logpipeline.kafka import connection
+from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.kafka.topic_reader import read, topic_ids
 from logpipeline.replay.original import Origin, Original
 from logpipeline.replay.ranges import Ranges
@@ -45,7 +45,7 @@ class Journal:
     `sent` counts what this run has sent. Raises JournalError, KafkaError, OSError.
     """
 
-    def __init__(self, settings: Settings, run: str, again: str) -> None:
+    def __init__(self, settings: KafkaSettings, run: str, again: str) -> None:
         self._run = run
         self._again = again
         self.name = name(settings)
@@ -107,12 +107,12 @@ class Journal:
             self.sent += mine * (end - start)
 
 
-def name(settings: Settings) -> str:
+def name(settings: KafkaSettings) -> str:
     """The journal's topic."""
     return f"{settings.kafka_topic}.replayed"
 
 
-def ensure(settings: Settings) -> None:
+def ensure(settings: KafkaSettings) -> None:
     """Make the journal's topic if it is missing. Raises KafkaError, OSError."""
     options = {
         "num_partitions": 1,

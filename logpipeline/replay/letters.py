@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from config import Settings
+from logpipeline.kafka.settings import DeadLetterSettings
 from logpipeline.kafka.topic_reader import read, topic_ids
 from logpipeline.replay.original import Origin, Original
 from logpipeline.replay.window import Window
@@ -15,7 +15,7 @@ class Letters:
     `elsewhere` counts those of other topics, in the last reading.
     """
 
-    def __init__(self, settings: Settings, window: Window) -> None:
+    def __init__(self, settings: DeadLetterSettings, window: Window) -> None:
         self._settings = settings
         self._window = window
         self.elsewhere = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import takewhile
 
-from config import Settings
+from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.pace import paced
 from logpipeline.replay.journal import Journal, ensure, name
 from logpipeline.replay.original import Original
@@ -26,7 +26,7 @@ SAY_EVERY = 10.0  # seconds
 class Run:
     """One run of replay.py. `sent` counts what it has sent, as far as Kafka has said so."""
 
-    def __init__(self, settings: Settings, again: str, stop: Shutdown) -> None:
+    def __init__(self, settings: KafkaSettings, again: str, stop: Shutdown) -> None:
         self.id = uuid.uuid4().hex
         self.sent = 0
         self._settings = settings

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from config import Settings
 from logpipeline.kafka import connection
 from logpipeline.kafka.outbox import BATCHED, RELIABLE
+from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.shutdown import Shutdown
 
 OPEN_MS = 10_000  # Kafka gives up a transaction whose sender is gone; its readers wait until then
@@ -44,7 +44,7 @@ class Transactions:
     After an exception it is of no use any more. For one thread. Raises KafkaError, OSError.
     """
 
-    def __init__(self, settings: Settings, name: str, stop: Shutdown) -> None:
+    def __init__(self, settings: KafkaSettings, name: str, stop: Shutdown) -> None:
         self._stop = stop
         self._producer = KafkaProducer(
             **connection.access(settings),

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from config import SECONDS
+from logpipeline.archive.settings import SECONDS
 
 A_TIME = (
     "2026-11-24 or 2026-11-24T19:00 (local time, or with +01:00 or Z), Unix seconds, "

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import duckdb
 
-import config
+from logpipeline import command_line
 from logpipeline.archive.store import Store, StoreError
 from logpipeline.report.page import render
+from logpipeline.report.settings import ReportSettings
 from logpipeline.report.sources import NoLogs, gathered
 from logpipeline.report.trends import table, trends
 
@@ -41,7 +42,9 @@ Gather = Callable[[float, float], AbstractContextManager[Sequence[Path]]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
+    settings, options = command_line.load(
+        ReportSettings, argv, __doc__ or "", add_options, EXAMPLES
+    )
     try:
         store = Store.of(settings)
         gather = partial(gathered, settings.log_file, store)
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except duckdb.IOException:  # a file was packed or deleted just then
             work()
     except (NoLogs, StoreError, duckdb.Error, OSError) as error:
-        config.fail("report", " ".join(str(error).split()), 1)
+        command_line.fail("report", " ".join(str(error).split()), 1)
     return 0
 
 

@@ -4,8 +4,8 @@ from contextlib import closing
 
 from kafka import TopicPartition
 
-from config import Settings
 from logpipeline.kafka.records import Records
+from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import KafkaView
 
 
@@ -20,7 +20,7 @@ class Letters:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: VerifySettings,
         kafka: KafkaView,
         spans: dict[TopicPartition, tuple[int, int]],
         ids: dict[str, str],

@@ -2,7 +2,6 @@
 
 from collections import Counter, deque
 
-from config import Settings
 from logpipeline.archive.checkpoint import Topic
 from logpipeline.events.event import InvalidRecord, is_event, parse
 from logpipeline.recent.backlog import list_bytes
@@ -11,6 +10,7 @@ from logpipeline.recent.redis_client import list_key
 from logpipeline.verify.findings import Findings
 from logpipeline.verify.interleaving import Interleaving, Stream
 from logpipeline.verify.lines import Lines
+from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import Snapshot
 from logpipeline.verify.sources import Source, Sources
 
@@ -28,7 +28,7 @@ class Newest:
         self.found.append((kind, stream, -offset))
 
 
-def audit_redis(settings: Settings, snapshot: Snapshot, sources: Sources) -> Findings:
+def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) -> Findings:
     """Whether each list holds the newest events, newest first, each partition's in its order.
 
     It may be a moment behind logs.txt: it is compared with what logs.txt had at the offsets that

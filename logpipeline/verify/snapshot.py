@@ -18,7 +18,6 @@ from typing import BinaryIO
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError
 
-from config import Settings
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError, Topic
 from logpipeline.archive.rotated import LOOK_AGAIN, LOOKS, RotatedFile, rotated
 from logpipeline.events.event import LEVELS
@@ -27,6 +26,7 @@ from logpipeline.kafka.commit import Commit
 from logpipeline.locks import same_file
 from logpipeline.recent.redis_client import check_layout, connect, list_key
 from logpipeline.verify.files import File, Files
+from logpipeline.verify.settings import VerifySettings
 
 REQUEST_MS = 10_000
 REDIS_TIMEOUT = 30.0  # seconds; its lists may be long
@@ -92,7 +92,7 @@ class Snapshot:
     kafka: KafkaView
 
     @classmethod
-    def take(cls, settings: Settings) -> "Snapshot":
+    def take(cls, settings: VerifySettings) -> "Snapshot":
         """Raises KafkaError, redis.RedisError, CheckpointError, OSError when one can't be seen."""
         if problem := connection.problem(settings):
             raise KafkaConnectionError(problem)
@@ -117,7 +117,7 @@ class Snapshot:
             )
 
 
-def checkpoint_of(settings: Settings) -> Checkpoint:
+def checkpoint_of(settings: VerifySettings) -> Checkpoint:
     """Raises CheckpointError, also when there is none for the topic; OSError."""
     path = settings.log_file.with_name(settings.log_file.name + ".checkpoint")
     checkpoint = Checkpoint.load(path)
@@ -129,7 +129,7 @@ def checkpoint_of(settings: Settings) -> Checkpoint:
     return checkpoint
 
 
-def _consumer(settings: Settings) -> KafkaConsumer:
+def _consumer(settings: VerifySettings) -> KafkaConsumer:
     """It never joins the group, it only asks for what the group has committed."""
     return KafkaConsumer(
         **connection.access(settings),
@@ -149,7 +149,9 @@ def _commits(consumer: KafkaConsumer, name: str) -> dict[TopicPartition, Commit]
     }
 
 
-def _topics(settings: Settings, names: set[str]) -> tuple[dict[str, str], list[TopicPartition]]:
+def _topics(
+    settings: VerifySettings, names: set[str]
+) -> tuple[dict[str, str], list[TopicPartition]]:
     """The ids and the partitions of those topics that are there."""
     with closing(KafkaAdminClient(**connection.access(settings))) as admin:
         topics = [topic for topic in admin.describe_topics(sorted(names)) if topic["topic_id"]]
@@ -161,7 +163,7 @@ def _topics(settings: Settings, names: set[str]) -> tuple[dict[str, str], list[T
     return {topic["name"]: str(topic["topic_id"]) for topic in topics}, ats
 
 
-def _caught_up(settings: Settings) -> tuple[RedisView, dict[int, int]]:
+def _caught_up(settings: VerifySettings) -> tuple[RedisView, dict[int, int]]:
     """Redis, once it has what logs.txt has now, and what it lacks after CATCH_UP seconds."""
     topic = checkpoint_of(settings).topics[settings.kafka_topic]
     deadline = time.monotonic() + CATCH_UP
@@ -173,7 +175,7 @@ def _caught_up(settings: Settings) -> tuple[RedisView, dict[int, int]]:
         time.sleep(STEP)
 
 
-def _redis(settings: Settings) -> RedisView:
+def _redis(settings: VerifySettings) -> RedisView:
     key = settings.redis_key
     with connect(settings, REDIS_TIMEOUT) as client:
         check_layout(client, key)
@@ -198,7 +200,7 @@ def _redis(settings: Settings) -> RedisView:
     return RedisView((topic_id or b"").decode(), next_offsets, lists, counts)
 
 
-def _archive(settings: Settings) -> ArchiveView:
+def _archive(settings: VerifySettings) -> ArchiveView:
     """All files, of one moment."""
     for _ in range(LOOKS):
         older = rotated(settings.log_file)
@@ -227,7 +229,9 @@ def _reopening(file: BinaryIO) -> Callable[[], BinaryIO]:
     return reopen
 
 
-def _same(settings: Settings, older: list[RotatedFile], path: Path, checkpoint: Checkpoint) -> bool:
+def _same(
+    settings: VerifySettings, older: list[RotatedFile], path: Path, checkpoint: Checkpoint
+) -> bool:
     """Whether nothing was rotated since."""
     again = rotated(settings.log_file)
     if path != settings.log_file:
@@ -235,7 +239,7 @@ def _same(settings: Settings, older: list[RotatedFile], path: Path, checkpoint: 
     return again == older and checkpoint_of(settings).inode == checkpoint.inode
 
 
-def _extra(settings: Settings, file: BinaryIO, length: int) -> int:
+def _extra(settings: VerifySettings, file: BinaryIO, length: int) -> int:
     """See ArchiveView. While somebody holds the lock, or has written since, there is none."""
     lock_file = settings.log_file.with_name(settings.log_file.name + ".lock")
     deadline = time.monotonic() + WRITING

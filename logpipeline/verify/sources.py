@@ -7,13 +7,13 @@ from typing import Any
 
 from kafka import TopicPartition
 
-from config import Settings
 from logpipeline.archive.checkpoint import Partition
 from logpipeline.events import slices
 from logpipeline.events.event import LEVELS, one_line
 from logpipeline.kafka.records import Records
 from logpipeline.verify.interleaving import AHEAD, Stream
 from logpipeline.verify.letters import Letters
+from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import Snapshot
 
 Span = tuple[int, int]  # from an offset up to, not including, another
@@ -60,7 +60,7 @@ class Sources:
     """
 
     def __init__(
-        self, settings: Settings, snapshot: Snapshot, progress: Callable[[int], object]
+        self, settings: VerifySettings, snapshot: Snapshot, progress: Callable[[int], object]
     ) -> None:
         self._settings = settings
         self._kafka = snapshot.kafka
@@ -152,7 +152,7 @@ class Sources:
                     self.letterless.append((source.stream.name, reject.offset))
 
 
-def _sources(settings: Settings, snapshot: Snapshot) -> Iterable[Source]:
+def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[Source]:
     kafka, redis = snapshot.kafka, snapshot.redis
     for name, topic in snapshot.archive.checkpoint.topics.items():
         same = kafka.ids.get(name) == topic.id

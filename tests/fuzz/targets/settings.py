@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 import config
-from config import SECRETS, Settings
+from config import Settings
+from logpipeline import command_line
 from tests.fuzz.hostile import texts
 from tests.fuzz.target import Target, hold, pure
 
@@ -35,7 +36,7 @@ def refused(given: Any) -> Callable[[], None]:
     status = 0
     try:
         with contextlib.redirect_stderr(said):
-            config.load(arguments, "")
+            command_line.load(config.Settings, arguments, "")
     except SystemExit as ended:
         status = int(ended.code or 0)
 
@@ -45,8 +46,8 @@ def refused(given: Any) -> Callable[[], None]:
         hold(len(text.splitlines()) == (1 if status else 0), f"{len(text.splitlines())} lines")
         hold(len(text) <= WORDS, f"{len(text):,} characters")
         hold(text.removesuffix("\n").isprintable(), "a terminal would obey it")
-        secret = any(name in SECRETS and HIDDEN in value for name, value in given)
-        other = any(name not in SECRETS and HIDDEN in value for name, value in given)
+        secret = any(name in Settings.secrets() and HIDDEN in value for name, value in given)
+        other = any(name not in Settings.secrets() and HIDDEN in value for name, value in given)
         hold(other or not secret or HIDDEN not in text, "a secret")
 
     return compare
