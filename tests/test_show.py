@@ -12,8 +12,9 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from logpipeline.recent.__main__ import printable, short, shown
+from logpipeline.events.shown import shown
 from logpipeline.recent.newest import LONGEST, ROOM, SCANNED, head
+from logpipeline.terminal import printable, short
 from tests.support.process import ROOT
 
 MEGABYTE = 2**20

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus sees of the consumer and the producer.
+"""Metrics: what Prometheus sees of the consumer.
 
 The consumer counts per batch, never per event. The delay of a batch is that of its first event
 in each partition, by the event's own timestamp: the one that has waited longest. The others
@@ -6,21 +6,15 @@ count by themselves, and are read when Prometheus asks.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from logpipeline.events.event import LEVELS, REASONS
 from logpipeline.events.slices import Slice
 from logpipeline.recent.backlog import News
-
-if TYPE_CHECKING:
-    from logpipeline.kafka.outbox import Outbox
 
 BATCHES = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)  # events
 STEPS = ("start", "poll", "dead_letter", "append", "offer", "commit", "redis", "keep")
@@ -166,37 +160,6 @@ class Metrics:
 
     def _up(self, name: str, meaning: str, outages: Counter) -> Up:
         return Up(self._gauge(f"{name}_up", meaning), outages.labels(name))
-
-
-class ProducerMetrics(Collector):
-    """What an outbox has done, once there is one."""
-
-    def __init__(self) -> None:
-        self.outbox: Outbox | None = None
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
-
-    def collect(self) -> Iterator[Metric]:
-        box = self.outbox
-        events = CounterMetricFamily(
-            "log_producer_events", "Events that Kafka has taken, or not", labels=["outcome"]
-        )
-        events.add_metric(["delivered"], box.delivered if box else 0)
-        events.add_metric(["undelivered"], box.undelivered if box else 0)
-        yield events
-        size, outages = (box.delivered_bytes, box.outages) if box else (0, 0)
-        yield CounterMetricFamily("log_producer_delivered_bytes", "Bytes of these events", size)
-        yield CounterMetricFamily("log_producer_outages", "Times that Kafka went away", outages)
-        yield GaugeMetricFamily(
-            "log_producer_waiting_events", "Events not acknowledged yet", box.waiting if box else 0
-        )
-        yield GaugeMetricFamily(
-            "log_producer_kafka_up", "1 while Kafka answers", not self.missing()
-        )
-
-    def missing(self) -> str:
-        """What keeps the producer from its work, "" when nothing does."""
-        return "Kafka does not answer" if self.outbox is None or self.outbox.away else ""
 
 
 def _totals(counter: Counter) -> list[Sample]:

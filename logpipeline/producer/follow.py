@@ -16,10 +16,10 @@ from pathlib import Path
 from logpipeline.events.lines import Lines, default_service, summary
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.outage import Outage
-from logpipeline.producer.file_position import is_rotated
 from logpipeline.producer.settings import ProducerSettings
 from logpipeline.producer.source import Event, Source
 from logpipeline.producer.tail import Tail, TailError
+from logpipeline.rotation import is_rotated
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)

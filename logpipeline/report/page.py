@@ -10,8 +10,8 @@ from typing import TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from logpipeline.events.event import LEVELS
-from logpipeline.recent.__main__ import printable
 from logpipeline.report.trends import Count, Trends, bin_size
+from logpipeline.terminal import printable
 
 WIDTH, HEIGHT = 960.0, 180.0  # of a chart's bars, in its own units
 SERIOUS = ("CRITICAL", "ERROR")

@@ -16,9 +16,9 @@ from logpipeline.alerts.watch import Watch
 from logpipeline.archive.archive import Archive
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.dashboard.redis_reader import RedisReader
+from logpipeline.events.shown import shown
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
-from logpipeline.recent.__main__ import shown
 from logpipeline.recent.recent import Recent
 from logpipeline.verify import snapshot
 from tests.fuzz.hostile import Parts, anything, joined, part, plain
