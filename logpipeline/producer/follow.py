@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 POLL = 0.2  # seconds between looks when nothing is written
 DISCOVER = 1.0  # seconds between looks for files that match
+NAME = 200  # bytes of a log's name in that of its position; a file's name may have 255
 SAVE = 1.0  # seconds between positions put on disk
 
 
@@ -127,7 +128,8 @@ class Follow(Source):
     def _tail(self, path: Path) -> Tail:
         """Raises TailError, OSError."""
         of = hashlib.sha256(f"{self._topic}\n{path}".encode("utf-8", "surrogateescape"))
-        state = self._folder / f"{path.name[:100]}-{of.hexdigest()[:16]}.json"
+        name = os.fsencode(path.name[:100])[:NAME]
+        state = self._folder / f"{os.fsdecode(name)}-{of.hexdigest()[:16]}.json"
         service = default_service(path.name) if self._service is None else self._service
         return Tail(path, state, Lines(service))
 
