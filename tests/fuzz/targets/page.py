@@ -62,7 +62,9 @@ def asked(given: tuple[Parts, list[tuple[str, int]]]) -> tuple[bytes, str]:
 def searched(given: tuple[bytes, str]) -> None:
     """Look for words in as many events as a list holds."""
     line, words = given
-    filters = importlib.import_module("page.search").Filters  # TODO: plainly, once it is there
+    filters = importlib.import_module(
+        "logpipeline.dashboard.search"
+    ).Filters  # TODO: plainly, once it is there
     each = entry("1", line)
     board: Any = DashboardState(
         time.time(), {"": [replace(each, id=str(n)) for n in range(EVENTS)]}, {}
