@@ -256,7 +256,9 @@ def settled(city: City, victim: Path) -> None:
     verified = city.run("verify.py")
     assert verified.wait() == 0, str(verified)
     assert all(line.isprintable() for line in verified.output().splitlines())
-    assert city.run("replay.py", "--dry-run").wait() == 0
+    assert "deleted" not in verified.output()
+    replayed = city.run("replay.py", "--since", "2h", "--dry-run")
+    assert replayed.wait() == 0, str(replayed)
     page = victim.with_name("report.html")
     report = city.module("report", "--output", str(page))
     assert report.wait() == 0, str(report)
