@@ -14,12 +14,12 @@ from page.board import Board
 from page.clock import Clock
 from page.entry import entry
 from pipeline.show import shown
-from tests.fuzz.hostile import Parts, anything, encoded, joined, texts
+from tests.fuzz.hostile import Part, Parts, anything, encoded, joined, texts
 from tests.fuzz.reference import deep_down
 from tests.fuzz.target import MIB, Target, hold, pure
 
 EVENTS = 1_000  # that a list holds
-HTML = 256 * 1_024  # bytes of one event on the page, unfolded
+HTML = MIB  # characters of one event on the page, unfolded
 EVENT = {"level": "ERROR", "message": "m", "timestamp": 1_711_234_567}
 CLOCK = Clock("Europe/Berlin")
 
@@ -72,7 +72,12 @@ NESTED = [(encoded(EVENT)[:-1] + b',"x":', 1), (b"[", 990), (b"]", 990), (b"}", 
 CONTROLS = [(encoded(EVENT)[:-1] + b',"x":"', 1), (b"\\u0001", 170_000), (b'"}', 1)]
 RAW = [(b"\x01", MIB)]
 FIELDS = [(encoded(EVENT)[:-1], 1), (b',"":[0]', 100_000), (b"}", 1)]
-CORPUS = [NESTED, CONTROLS, RAW, FIELDS, [(b"[", MIB)], [(b"[", 5_000), (b"]", 5_000)]]
+LONG: list[Part] = [
+    (encoded(EVENT)[:-1], 1),
+    *(each for n in range(200) for each in ((b',"x%d":"' % n, 1), (b"\x7f", 5_000), (b'"', 1))),
+    (b"}", 1),
+]
+CORPUS = [NESTED, CONTROLS, RAW, FIELDS, [(b"[", MIB)], [(b"[", 5_000), (b"]", 5_000)], LONG]
 
 TARGETS = (
     Target(
@@ -81,6 +86,7 @@ TARGETS = (
         anything,
         pure(drawn, held),
         CORPUS,
+        bytes=128 * MIB,
     ),
     Target(
         "printed",
@@ -88,6 +94,7 @@ TARGETS = (
         anything,
         pure(printed, held),
         CORPUS,
+        bytes=128 * MIB,
     ),
     Target(
         "counted",
@@ -95,6 +102,7 @@ TARGETS = (
         anything,
         pure(counted, held),
         CORPUS,
+        bytes=128 * MIB,
     ),
     Target(
         "searched",
