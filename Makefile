@@ -19,22 +19,27 @@ ARGS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+RUNNING := $(VENV)/.running
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
+PYTEST := $(RUN) -m pytest --numprocesses=3 --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify replay report test chaos fuzz lint fmt bench lock audit sbom clean
+.PHONY: help install up recent verify replay report check test chaos fuzz lint fmt bench lock audit sbom clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## make .venv with everything that runs, tests and lints need
 
-up: $(INSTALLED) ## run the whole pipeline here, without Docker, until Ctrl-C (RATE=50 events a second)
-	@exec $(RUN) -m local --rate '$(or $(RATE),50)'
+up: $(RUNNING) ## run the whole pipeline here, without Docker, until Ctrl-C (RATE=50 events a second)
+	@exec $(RUN) -m logpipeline.localstack --rate '$(or $(RATE),50)'
+
+check: lint ## check style, format and types, and run the tests that need no server, in two minutes
+	@$(PYTEST) -m 'not server' --servers=local $(ARGS)
 
 test: $(INSTALLED) ## run the tests on real Kafka and Redis (ARGS="-k archive --servers=local")
-	@$(RUN) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: $(INSTALLED) ## check style, format and types
 	@$(RUN) -m ruff check .
@@ -49,18 +54,18 @@ fmt: $(INSTALLED) ## repair style and format
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-recent: $(INSTALLED) ## show the newest events, newest last (LEVEL=ERROR, N=20)
-	@exec $(RUN) -m pipeline.show --count '$(N)' $(if $(LEVEL),--level '$(LEVEL)')
+recent: $(RUNNING) ## show the newest events, newest last (LEVEL=ERROR, N=20)
+	@exec $(RUN) -m logpipeline.recent --count '$(N)' $(if $(LEVEL),--level '$(LEVEL)')
 
-verify: $(INSTALLED) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
+verify: $(RUNNING) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
 	@exec $(RUN) verify.py $(ARGS)
 
-replay: $(INSTALLED) ## send dead letters that are events now again, once (SINCE=2h TO=1h RATE=1000 DRY_RUN=1), or FILE="…"
+replay: $(RUNNING) ## send dead letters that are events now again, once (SINCE=2h TO=1h RATE=1000 DRY_RUN=1), or FILE="…"
 	@exec $(RUN) replay.py $(if $(SINCE),--since '$(SINCE)') $(if $(TO),--to '$(TO)') $(if $(FILE),--file $(FILE)) \
 		$(if $(filter-out file,$(origin RATE)),--rate '$(RATE)') $(if $(AGAIN),--again '$(AGAIN)') $(if $(DRY_RUN),--dry-run) $(ARGS)
 
-report: $(INSTALLED) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
-	@exec $(RUN) -m report $(if $(DAY),--day '$(DAY)')
+report: $(RUNNING) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
+	@exec $(RUN) -m logpipeline.report $(if $(DAY),--day '$(DAY)')
 
 chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
@@ -71,14 +76,14 @@ fuzz: $(INSTALLED) ## throw hostile input at every part for an hour (SECONDS=60,
 lock: ## pin all that the requirements files bring, by hashes (ARGS=--upgrade: their newest)
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-dev.txt)"
-	@$(RUN) -m supply.lock $(ARGS)
+	@$(RUN) -m deploy.supply.lock $(ARGS)
 
 audit: $(INSTALLED) ## look for known vulnerabilities in what the lock files pin
-	@$(RUN) -m supply.audit requirements-dev.lock bench/requirements.lock
+	@$(RUN) -m deploy.supply.audit requirements-dev.lock bench/requirements.lock
 
 sbom: $(INSTALLED) ## list what runs, with hashes, into sbom.json (CycloneDX)
 	@$(RUN) -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application \
-		--output-reproducible --of JSON --output-file sbom.json page/requirements.lock
+		--output-reproducible --of JSON --output-file sbom.json logpipeline/dashboard/requirements.lock
 
 clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stays
 	@if [ -e .local/lock ]; then $(PYTHON) -c 'import fcntl; fcntl.flock(open(".local/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \
@@ -86,13 +91,23 @@ clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stay
 	rm -rf $(VENV) .local .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): requirements-dev.lock
+# What runs is installed apart from what tests and lints, which takes longer.
+$(RUNNING): logpipeline/localstack/requirements.lock | $(RUN)
+	@echo "installing what logpipeline/localstack/requirements.lock pins into $(VENV), once: half a minute" >&2
+	@$(RUN) -m deploy.supply.install logpipeline/localstack/requirements.lock
+	@touch $@
+
+# The cache for Kafka's starts is no more than a help: tests in containers do without.
+$(INSTALLED): requirements-dev.lock logpipeline/localstack/requirements.lock | $(RUN)
+	@echo "installing what requirements-dev.lock pins into $(VENV), once: a minute" >&2
+	@$(RUN) -m deploy.supply.install requirements-dev.lock
+	@$(RUN) -m logpipeline.localstack.aot || true
+	@touch $(RUNNING) $@
+
+$(RUN):
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or later, or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$$($(PYTHON) --version) is too old: Python 3.11 or later is needed, set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 		|| { echo "$(PYTHON) lacks venv: install it (Debian: apt install python3-venv), or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@echo "installing what requirements-dev.lock pins into $(VENV), once: a minute or two" >&2
-	@$(PIP) install --quiet --require-hashes --only-binary=:all: -r requirements-dev.lock
-	@touch $@

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import config
-from alerting import rules
-from alerting.metrics import AlertsMetrics
-from alerting.targets import TargetError, Targets
-from alerting.watch import Watch
-from pipeline.endpoint import Endpoint
-from pipeline.stop import Stop
+from logpipeline import command_line
+from logpipeline.alerts import rules
+from logpipeline.alerts.metrics import AlertsMetrics
+from logpipeline.alerts.targets import TargetError, Targets
+from logpipeline.alerts.watch import Watch
+from logpipeline.health import Endpoint
+from logpipeline.settings import urls
+from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("alerts")
 
@@ -36,27 +38,32 @@ or an option that can't be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
-    config.log_to_stderr()
+    settings, options = command_line.load(config.Alerts, argv, __doc__ or "", add_options, EXAMPLES)
+    command_line.log_to_stderr()
     try:
         found = rules.load(settings.alerts_file, settings.redis_max_logs)
-        targets = Targets(config.urls(settings.alert_urls))
+        targets = Targets(urls(settings.alert_urls))
     except (rules.RulesError, TargetError) as error:
-        config.fail("alerts.py", str(error))
+        command_line.fail("alerts.py", str(error))
     if options.test:
         return test(targets)
-    stop = Stop().on_signals()
+    stop = Shutdown().on_signals()
     with closing(targets), closing(Watch(settings, found)) as watch:
         metrics = AlertsMetrics(watch, targets)
         endpoint = Endpoint(metrics.registry, stop, metrics.missing)
         endpoint.serve(settings.metrics_host, settings.alerts_metrics_port, "ALERTS_METRICS_PORT")
-        while not stop:
-            for notice in watch.look():
-                log.warning("%s", notice)
-                targets.tell(notice)
-            stop.wait(LOOK)
+        run(watch, targets, stop)
     log.info("done: %d alerts are open", len(watch.alerts))
     return 0
+
+
+def run(watch: Watch, targets: Targets, stop: Shutdown) -> None:
+    """Look, and tell what there is to tell, until a stop."""
+    while not stop:
+        for notice in watch.look():
+            log.warning("%s", notice)
+            targets.tell(notice)
+        stop.wait(max(LOOK, watch.trouble.wait))
 
 
 def test(targets: Targets) -> int:

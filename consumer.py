@@ -14,22 +14,28 @@ from contextlib import closing
 from kafka.errors import KafkaError
 
 import config
-from pipeline import topic
-from pipeline.archive import Archive, Gap
-from pipeline.checkpoint import CheckpointError
-from pipeline.dead_letters import DeadLetters
-from pipeline.endpoint import Endpoint
-from pipeline.keeper import Keeper
-from pipeline.limits import Limits
-from pipeline.metrics import Metrics
-from pipeline.recent import Recent
-from pipeline.stop import Stop
-from pipeline.store import Store, StoreError
-from pipeline.subscription import Subscription
+from logpipeline import command_line
+from logpipeline.archive.archive import Archive, OffsetGap
+from logpipeline.archive.checkpoint import CheckpointError
+from logpipeline.archive.retention import Retention
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.archive.store import Store, StoreError
+from logpipeline.consumer.dead_letters import DeadLetters
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.consumer.poison import Poison
+from logpipeline.consumer.subscription import Subscription
+from logpipeline.health import Endpoint
+from logpipeline.kafka import topics
+from logpipeline.recent.recent import Recent
+from logpipeline.shutdown import Shutdown
+from logpipeline.supervision import Supervision, Unexpected
 
 log = logging.getLogger("consumer")
 
 RETRY = 1.0  # seconds until logs.txt is tried again
+RECONNECT = 5  # unexpected errors of poll after which Kafka's client is made again
+FORESEEN = (OSError, CheckpointError, OffsetGap)  # of logs.txt
+HANDLED = (*FORESEEN, KafkaError)
 
 EXAMPLES = """\
 examples:
@@ -42,49 +48,83 @@ exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
+    settings, _ = command_line.load(config.Consumer, argv, __doc__ or "", examples=EXAMPLES)
     try:
         store = Store.of(settings)
     except StoreError as problem:
-        config.fail("consumer.py", f"ARCHIVE_URL: {problem}")
-    config.log_to_stderr()
-    stop = Stop().on_signals()
+        command_line.fail("consumer.py", f"ARCHIVE_URL: {problem}")
+    command_line.log_to_stderr()
+    stop = Shutdown().on_signals()
     metrics = Metrics()
-    endpoint = Endpoint(metrics.registry, stop, metrics.missing)
+    supervision = Supervision(
+        log, settings, lambda step: metrics.unexpected_errors.labels(step).inc()
+    )
+
+    def missing() -> str:
+        return "; ".join(filter(None, (metrics.missing(), supervision.missing())))
+
+    endpoint = Endpoint(metrics.registry, stop, missing)
     endpoint.serve(settings.metrics_host, settings.metrics_port)
     for _ in stop.backoff():
         try:
-            if topic.ensure(settings, stop):
-                consume(settings, store, metrics, stop)
-        except KafkaError as problem:  # it went away in the moment between
-            log.warning("connecting anew: %s", problem)
+            if topics.ensure(settings, stop, topics.to_read(settings)):
+                consume(settings, store, metrics, supervision, stop)
+        except (KafkaError, OSError) as problem:  # it went away in the moment between
+            log.warning("reconnecting: %s", problem)
+        except Exception as error:  # noqa: BLE001 - nothing stops the pipeline but a person
+            stop.wait(supervision.note("start", error))
     log.info("done: %s", metrics.totals())
     return 0
 
 
-def consume(settings: config.Settings, store: Store | None, metrics: Metrics, stop: Stop) -> None:
+def consume(
+    settings: config.Consumer,
+    store: Store | None,
+    metrics: Metrics,
+    supervision: Supervision,
+    stop: Shutdown,
+) -> None:
     """Read, store and commit until `stop`. The order of the steps is the guarantee: a kill
-    between any two of them leaves records that are read again and refused where they are."""
-    limits = Limits.of(settings)
+    between any two of them leaves records that are read again and refused where they are.
+
+    A step that fails in an unexpected way is retried, from what the sinks hold. Redis and the
+    commit hold up nothing: they make up for it later.
+    """
+    step, optional = supervision.step, supervision.optional
+    poison = Poison(settings.kafka_topic, settings.event_max_bytes, supervision, stop)
+    limits = RotationPolicy.of(settings)
     with (
-        closing(Keeper(settings, metrics, store)),
+        closing(Retention(settings, metrics, store, supervision)),
         closing(Archive(settings.log_file, settings.kafka_topic, metrics, limits)) as archive,
-        closing(Recent(settings, archive, metrics)) as recent,
+        closing(Recent(settings, archive, metrics, supervision)) as recent,
         closing(DeadLetters(settings, archive, metrics)) as dead_letters,
-        closing(Subscription(settings, archive, recent, metrics)) as subscription,
+        closing(Subscription(settings, archive, recent, metrics, poison)) as subscription,
     ):
+        supervision.resolve("start")
         while not stop:
             try:
-                batch = subscription.poll()
-                if not dead_letters.send(batch, stop):  # 1. what is no event: with Kafka,
-                    break
-                archive.append(batch)  # 2. logs.txt on disk, then its checkpoint,
-                recent.offer(batch)  # 3. Redis when it can, from a thread of its own,
-                subscription.commit(batch)  # 4. Kafka's commit last
-            except (OSError, CheckpointError, Gap) as problem:
+                with step("poll", HANDLED):
+                    batch = poison.taken_out(subscription.poll(), dead_letters)
+                with step("dead_letter", HANDLED):  # 1. invalid records: with Kafka,
+                    if not dead_letters.send(batch, stop):
+                        break
+                with step("append", HANDLED):  # 2. logs.txt on disk, then its checkpoint,
+                    archive.append(batch)
+                # 3. Redis when it can, from a thread of its own,
+                with optional("offer", bool(batch), otherwise=recent.miss):
+                    recent.offer(batch)
+                with optional("commit", bool(batch), HANDLED):  # 4. Kafka's commit last
+                    subscription.commit(batch)
+                supervision.resolve("poll", "dead_letter", "append", sure=bool(batch))
+            except FORESEEN as problem:
                 archive.complain(problem)
-                subscription.seek_anew()
+                subscription.rewind()
                 stop.wait(RETRY)
+            except Unexpected as problem:
+                if supervision.tries("poll") >= RECONNECT:
+                    return
+                subscription.rewind()
+                stop.wait(problem.wait)
 
 
 if __name__ == "__main__":

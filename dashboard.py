@@ -17,7 +17,8 @@ from collections.abc import Sequence
 import uvicorn
 
 import config
-from page.app import make
+from logpipeline import command_line
+from logpipeline.dashboard.app import make
 
 log = logging.getLogger("dashboard")
 
@@ -34,8 +35,8 @@ exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
-    config.log_to_stderr()
+    settings, _ = command_line.load(config.Dashboard, argv, __doc__ or "", examples=EXAMPLES)
+    command_line.log_to_stderr()
     with listen(settings) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def listen(settings: config.Settings) -> socket.socket:
+def listen(settings: config.Dashboard) -> socket.socket:
     """The page's socket. Raises SystemExit when it can't be had."""
     host, port = settings.dashboard_host, settings.dashboard_port
     try:
@@ -65,10 +66,10 @@ def listen(settings: config.Settings) -> socket.socket:
     except (OSError, UnicodeError) as error:  # no name can have two dots in a row
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         problem = "it is taken" if taken else str(error)
-        config.fail("dashboard", f"DASHBOARD_PORT={port} on DASHBOARD_HOST={host}: {problem}")
+        command_line.fail("dashboard", f"DASHBOARD_PORT={port} on DASHBOARD_HOST={host}: {problem}")
 
 
-def warn(settings: config.Settings) -> None:
+def warn(settings: config.Dashboard) -> None:
     """Say so when strangers could read the logs."""
     try:
         near = ipaddress.ip_address(settings.dashboard_host).is_loopback
@@ -81,7 +82,7 @@ def warn(settings: config.Settings) -> None:
         )
 
 
-def address(settings: config.Settings) -> tuple[str, int]:
+def address(settings: config.Dashboard) -> tuple[str, int]:
     host = settings.dashboard_host
     return f"[{host}]" if ":" in host else host, settings.dashboard_port
 

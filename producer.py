@@ -10,21 +10,22 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import NoReturn
 
 import config
-from pipeline.endpoint import Endpoint
-from pipeline.follow import Follow
-from pipeline.input import Input
-from pipeline.metrics import ProducerMetrics
-from pipeline.outbox import Outbox
-from pipeline.pace import paced
-from pipeline.progress import Progress
-from pipeline.source import Pair, Simulated, Source
-from pipeline.stop import Stop
-from pipeline.tail import TailError
+from logpipeline import command_line
+from logpipeline.health import Endpoint
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.pace import paced
+from logpipeline.producer.follow import Follow
+from logpipeline.producer.input import Input
+from logpipeline.producer.metrics import ProducerMetrics
+from logpipeline.producer.progress import Progress
+from logpipeline.producer.source import Simulated, Source
+from logpipeline.producer.tail import TailError
+from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("producer")
 
@@ -48,9 +49,11 @@ exit status: 0 when Kafka has every event, 1 when it has not or a file was not r
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
-    config.log_to_stderr()
-    stop = Stop().on_signals()
+    settings, options = command_line.load(
+        config.Producer, argv, __doc__ or "", add_options, EXAMPLES
+    )
+    command_line.log_to_stderr()
+    stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
     metrics = ProducerMetrics()
     endpoint = Endpoint(metrics.registry, stop, metrics.missing)
@@ -65,15 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         closing(Progress(outbox, source, options.count)) as progress,
         closing(outbox),
     ):
-        events = until_stopped(source.events(outbox), options, stop)
-        for key, value in events:
-            if not outbox.send(key, value):
+        events = paced(source.events(outbox), options.rate, options.count, stop)
+        for event in events:
+            if not outbox.send(*event):
                 outbox.undelivered += 1 + sum(1 for _ in events)
             progress.show()
     return totals(outbox, source, time.monotonic() - start)
 
 
-def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -> Source:
+def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdown) -> Source:
     """What the options ask for. Raises SystemExit when they make no sense or can't be had."""
     shipped = options.input or options.follow
     if options.rate is None:
@@ -91,23 +94,14 @@ def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -
         if options.input:
             return Input(options.input, options.service, stop)
     except TailError as error:
-        config.fail(PROGRAM, f"--follow {error}")
+        command_line.fail(PROGRAM, f"--follow {error}")
     except OSError as error:
-        config.fail(PROGRAM, f"{error.filename} can't be read: {error.strerror}")
+        command_line.fail(PROGRAM, f"{error.filename} can't be read: {error.strerror}")
     return Simulated(options, stop)
 
 
 def refuse(flag: str, only: str) -> NoReturn:
-    config.fail(PROGRAM, f"{flag}: allowed is it only {only}")
-
-
-def until_stopped(
-    events: Iterator[Pair], options: argparse.Namespace, stop: Stop
-) -> Iterator[Pair]:
-    """At --rate, --count at most; after a request to stop at once what was taken before."""
-    yield from paced(events, options.rate, options.count, stop)
-    if stop:
-        yield from events
+    command_line.fail(PROGRAM, f"{flag}: allowed is it only {only}")
 
 
 def totals(outbox: Outbox, source: Source, seconds: float) -> int:
@@ -132,7 +126,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                 value: float = kind(text)
                 if value == 0 or least <= value < most:
                     return value
-            return config.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
+            return command_line.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
 
         parser.add_argument(flag, type=parse, metavar="N", help=f"{meaning}: {allowed}")
 

@@ -18,17 +18,18 @@ from pathlib import Path
 from kafka.errors import KafkaError
 
 import config
-from pipeline import broker, topic
-from pipeline.complaint import Complaint
-from pipeline.stop import Stop
-from replaying import journal
-from replaying.files import Files, Unreadable
-from replaying.journal import JournalError, Overtaken
-from replaying.letters import Letters
-from replaying.run import Run
-from replaying.selection import Selection
-from replaying.transactions import TooLarge
-from replaying.window import A_TIME, Window, moment
+from logpipeline import command_line
+from logpipeline.kafka import connection, topics
+from logpipeline.outage import Outage
+from logpipeline.replay import journal
+from logpipeline.replay.files import Files, Unreadable
+from logpipeline.replay.journal import JournalError, Overtaken
+from logpipeline.replay.letters import Letters
+from logpipeline.replay.run import Run
+from logpipeline.replay.selection import Selection
+from logpipeline.replay.transactions import TooLarge
+from logpipeline.replay.window import A_TIME, Window, moment
+from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("replay")
 
@@ -50,9 +51,9 @@ on where this one was), 2 for an option or a setting that can't be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = config.load(argv, __doc__ or "", add_options, EXAMPLES)
-    config.log_to_stderr()
-    stop = Stop().on_signals()
+    settings, options = command_line.load(config.Replay, argv, __doc__ or "", add_options, EXAMPLES)
+    command_line.log_to_stderr()
+    stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
     selection = Selection(source)
     run = Run(settings, options.again, stop)
@@ -73,50 +74,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if complete and not selection.refused else 1
 
 
-def preview(settings: config.Settings, run: Run, selection: Selection) -> int:
+def preview(settings: config.Replay, run: Run, selection: Selection) -> int:
     """How many would be sent. Raises Unreadable, JournalError; SystemExit when Kafka is away."""
     try:
-        if problem := broker.problem(settings):
-            config.fail(PROGRAM, problem, 1)
+        if problem := connection.problem(settings):
+            command_line.fail(PROGRAM, problem, 1)
         return sum(1 for _ in selection.of(run.journal()))
     except (KafkaError, OSError) as error:
-        config.fail(PROGRAM, broker.reason(settings, error), 1)
+        command_line.fail(PROGRAM, connection.reason(settings, error), 1)
 
 
 def until_sent(
-    settings: config.Settings, run: Run, selection: Selection, rate: float, stop: Stop
+    settings: config.Replay, run: Run, selection: Selection, rate: float, stop: Shutdown
 ) -> bool:
     """Go on, through Kafka's outages, until it has all. False when a stop came first.
 
     Raises Unreadable, JournalError, Overtaken.
     """
-    trouble = Complaint(log)
+    trouble = Outage(log)
     for _ in stop.backoff():
         try:
-            if topic.ensure(settings, stop, {settings.kafka_topic: {"WRITE"}}):
+            if topics.ensure(settings, stop, topics.to_send(settings)):
                 run.go(selection, rate)
                 return not stop
         except TooLarge:
             pass  # it is left out from now on
         except (KafkaError, OSError) as problem:
-            trouble.say(f"trying again: {broker.reason(settings, problem)}")
+            trouble.report(f"trying again: {connection.reason(settings, problem)}")
     return False
 
 
-def chosen(settings: config.Settings, options: argparse.Namespace, stop: Stop) -> Letters | Files:
+def chosen(settings: config.Replay, options: argparse.Namespace, stop: Shutdown) -> Letters | Files:
     """What the options ask for. Raises SystemExit when they make no sense."""
     if len(journal.name(settings)) > MOST_NAME:
-        config.fail(PROGRAM, f"KAFKA_TOPIC={settings.kafka_topic}: allowed are 240 characters here")
+        command_line.fail(
+            PROGRAM, f"KAFKA_TOPIC={settings.kafka_topic}: allowed are 240 characters here"
+        )
     if options.since is None and not options.file:
-        config.fail(PROGRAM, f"--since is missing: allowed is {A_TIME}")
+        command_line.fail(PROGRAM, f"--since is missing: allowed is {A_TIME}")
     window = Window(options.since or 0.0, options.to)
     if window.since >= window.to:
-        config.fail(PROGRAM, "--to: allowed is a time after that of --since")
+        command_line.fail(PROGRAM, "--to: allowed is a time after that of --since")
     if not options.file:
         return Letters(settings, window)
     for path in options.file:
         if path.resolve() == settings.log_file.resolve():
-            config.fail(PROGRAM, f"--file {path}: allowed is a file that nobody writes any more")
+            command_line.fail(
+                PROGRAM, f"--file {path}: allowed is a file that nobody writes any more"
+            )
     return Files(options.file, window, stop)
 
 
@@ -127,7 +132,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         def checked(text: str) -> float:
             with suppress(ValueError):
                 return parse(text)
-            return config.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
+            return command_line.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
 
         parser.add_argument(
             flag, type=checked, default=default, metavar="N", help=f"{meaning}: {allowed}"

@@ -16,12 +16,14 @@ from kafka.errors import KafkaError
 from tqdm import tqdm
 
 import config
-from audit.archive import audit_kafka, audit_logs_txt
-from audit.recent import audit_redis
-from audit.snapshot import Snapshot
-from audit.sources import Sources
-from pipeline import broker, client
-from pipeline.checkpoint import CheckpointError
+from logpipeline import command_line
+from logpipeline.archive.checkpoint import CheckpointError
+from logpipeline.kafka import connection
+from logpipeline.recent import redis_client
+from logpipeline.verify.archive import audit_kafka, audit_logs_txt
+from logpipeline.verify.recent import audit_redis
+from logpipeline.verify.snapshot import Snapshot
+from logpipeline.verify.sources import Sources
 
 EXAMPLES = """\
 examples:
@@ -35,19 +37,19 @@ AGREE, DIFFER, UNKNOWN = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, _ = config.load(argv, __doc__ or "", examples=EXAMPLES)
+    settings, _ = command_line.load(config.Verify, argv, __doc__ or "", examples=EXAMPLES)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         return verify(settings)
     except redis.RedisError as error:
-        config.fail("verify", f"can't look: {client.reason(settings, error)}", UNKNOWN)
+        command_line.fail("verify", f"can't look: {redis_client.reason(settings, error)}", UNKNOWN)
     except (KafkaError, CheckpointError, OSError) as error:
-        config.fail("verify", f"can't look: {broker.reason(settings, error)}", UNKNOWN)
+        command_line.fail("verify", f"can't look: {connection.reason(settings, error)}", UNKNOWN)
     except KeyboardInterrupt:
-        config.fail("verify", "interrupted", UNKNOWN)
+        command_line.fail("verify", "interrupted", UNKNOWN)
 
 
-def verify(settings: config.Settings) -> int:
+def verify(settings: config.Verify) -> int:
     """Print the three verdicts. Returns the exit status.
 
     Raises KafkaError, redis.RedisError, CheckpointError, OSError when one can't be read.

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import chart, crowd, latency, report, rivals
 from bench.contender import Contender, ContenderError, Filled, Result, race
 from bench.stage import Stage
-from local.server import ServerError
+from logpipeline.localstack.server import ServerError
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 5

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.usage import cpu_seconds, peak_megabytes
-from local.child import spawn
+from logpipeline.localstack.child import spawn
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300.0  # seconds

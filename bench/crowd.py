@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.contender import LOOK, PATIENCE, ROOT, ContenderError, Result, size
 from bench.stage import Stage
 from bench.usage import cpu_seconds, peak_megabytes
-from local.child import spawn
+from logpipeline.localstack.child import spawn
 
 
 def measure(stage: Stage, members: int, partitions: int, count: int) -> Result:

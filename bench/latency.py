@@ -19,11 +19,11 @@ from kafka import KafkaConsumer, TopicPartition
 
 from bench.contender import ROOT
 from bench.stage import PATIENCE, Stage
-from local.child import spawn
-from pipeline import fetched
-from pipeline.checkpoint import Checkpoint
-from pipeline.columns import Columns
-from pipeline.event import parse
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.events.columns import Columns
+from logpipeline.events.event import parse
+from logpipeline.kafka import fetcher
+from logpipeline.localstack.child import spawn
 
 LOOK = 0.001  # seconds
 WARM_UP = 2.0  # seconds of events that do not count
@@ -101,7 +101,7 @@ def _note(sightings: Sightings, nexts: Mapping[int, int]) -> None:
 def _timestamps(stage: Stage, topic: str) -> dict[int, list[float]]:
     """Of the events of each partition that has some, by their offsets."""
     with closing(KafkaConsumer(bootstrap_servers=stage.kafka.bootstrap)) as consumer:
-        fetched.install(consumer)
+        fetcher.install(consumer)
         ats = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
         consumer.assign(ats)
         consumer.seek_to_beginning()

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
@@ -25,10 +26,11 @@ from bench import rivals
 from bench.contender import Filled, race
 from bench.stage import Stage, events
 from bench.usage import cpu_seconds
-from pipeline import batch
-from pipeline.archive import Archive
-from pipeline.columns import Columns
-from pipeline.subscription import MOST_RECORDS
+from logpipeline.archive.archive import Archive
+from logpipeline.consumer.subscription import MOST_RECORDS
+from logpipeline.events import slices
+from logpipeline.events.columns import Columns
+from logpipeline.events.event import Value
 
 EVENTS = 1_000_000
 SHARED = 2_000_000  # events that the writers of one logs.txt append together
@@ -117,8 +119,8 @@ def shared(folder: Path, writers: int) -> float:
 
 def write(log: Path, partition: int, batches: int, start: Barrier) -> None:
     """Append so many full batches, as the consumer of `partition` does."""
-    values: list[bytes | None] = [*(value for _, value in events()[:MOST_RECORDS])]
-    read = batch.read(
+    values: list[Value] = [*(value for _, value in events()[:MOST_RECORDS])]
+    read = slices.read(
         partition, 0, [Columns([*range(MOST_RECORDS)], [None] * MOST_RECORDS, values)]
     )
     with closing(Archive(log, "bench")) as archive:
@@ -128,9 +130,8 @@ def write(log: Path, partition: int, batches: int, start: Barrier) -> None:
         for number in range(batches):
             begin = number * MOST_RECORDS
             end = begin + MOST_RECORDS
-            part = batch.Slice(
-                partition, begin, end, [*range(begin, end)], read.lines, read.levels, read.minutes
-            )
+            offsets = [*range(begin, end)]
+            part = replace(read, start=begin, end=end, offsets=offsets)
             archive.append([part])
 
 

@@ -21,13 +21,13 @@ from pathlib import Path
 from statistics import median
 
 from config import Settings
-from local.kafka import Kafka
-from local.server import free_port
-from pipeline.input import Input
-from pipeline.lines import Lines
-from pipeline.outbox import Outbox
-from pipeline.source import Pair
-from pipeline.stop import Stop
+from logpipeline.events.lines import Lines
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.server import free_port
+from logpipeline.producer.input import Input
+from logpipeline.producer.source import Pair
+from logpipeline.shutdown import Shutdown
 
 START = datetime(2015, 10, 18, 18, 1, 47, tzinfo=UTC)
 KINDS = (
@@ -66,7 +66,7 @@ def ready(log: Path) -> Iterator[Pair]:
 
 def send(kind: str, log: Path, settings: Settings) -> tuple[float, float]:
     """Seconds, and CPU seconds, from the first event to Kafka's last acknowledgement."""
-    stop = Stop()
+    stop = Shutdown()
     outbox = Outbox.when_ready(settings, stop)
     assert outbox
     events = ready(log) if kind == "ready" else Input([str(log)], None, stop).events(outbox)

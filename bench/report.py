@@ -13,8 +13,8 @@ from statistics import median
 from bench.contender import Result
 from bench.latency import Latency
 from bench.rivals import BARE, OURS, RSYSLOG, TUTORIAL
-from local.jars import KAFKA_VERSION
-from local.redis import binary
+from logpipeline.localstack.jars import KAFKA_VERSION
+from logpipeline.localstack.redis import binary
 
 Results = Mapping[str, Sequence[Result]]
 PACKAGES = ("kafka-python", "crc32c", "lz4", "redis", "hiredis", "msgspec", "confluent-kafka")

@@ -14,11 +14,11 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from bench.contender import Filled
-from local.kafka import Kafka
-from local.redis import Redis
-from local.server import free_port
-from pipeline.outbox import BATCHED
-from pipeline.simulator import simulate
+from logpipeline.kafka.outbox import BATCHED
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from logpipeline.producer.simulator import simulate
 
 DIFFERENT = 20_000  # events that are made; topics repeat them
 SEED = 1

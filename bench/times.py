@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from pipeline import times
+from logpipeline.events import times
 
 STARTS = datetime(2015, 10, 18, 18, 1, 47, 978_000)
 COUNT = 20_000
@@ -20,7 +20,7 @@ TEXTS = [f"{STARTS + timedelta(milliseconds=25 * n):%Y-%m-%d %H:%M:%S.%f}" for n
 
 def main() -> None:
     ways: dict[str, Callable[[str], Any]] = {
-        "pipeline.times, exact text": times.of_text,
+        "logpipeline.events.times, exact text": times.of_text,
         "datetime.fromisoformat + timestamp": lambda t: datetime.fromisoformat(t).timestamp(),
         "datetime.strptime + timestamp": lambda t: datetime.strptime(
             t, "%Y-%m-%d %H:%M:%S.%f"

@@ -3,9 +3,11 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +15,22 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.kafka import Kafka
-from local.redis import Redis
-from local.server import free_port
-from local.stack import variables
-from tests import servers
-from tests.process import Process, script
-from tests.seaweed import Seaweed
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import Server, free_port
+from logpipeline.localstack.stack import variables
+from tests.support import programs, servers
+from tests.support.forked import Forked
+from tests.support.process import Process, script
+from tests.support.seaweed import Seaweed
+from tests.support.sharing import shared
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
-IN_USE = pytest.StashKey[str]()
+IN_CI = os.environ.get("CI") == "true"
+SERVERS = {"kafka_servers", "redis_server", "seaweed", "own_kafka", "own_redis"}  # their fixtures
+EXPENSIVE = {"seaweed", "settled", "settled_rotated"}  # one worker gets all tests of such a fixture
 RunScript = Callable[..., Process]
 
 
@@ -35,23 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help="Kafka and Redis in Docker, as local processes, or what there is (default: auto)",
     )
-    parser.addoption(
-        "--no-browser", action="store_true", help="leave out the tests that need a Chromium"
-    )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--no-browser"):
-        left_out = [item for item in items if item.get_closest_marker("browser")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    wanted = str(config.getoption("--servers"))
-    if wanted == "auto":
-        wanted = "docker" if servers.docker_has_images() else "local"
-    config.stash[IN_USE] = wanted
+    if config.option.servers == "auto":  # the workers of pytest-xdist get what is found here
+        config.option.servers = "docker" if servers.docker_has_images() else "local"
+    # Brokers that live for a test are gone before Java's second compiler is of use.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     # kafka-python 3.0.12 loads its schemas so; it must be imported after this line.
     ignored = "ignore:(read|open)_text is deprecated:DeprecationWarning"
     config.addinivalue_line("filterwarnings", ignored)
@@ -62,34 +58,70 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    kind = "Docker containers" if config.stash[IN_USE] == "docker" else "local processes, no Docker"
-    return f"servers: real Kafka and Redis, {kind}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    kind = "Docker containers" if in_docker(config) else "local processes, no Docker"
+    lines = [f"servers: real Kafka and Redis, {kind}"]
+    if gone := programs.missing(*programs.PACKAGES, programs.MOUNT):
+        verdict = "fail" if IN_CI else "are left out"
+        tests = f"tests that need {', '.join(gone)} {verdict}"
+        lines.append(f"{tests}; to run them: {programs.how_to_get(*gone)}")
+    return lines
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a server, and have it first: what is short is better shared at the end."""
+    for item in items:
+        fixtures = {*getattr(item, "fixturenames", ())}
+        if SERVERS & fixtures:
+            item.add_marker("server")
+        for name in sorted(EXPENSIVE & fixtures):
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.get_closest_marker("server") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needed = [name for marker in item.iter_markers("needs") for name in marker.args]
+    if gone := programs.missing(*needed):
+        leave_out = pytest.fail if IN_CI and gone != [programs.MOUNT] else pytest.skip
+        leave_out(f"it needs {', '.join(gone)}: {programs.how_to_get(*gone)}")
+
+
+def in_docker(config: pytest.Config) -> bool:
+    return bool(config.option.servers == "docker")
+
+
+@pytest.fixture(autouse=True)
+def no_server_unless_marked(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make check` leaves out what is marked, to be done in two minutes."""
+    if not request.node.get_closest_marker("server"):
+        monkeypatch.setattr(Server, "start", lambda _: pytest.fail("it lacks pytest.mark.server"))
 
 
 @pytest.fixture(scope="session")
-def kafka_servers(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all workers of this run."""
+    mine = tmp_path_factory.getbasetemp()
+    return (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "shared"
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[str]:
     """A broker for all tests: "127.0.0.1:port"."""
-    if pytestconfig.stash[IN_USE] == "docker":
-        broker = servers.kafka_container()
-    else:
-        broker = servers.kafka_process(tmp_path_factory.mktemp("kafka"))
-    with broker as address:
+    local = partial(servers.kafka_process, run_folder / "kafka")
+    start = servers.kafka_container if in_docker(pytestconfig) else local
+    with shared(run_folder, "kafka", start) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
-def redis_server(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def redis_server(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[str]:
     """A Redis for all tests: its URL, without a database's number."""
-    if pytestconfig.stash[IN_USE] == "docker":
-        server = servers.redis_container()
-    else:
-        server = servers.redis_process(tmp_path_factory.mktemp("redis"))
-    with server as url:
+    local = partial(servers.redis_process, run_folder / "redis")
+    start = servers.redis_container if in_docker(pytestconfig) else local
+    with shared(run_folder, "redis", start) as url:
         yield url
 
 
@@ -156,26 +188,47 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
     """Starts a script of the repository: `run_script("consumer.py", "--flag", env=…, **popen)`.
 
     It runs in `tmp_path`, with `environment` unless `env` is given, and is killed at the end.
+    With `forked=True` it starts faster, for a loop that kills it many times.
     """
     with ExitStack() as cleanup:
         count = 0
 
-        def run(name: str, *args: str, env: dict[str, str] | None = None, **popen: Any) -> Process:
+        def run(
+            name: str,
+            *args: str,
+            env: dict[str, str] | None = None,
+            forked: bool = False,
+            **popen: Any,
+        ) -> Process:
             nonlocal count
             count += 1
             log_file = tmp_path / f"{Path(name).stem}-{count}.output"
             chosen = environment if env is None else env
-            process = Process([*script(name), *args], log_file, chosen, **popen)
+            process = (
+                Forked(name, [*args], log_file, chosen)
+                if forked
+                else Process([*script(name), *args], log_file, chosen, **popen)
+            )
             cleanup.callback(process.kill)
             return process
 
         yield run
 
 
+@pytest.fixture(scope="session")
+def formatted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a broker that has never run, to copy: formatting takes a Java."""
+    broker = Kafka(tmp_path_factory.mktemp("formatted"), free_port())
+    broker.command()
+    return broker.folder / "data"
+
+
 @pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[Kafka]:
+def own_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
     """A broker of this test alone, to kill, pause and start again with its data."""
-    with servers.started(Kafka(tmp_path / "own-kafka", free_port())) as broker:
+    folder = tmp_path / "own-kafka"
+    shutil.copytree(formatted, folder / "data")
+    with servers.started(Kafka(folder, free_port())) as broker:
         yield broker
 
 

@@ -14,11 +14,13 @@ import pytest
 from redis import Redis as Client
 
 import config
-from local.redis import Redis
-from local.server import free_port
-from tests.process import Process, script
-from tests.records import event
-from tests.waiting import until
+from logpipeline import command_line
+from logpipeline.alerts.rules import SUBJECTS
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from tests.support.process import Process, script
+from tests.support.records import event
+from tests.support.waiting import until
 
 KEY = "watched"
 RULES = """
@@ -38,6 +40,7 @@ class Webhook:
 
     def __init__(self, port: int = 0, patience: threading.Event | None = None) -> None:
         self.got: list[str] = []
+        self.bodies: list[str] = []
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,6 +48,7 @@ class Webhook:
                 if patience:
                     patience.wait()
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.bodies.append(json.loads(body)["message"])
                 hook.got.append(json.loads(body)["title"])
                 self.send_response(200)
                 self.end_headers()
@@ -137,9 +141,9 @@ def test_an_alert_goes_to_log_redis_and_webhook_and_so_does_its_end(
     start: Start, client: Client, webhook: Hook
 ) -> None:
     hook = webhook()
+    before = time.time()  # a look that finds them may have begun before they came
     alerts = start(urls=hook.url)
     alerts.wait_for("watching watched: many")
-    before = time.time()
     errors(client, 101)
     until(lambda: hook.got == ["[critical] many"], 20)
     alerts.wait_for("open: many (critical): about 101 ERROR and CRITICAL events in 3600 s")
@@ -197,10 +201,91 @@ def test_a_service_is_named_whatever_it_is_called_and_whatever_else_is_in_redis(
         late = {"level": "ERROR", "timestamp": time.time(), "service": "<b>\x1b[31m\nevil"}
         client.lpush(f"{KEY}:ERROR", event(number, **late))
     alerts = start(rules=BURST, urls=hook.url)
-    until(lambda: hook.got == ["[warning] burst <b>\\x1b[31m\\nevil"], 20, str(alerts))
+    until(lambda: hook.got == ["[warning] burst <\u200bb>\\x1b[31m\\nevil"], 20, str(alerts))
     alerts.wait_for("10 of 10 ERROR and CRITICAL events in 60 s")
     assert "\x1b" not in alerts.output()
     assert alerts.running()
+
+
+def burst(client: Client, service: str) -> None:
+    """Let a service have ten errors now."""
+    for number in range(10):
+        late = {"level": "ERROR", "timestamp": time.time(), "service": service}
+        client.lpush(f"{KEY}:ERROR", event(number, **late))
+
+
+def looked(client: Client, times: int) -> None:
+    """Wait for so many more looks."""
+
+    def looks() -> int:
+        return int(client.info("commandstats")["cmdstat_mget"]["calls"])
+
+    before = looks()
+    until(lambda: looks() > before + times, 30)
+
+
+def test_a_chat_gets_no_mention_and_no_link(start: Start, client: Client, webhook: Hook) -> None:
+    hook = webhook()
+    service = "<!channel> @everyone <@U123> [x](http://evil.example/)"
+    burst(client, service)
+    alerts = start(rules=BURST, urls=hook.url)
+    until(lambda: len(hook.got) == 1, 20, str(alerts))
+    for text in (hook.got[0], hook.bodies[0]):
+        assert text.replace("\u200b", "").count(service) == 1
+        for obeyed in ("<!", "@e", "<@", "@U", "](", "//"):
+            assert f" {obeyed}" not in text
+            assert obeyed not in text.replace(":\u200b//", "")
+    alerts.wait_for(f"open: burst {service} (warning): {service}: 10 of 10")
+    (told,) = client.lrange(f"{KEY}:alerts:history", 0, -1)
+    assert json.loads(told)["subject"] == service
+
+
+def test_a_long_service_is_cut_in_what_is_told(start: Start, client: Client, webhook: Hook) -> None:
+    hook = webhook()
+    burst(client, "\x01" * 2**14)
+    alerts = start(rules=BURST, urls=hook.url)
+    until(lambda: len(hook.got) == 1, 20, str(alerts))
+    alerts.wait_for("10 of 10 ERROR and CRITICAL events in 60 s")
+    assert len(hook.got[0]) <= 201
+    assert len(hook.bodies[0]) <= 1_001
+    assert len(alerts.output()) < 5_000
+    assert len(str(client.hgetall(f"{KEY}:alerts"))) < 5_000
+
+
+def test_lists_of_huge_and_nested_events_cost_little_and_stop_nothing(
+    start: Start, client: Client
+) -> None:
+    now = time.time()
+    huge = event(1, level="ERROR", timestamp=now, message="x" * 2**20, service="huge")
+    for level in ("ERROR", "CRITICAL"):
+        client.lpush(f"{KEY}:{level}", *[huge] * 120)
+        for depth in [*range(95, 105), *range(900, 1_100), 100_000]:
+            nested = b"[" * depth + b"]" * depth
+            client.lpush(f"{KEY}:{level}", event(2)[:-1] + b',"x":' + nested + b"}")
+    burst(client, "small")
+    alerts = start(rules=BURST.replace("0.5", "0.1"))
+    alerts.wait_for("open: burst small")
+    looked(client, 4)
+    assert "Traceback" not in alerts.output()
+    status = Path(f"/proc/{alerts.pid}/status").read_text()
+    [peak] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+    assert peak < 200 * 1024  # KiB
+
+
+def test_ten_thousand_services_that_fail_are_a_bounded_number_of_alerts(
+    start: Start, client: Client
+) -> None:
+    rules = BURST.replace("over = 5", "over = 0").replace("0.5", "0.000001")
+    alerts = start(rules=rules)
+    alerts.wait_for("watching watched")
+    for turn in range(10):
+        late = {"level": "ERROR", "timestamp": time.time()}
+        lines = [event(n, service=f"{turn}-{n}", **late) for n in range(1_000)]
+        client.lpush(f"{KEY}:ERROR", *lines)
+        client.ltrim(f"{KEY}:ERROR", 0, 999)
+        looked(client, 2)
+        assert client.hlen(f"{KEY}:alerts") == SUBJECTS
+    assert client.llen(f"{KEY}:alerts:history") < 10 * 2 * SUBJECTS
 
 
 def test_a_stop_does_not_wait_for_a_target_that_hangs(
@@ -339,7 +424,7 @@ def test_a_mistake_is_one_line_without_secrets(
     urls: str, rules: str, line: str, start: Start
 ) -> None:
     alerts = start(rules=rules, urls=urls)
-    assert alerts.wait() == config.USAGE_ERROR
+    assert alerts.wait() == command_line.USAGE_ERROR
     assert alerts.output().startswith(f"alerts.py: {line}")
     assert alerts.output().count("\n") == 1
     assert HIDDEN not in alerts.output()

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from local.child import spawn
-from pipeline import lock
-from pipeline.archive import Archive, Gap
-from pipeline.checkpoint import VERSION, CheckpointError
-from tests.process import ROOT
-from tests.records import events
-from tests.waiting import until
+from logpipeline import locks
+from logpipeline.archive.archive import Archive, OffsetGap
+from logpipeline.archive.checkpoint import VERSION, CheckpointError
+from logpipeline.localstack.child import spawn
+from tests.support.forked import Forked
+from tests.support.process import ROOT
+from tests.support.records import events
+from tests.support.waiting import until
 
 TOPIC, ID = "logs", "topic-id"
 
@@ -76,7 +77,7 @@ def test_what_the_archive_has_is_dropped_and_what_overlaps_is_cut(
 
 def test_records_that_come_too_early_are_refused(archive: Archive, path: Path) -> None:
     archive.append([events(0, 0, 2)])
-    with pytest.raises(Gap, match=r"partition 0 came from 3, 2 is next"):
+    with pytest.raises(OffsetGap, match=r"partition 0 came from 3, 2 is next"):
         archive.append([events(1, 0, 1), events(0, 3, 5)])
     assert messages(path) == numbered(0, 1)
     assert archive.standing().next == {0: 2}
@@ -253,16 +254,22 @@ def test_a_full_disk_leaves_no_torn_line_and_is_survived(archive: Archive, path:
 def test_a_checkpoint_that_cannot_be_written_undoes_the_append(
     archive: Archive, path: Path, deleted: bool
 ) -> None:
+    """With many partitions it is larger than logs.txt, and the only file that gets too large."""
     archive.append([events(0, 0, 2)])
+    for partition in range(1, 100):
+        archive.begin(partition, 0)
     if deleted:
         checkpoint(path).unlink()
-    draft = path.with_name("logs.txt.checkpoint.tmp")
-    draft.mkdir()
-    for _ in range(2):
-        with pytest.raises(IsADirectoryError):
-            archive.append([events(0, 2, 4)])
-        assert messages(path) == numbered(0, 1)
-    draft.rmdir()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                archive.append([events(0, 2, 4)])
+            assert messages(path) == numbered(0, 1)
+            assert not list(path.parent.glob("*.tmp"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     archive.append([events(0, 2, 4)])
     assert messages(path) == numbered(0, 1, 2, 3)
 
@@ -293,14 +300,14 @@ def test_the_tail_is_whole_lines_and_the_offsets_after_them(archive: Archive, pa
     assert 5 < len(part.lines) < 100
 
 
-HOLD = "from pathlib import Path; from pipeline.lock import locked; import sys, time\n"
+HOLD = "from pathlib import Path; from logpipeline.locks import locked; import sys, time\n"
 HOLD += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
 
 
 def test_a_lock_is_waited_for_in_bounds_and_a_dead_holder_holds_nothing(
     archive: Archive, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
     command = [sys.executable, "-c", HOLD, str(path.with_name("logs.txt.lock"))]
     read, write = os.pipe()
     holder = spawn(command, env={"PYTHONPATH": str(ROOT)}, stdout=write)
@@ -318,10 +325,10 @@ def test_a_lock_is_waited_for_in_bounds_and_a_dead_holder_holds_nothing(
 def test_a_lock_file_that_was_deleted_protects_all_the_same(
     archive: Archive, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
     other = opened_at(path)
     path.with_name("logs.txt.lock").unlink()
-    with lock.locked(path.with_name("logs.txt.lock")), pytest.raises(TimeoutError):
+    with locks.locked(path.with_name("logs.txt.lock")), pytest.raises(TimeoutError):
         other.append([events(0, 0, 1)])
     other.append([events(0, 0, 1)])
     other.close()
@@ -330,7 +337,7 @@ def test_a_lock_file_that_was_deleted_protects_all_the_same(
 APPEND = """
 import sys
 from pathlib import Path
-from pipeline.archive import Archive
+from logpipeline.archive.archive import Archive
 from tests.records import events
 archive = Archive(Path(sys.argv[1]), "logs")
 archive.open("topic-id")
@@ -340,15 +347,13 @@ for start in range(0, 100_000, 3):
 
 
 def test_writers_that_are_killed_at_any_moment_leave_each_event_once(path: Path) -> None:
-    environment = {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", APPEND, str(path)]
+    output = path.with_name("writers.output")
     for round_ in range(10):
         before = path.stat().st_size if path.exists() else 0
-        writers = [spawn(command, env=environment) for _ in range(2)]
+        writers = [Forked("-c", [APPEND, str(path)], output, dict(os.environ)) for _ in range(2)]
         until(lambda: path.exists() and path.stat().st_size > before + 5_000, 20)  # noqa: B023
         for writer in writers:
             writer.kill()
-            writer.wait()
         archive = opened_at(path)
         found = [json.loads(line) for line in path.read_bytes().splitlines()]
         for partition, end in archive.standing().next.items():

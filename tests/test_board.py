@@ -9,12 +9,12 @@ import pytest
 import redis
 
 from config import Settings
-from local.redis import Redis
-from page.board import Board
-from page.entry import DETAIL, entry, long, short
-from page.look import BUDGET, MOST, SCANNED, Look
-from pipeline.event import LEVELS
-from tests.holding import Holding, event
+from logpipeline.dashboard.entry import DETAIL, entry, long, short
+from logpipeline.dashboard.redis_reader import BUDGET, MOST, SCANNED, RedisReader
+from logpipeline.dashboard.state import DashboardState
+from logpipeline.events.event import LEVELS
+from logpipeline.localstack.redis import Redis
+from tests.support.holding import Holding, event
 
 
 @pytest.fixture
@@ -27,24 +27,24 @@ def holding(redis_server: str) -> Iterator[Holding]:
 
 
 @pytest.fixture
-def look(redis_server: str, holding: Holding) -> Iterator[Look]:
-    look = Look(Settings(_env_file=None, redis_url=redis_server, redis_key=holding.key))
+def look(redis_server: str, holding: Holding) -> Iterator[RedisReader]:
+    look = RedisReader(Settings(_env_file=None, redis_url=redis_server, redis_key=holding.key))
     yield look
     look.close()
 
 
-def messages(board: Board, level: str = "") -> list[str]:
+def messages(board: DashboardState, level: str = "") -> list[str]:
     return [each.message for each in board.lists[level]]
 
 
-def test_nothing_there_is_empty_and_unknown(look: Look) -> None:
+def test_nothing_there_is_empty_and_unknown(look: RedisReader) -> None:
     board = look.take()
     assert board.empty
     assert (board.lag, board.dead_letters, board.alerts, board.rate) == (None, None, None, None)
     assert board.error_share() is None
 
 
-def test_it_has_the_newest_events_first_and_by_level(look: Look, holding: Holding) -> None:
+def test_it_has_the_newest_events_first_and_by_level(look: RedisReader, holding: Holding) -> None:
     holding.add(event(message="one"), event("Warn", "two", service="auth", code=7))
     board = look.take()
     assert not board.empty
@@ -56,7 +56,9 @@ def test_it_has_the_newest_events_first_and_by_level(look: Look, holding: Holdin
     assert board.total == 2
 
 
-def test_the_next_look_has_what_came_since_and_the_same_ids(look: Look, holding: Holding) -> None:
+def test_the_next_look_has_what_came_since_and_the_same_ids(
+    look: RedisReader, holding: Holding
+) -> None:
     holding.add(event(message="one"))
     first = look.take()
     holding.add(event(message="two"))
@@ -65,13 +67,13 @@ def test_the_next_look_has_what_came_since_and_the_same_ids(look: Look, holding:
     assert second.lists[""][1] is first.lists[""][0]
 
 
-def test_equal_lines_are_different_entries(look: Look, holding: Holding) -> None:
+def test_equal_lines_are_different_entries(look: RedisReader, holding: Holding) -> None:
     same = event()
     holding.add(same, same, same)
     assert len(look.take().entries) == 3
 
 
-def test_the_rate_is_the_growth_of_the_offsets(look: Look, holding: Holding) -> None:
+def test_the_rate_is_the_growth_of_the_offsets(look: RedisReader, holding: Holding) -> None:
     holding.add(event())
     began = time.time()
     assert look.take().rate is None
@@ -83,7 +85,7 @@ def test_the_rate_is_the_growth_of_the_offsets(look: Look, holding: Holding) -> 
     assert look.take().rate is None
 
 
-def test_what_consumers_and_alerts_tell(look: Look, holding: Holding) -> None:
+def test_what_consumers_and_alerts_tell(look: RedisReader, holding: Holding) -> None:
     holding.tell(lag=3)
     board = look.take()
     assert (board.lag, board.dead_letters, board.alerts) == (3, {}, None)
@@ -99,7 +101,7 @@ def test_what_consumers_and_alerts_tell(look: Look, holding: Holding) -> None:
     assert [notice.state for notice in board.history] == ["over", "open"]
 
 
-def test_what_is_no_alert_is_left_out(look: Look, holding: Holding) -> None:
+def test_what_is_no_alert_is_left_out(look: RedisReader, holding: Holding) -> None:
     holding.client.hset(f"{holding.key}:alerts", mapping={"a": b"\xff", "b": "[]", "c": "{}"})
     holding.client.lpush(f"{holding.key}:alerts:history", '{"state": 1}', "", "[" * 10_000)
     holding.client.hset(f"{holding.key}:lag", mapping={"0": "5", "1": "many", "2": "9" * 9_000})
@@ -107,7 +109,7 @@ def test_what_is_no_alert_is_left_out(look: Look, holding: Holding) -> None:
     assert (board.alerts, board.history, board.lag) == ([], [], 5)
 
 
-def test_counts_of_the_last_day_by_minute(look: Look, holding: Holding) -> None:
+def test_counts_of_the_last_day_by_minute(look: RedisReader, holding: Holding) -> None:
     now = time.time()
     for ago, level in ((0, "ERROR"), (0, "INFO"), (0, "INFO"), (0, "INFO"), (3600 * 23, "DEBUG")):
         holding.add(event(level, timestamp=now - ago))
@@ -121,20 +123,20 @@ def test_counts_of_the_last_day_by_minute(look: Look, holding: Holding) -> None:
 
 
 def test_a_late_event_of_an_old_minute_is_counted_soon(
-    look: Look, holding: Holding, monkeypatch: pytest.MonkeyPatch
+    look: RedisReader, holding: Holding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look.take()
     old = time.time() - 3600
     holding.add(event(timestamp=old))
     assert int(old // 60) not in look.take().counts
-    monkeypatch.setattr("page.look.ALL_MINUTES", 0.0)
+    monkeypatch.setattr("logpipeline.dashboard.redis_reader.ALL_MINUTES", 0.0)
     assert look.take().counts[int(old // 60)] == {"INFO": 1}
 
 
 def test_per_minute_is_a_mean_over_each_step_and_of_the_minutes_that_were() -> None:
     minute = 28_000_001  # the second one of a step of ten
     counts = {minute: {"INFO": 4}, minute - 1: {"INFO": 2}, minute - 2: {"ERROR": 20}}
-    board = Board(at=minute * 60 + 30.0, lists={}, counts=counts)
+    board = DashboardState(at=minute * 60 + 30.0, lists={}, counts=counts)
     steps = board.per_minute(24 * 60, 10)
     assert len(steps) == 144
     assert [means["INFO"] for _, means in steps[-2:]] == [0, 3]
@@ -145,7 +147,7 @@ def test_per_minute_is_a_mean_over_each_step_and_of_the_minutes_that_were() -> N
     assert hour[-1] == (minute * 60, dict.fromkeys(LEVELS, 0) | {"INFO": 4})
 
 
-def test_a_list_costs_a_bounded_number_of_bytes(look: Look, holding: Holding) -> None:
+def test_a_list_costs_a_bounded_number_of_bytes(look: RedisReader, holding: Holding) -> None:
     big = [event(message=f"{number} " + "x" * 1_000_000) for number in range(8)]
     holding.add(event("ERROR", "old"), *big, event("ERROR", "new"))
     board = look.take()
@@ -154,21 +156,25 @@ def test_a_list_costs_a_bounded_number_of_bytes(look: Look, holding: Holding) ->
     assert board.left_out == 6
 
 
-def test_huge_lines_do_not_keep_redis_busy(look: Look, holding: Holding) -> None:
+def test_huge_lines_do_not_keep_redis_busy(look: RedisReader, holding: Holding) -> None:
     for _ in range(2):
         holding.add(*[event(message="x" * 1_000_000) for _ in range(SCANNED // 2**20)])
     holding.client.rpush(holding.key, event(message="below them"))
     assert "below them" not in messages(look.take())
 
 
-def test_a_longer_list_is_read_in_part(look: Look, redis_server: str, holding: Holding) -> None:
+def test_a_longer_list_is_read_in_part(
+    look: RedisReader, redis_server: str, holding: Holding
+) -> None:
     longer = Holding(holding.client, holding.key, cap=MOST * 2)
     longer.add(*[event(message=str(number)) for number in range(MOST + 50)])
     found = messages(look.take())
     assert (len(found), found[0], found[-1]) == (MOST, str(MOST + 49), "50")
 
 
-def test_a_foreign_key_is_an_error_and_the_next_look_goes_on(look: Look, holding: Holding) -> None:
+def test_a_foreign_key_is_an_error_and_the_next_look_goes_on(
+    look: RedisReader, holding: Holding
+) -> None:
     holding.client.set(holding.key, "not a list")
     with pytest.raises(redis.RedisError, match="WRONGTYPE"):
         look.take()
@@ -178,7 +184,7 @@ def test_a_foreign_key_is_an_error_and_the_next_look_goes_on(look: Look, holding
 
 
 def test_a_redis_that_is_away_is_an_error_and_found_again(own_redis: Redis) -> None:
-    look = Look(Settings(_env_file=None, redis_url=own_redis.url))
+    look = RedisReader(Settings(_env_file=None, redis_url=own_redis.url))
     with redis.Redis.from_url(own_redis.url) as client:
         Holding(client, "logs").add(event())
     look.take()
@@ -210,7 +216,9 @@ def test_any_event_is_an_entry() -> None:
     assert huge.has("0" * 400)
 
 
-def test_a_search_finds_words_in_any_order_case_and_field(look: Look, holding: Holding) -> None:
+def test_a_search_finds_words_in_any_order_case_and_field(
+    look: RedisReader, holding: Holding
+) -> None:
     escaped = json.dumps({"level": "ERROR", "message": "Café closed", "timestamp": time.time()})
     holding.add(escaped.encode(), event(user=4711, service="auth", nested={"host": "web-1"}))
     board = look.take()
@@ -226,7 +234,9 @@ def test_a_search_finds_words_in_any_order_case_and_field(look: Look, holding: H
     assert found("") == ["hello", "Café closed"]
 
 
-def test_a_filter_reaches_further_back_than_the_list_of_all(look: Look, holding: Holding) -> None:
+def test_a_filter_reaches_further_back_than_the_list_of_all(
+    look: RedisReader, holding: Holding
+) -> None:
     short_list = Holding(holding.client, holding.key, cap=5)
     short_list.add(event("ERROR", "old"), *[event() for _ in range(5)])
     board = look.take()
@@ -234,7 +244,9 @@ def test_a_filter_reaches_further_back_than_the_list_of_all(look: Look, holding:
     assert [each.message for each in board.matching(["ERROR"], "", "")] == ["old"]
 
 
-def test_failing_services_are_those_with_errors_of_late(look: Look, holding: Holding) -> None:
+def test_failing_services_are_those_with_errors_of_late(
+    look: RedisReader, holding: Holding
+) -> None:
     old = time.time() - 600
     holding.add(event("ERROR", service="auth", timestamp=old), event(service="quiet"))
     holding.add(event("CRITICAL", service="auth"), *[event("ERROR", service="pay")] * 2)
@@ -243,7 +255,7 @@ def test_failing_services_are_those_with_errors_of_late(look: Look, holding: Hol
     assert seconds == pytest.approx(300)
 
 
-def test_failing_says_how_far_back_it_sees(look: Look, holding: Holding) -> None:
+def test_failing_says_how_far_back_it_sees(look: RedisReader, holding: Holding) -> None:
     capped = Holding(holding.client, holding.key, cap=10)
     now = time.time()
     capped.add(*[event("ERROR", timestamp=now - 100 + n) for n in range(50)])

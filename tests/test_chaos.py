@@ -5,16 +5,19 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from tests.chaos_local import Consumer, OwnRedis
-from tests.disk import Disk
-from tests.faults import FAULTS, plan
-from tests.process import ROOT, Process
+import pytest
+
+from tests.chaos.faults import FAULTS, plan
+from tests.chaos.local import Consumer, OwnRedis
+from tests.support.disk import Disk
+from tests.support.process import ROOT, Process
 
 PARTS = {"kafka": OwnRedis, "redis": OwnRedis, "disk": Disk} | {
     f"consumer-{number}": Consumer for number in (1, 2, 3)
 }
 
 
+@pytest.mark.server
 def test_nothing_is_lost_doubled_torn_or_out_of_order_whatever_dies(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.chaos", "--seconds", "12", "--seed", "2"]
     run = Process(command, tmp_path / "chaos.output", dict(os.environ), cwd=ROOT)

@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.server import free_port
-from local.stack import variables
-from pipeline.checkpoint import Checkpoint
-from tests.compose import CAP, Clone
-from tests.process import ROOT
-from tests.waiting import until
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.localstack.server import free_port
+from logpipeline.localstack.stack import variables
+from tests.support.compose import CAP, Clone
+from tests.support.process import ROOT
+from tests.support.waiting import until
 
 if os.environ.get("COMPOSE_TESTS") != "1":
     pytest.skip("builds containers: asked for by COMPOSE_TESTS=1", allow_module_level=True)

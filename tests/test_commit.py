@@ -3,7 +3,7 @@
 import pytest
 from kafka import OffsetAndMetadata
 
-from pipeline.commit import Commit
+from logpipeline.kafka.commit import Commit
 
 
 def test_a_commit_comes_back_from_kafka_as_it_was_made() -> None:

@@ -16,10 +16,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.compose import CAP, OWNER, PATIENCE, Clone, address_in
-from tests.readme import compose_commands
-from tests.sockets import TABLES, listening
-from tests.waiting import until
+from tests.support.compose import CAP, OWNER, PATIENCE, Clone, address_in
+from tests.support.readme import compose_commands
+from tests.support.sockets import TABLES, listening
+from tests.support.waiting import until
 
 if os.environ.get("COMPOSE_TESTS") != "1":
     pytest.skip("builds containers: asked for by COMPOSE_TESTS=1", allow_module_level=True)

@@ -7,7 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 import config
-from tests import certificates
+from logpipeline import command_line
+from logpipeline.kafka import settings as kafka_settings
+from logpipeline.settings import one_of, urls
+from tests.support import certificates
 
 ROOT = Path(__file__).parent.parent
 NAMES = [name.upper() for name in config.Settings.model_fields]
@@ -77,6 +80,7 @@ IMPOSSIBLE = {
     "KAFKA_GROUP_ID": NO_NAMES,
     "KAFKA_CLIENT_RACK": [" ", "a b", "a\n"],
     "LOG_FILE": ["", " ", "/", ".", "..", "logs/", "/tmp", "a\0b"],  # noqa: S108
+    "EVENT_MAX_BYTES": [*NO_SIZES, "0", "1023", "67108865", "65MiB"],
     "LOG_MAX_BYTES": NO_SIZES,
     "LOG_KEEP_BYTES": NO_SIZES,
     "LOG_MIN_FREE_BYTES": NO_SIZES,
@@ -120,15 +124,15 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def settings(*argv: str) -> config.Settings:
-    return config.load(argv, "A test.")[0]
+    return command_line.load(config.Settings, argv, "A test.")[0]
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+def error_line(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     """The one line that ends a program with these flags."""
     with pytest.raises(SystemExit) as stop:
         settings(*argv)
     out, err = capsys.readouterr()
-    assert stop.value.code == config.USAGE_ERROR
+    assert stop.value.code == command_line.USAGE_ERROR
     assert not out
     assert err.endswith("\n")
     assert err.count("\n") == 1
@@ -215,7 +219,7 @@ class TestPrecedence:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("KAFKA_TOPIC", "")
-        assert "KAFKA_TOPIC=''" in complaint(capsys)
+        assert "KAFKA_TOPIC=''" in error_line(capsys)
 
     def test_a_wrong_variable_does_not_matter_under_a_flag(
         self, monkeypatch: pytest.MonkeyPatch
@@ -236,6 +240,7 @@ class TestFlags:
         "REDIS_URL": "rediss://me:secret@example.org:6380/1",
         "LOG_FILE": "other/my logs.txt",
         "ALERT_URLS": "mailto://me:pw@example.org?to=a@b.c,d@e.f json://h",
+        "EVENT_MAX_BYTES": "10000000",
         "LOG_MAX_BYTES": "1000000",
         "LOG_KEEP_BYTES": "2000000",
         "LOG_MIN_FREE_BYTES": "3000000",
@@ -263,7 +268,9 @@ class TestFlags:
     ) -> None:
         monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as stop:
-            config.load(["--help"], "A test.", examples="examples:\n  python test.py")
+            command_line.load(
+                config.Settings, ["--help"], "A test.", examples="examples:\n  python test.py"
+            )
         assert stop.value.code == 0
         out = " ".join(capsys.readouterr().out.split())
         for name in NAMES:
@@ -275,7 +282,7 @@ class TestFlags:
         for unknown in ("--kafka", "--kafka-top=x", "--nonsense"):
             with pytest.raises(SystemExit) as stop:
                 settings(unknown)
-            assert stop.value.code == config.USAGE_ERROR
+            assert stop.value.code == command_line.USAGE_ERROR
         assert "unrecognized arguments" in capsys.readouterr().err
 
     @pytest.mark.parametrize("url", ["redis://localhost", "unix:///run/redis.sock", "redis://a/15"])
@@ -290,8 +297,8 @@ class TestFlags:
 def test_several_urls_may_have_commas_inside_or_between() -> None:
     first, second = "mailto://me:pw@example.org?to=a@b.c,d@e.f", "json://h/path"
     for between in (",", " ", " , ", "\n"):
-        assert config.urls(f" {first}{between}{second}{between}") == [first, second]
-    assert config.urls(" ") == []
+        assert urls(f" {first}{between}{second}{between}") == [first, second]
+    assert urls(" ") == []
 
 
 @pytest.mark.parametrize(
@@ -320,10 +327,10 @@ class TestImpossible:
     def test_one_line_says_setting_value_and_what_is_allowed(
         self, name: str, value: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        line = complaint(capsys, flag(name, value))
+        line = error_line(capsys, flag(name, value))
         shown = re.escape(repr(value)) if "@" not in value else "'.*'"
         shown = r"'\*\*\*'" if name in SECRETS - SHOWN_IN_PART else shown
-        assert re.search(rf": {name}={shown}: allowed is \w", line)
+        assert re.search(rf": {name}={shown}: (must be|requires) \w", line)
         if name in WHOLE_NUMBERS:
             assert "from {} to {}".format(*WHOLE_NUMBERS[name]) in line
 
@@ -336,21 +343,40 @@ class TestImpossible:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         (bare / ".env").write_text(f"{name}=\n")
-        of_file = complaint(capsys)
+        of_file = error_line(capsys)
         (bare / ".env").unlink()
         monkeypatch.setenv(name, "")
-        assert complaint(capsys) == of_file == complaint(capsys, flag(name, ""))
+        assert error_line(capsys) == of_file == error_line(capsys, flag(name, ""))
 
     def test_several_are_on_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--metrics-port=x", "--kafka-topic=a b")
+        line = error_line(capsys, "--metrics-port=x", "--kafka-topic=a b")
         assert "METRICS_PORT='x'" in line
         assert "KAFKA_TOPIC='a b'" in line
 
     def test_dead_letters_need_a_topic_of_their_own(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        line = complaint(capsys, "--kafka-topic=a", "--kafka-dead-letter-topic=a")
-        assert "KAFKA_DEAD_LETTER_TOPIC='a': allowed is another topic than KAFKA_TOPIC" in line
+        line = error_line(capsys, "--kafka-topic=a", "--kafka-dead-letter-topic=a")
+        assert "KAFKA_DEAD_LETTER_TOPIC='a': must be another topic than KAFKA_TOPIC" in line
+
+    @pytest.mark.parametrize("name", ["ALERTS_FILE", "LOG_FILE", "STATE_DIR"])
+    def test_a_path_that_the_system_refuses_names_its_setting(
+        self, name: str, bare: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        long = "x" * 5_000
+        line = error_line(capsys, flag(name, long))
+        assert f"{name}='{long}' cannot be used: File name too long" in line
+        (bare / ".env").write_text(f"{name}={long}\nMETRICS_PORT=x\n")
+        line = error_line(capsys)
+        assert f"{name}='{long}' cannot be used: File name too long" in line
+        assert "METRICS_PORT='x'" in line
+        assert ".env" not in line
+
+    def test_an_env_file_that_can_not_be_read_is_named(
+        self, bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (bare / ".env").symlink_to("/proc/self/mem")
+        assert ".env cannot be read: " in error_line(capsys)
 
     def test_bytes_that_are_not_utf_8(
         self,
@@ -359,9 +385,9 @@ class TestImpossible:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.setenv("KAFKA_TOPIC", "\udcff")
-        assert "KAFKA_TOPIC='\\udcff'" in complaint(capsys)
+        assert "KAFKA_TOPIC='\\udcff'" in error_line(capsys)
         (bare / ".env").write_bytes(b"KAFKA_TOPIC=\xff\n")
-        assert ".env can't be read: " in complaint(capsys)
+        assert ".env cannot be read: " in error_line(capsys)
 
     @pytest.mark.parametrize(
         "url",
@@ -378,20 +404,20 @@ class TestImpossible:
         ],
     )
     def test_no_password_is_shown(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--redis-url", url)
+        line = error_line(capsys, "--redis-url", url)
         assert "REDIS_URL=" in line
         assert "secret" not in line
         if "localhost" in url:
             assert "localhost" in line
 
     def test_nor_one_among_the_kafka_servers(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--kafka-bootstrap-servers", "a:9092,me:secret@b:9092")
+        line = error_line(capsys, "--kafka-bootstrap-servers", "a:9092,me:secret@b:9092")
         assert "secret" not in line
 
 
 class TestSecrets:
     def test_are_those(self) -> None:
-        assert set(config.SECRETS) == {name.lower() for name in SECRETS}
+        assert set(config.Settings.secrets()) == {name.lower() for name in SECRETS}
 
     @pytest.mark.parametrize("name", sorted(SECRETS))
     @pytest.mark.parametrize("by", ["flag", "environment", "env file"])
@@ -428,12 +454,12 @@ class TestSecrets:
         (bare / "empty").write_text("\n")
         (bare / "binary").write_bytes(b"geheim\xff")
         for path, problem in (
-            ("missing", "can't be read: No such file or directory"),
-            (".", "can't be read: Is a directory"),
-            ("binary", "can't be read: it is no UTF-8 text"),
+            ("missing", "cannot be read: No such file or directory"),
+            (".", "cannot be read: Is a directory"),
+            ("binary", "cannot be read: it must be UTF-8 text"),
             ("empty", "is empty"),
         ):
-            line = complaint(capsys, f"--redis-password-file={path}")
+            line = error_line(capsys, f"--redis-password-file={path}")
             assert f"REDIS_PASSWORD_FILE='{path}' {problem}" in line
             assert "geheim" not in line
 
@@ -446,11 +472,11 @@ class TestSecrets:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         (bare / "secret").write_text("geheim")
-        expected = f"{name} and {name}_FILE are set: allowed is one of them"
-        assert expected in complaint(capsys, flag(name, "x"), flag(f"{name}_FILE", "secret"))
+        expected = f"{name} cannot be combined with {name}_FILE"
+        assert expected in error_line(capsys, flag(name, "x"), flag(f"{name}_FILE", "secret"))
         monkeypatch.setenv(name, "x")
         monkeypatch.setenv(f"{name}_FILE", "secret")
-        assert expected in complaint(capsys)
+        assert expected in error_line(capsys)
 
     def test_a_flag_wins_over_a_file_that_the_environment_names(
         self, bare: Path, monkeypatch: pytest.MonkeyPatch
@@ -488,18 +514,18 @@ class TestSecrets:
 class TestAccess:
     """Settings of how to get in that make no sense together."""
 
-    @pytest.mark.parametrize("name", [*config.NEEDED, *config.POSSIBLE])
+    @pytest.mark.parametrize("name", [*kafka_settings.NEEDED, *kafka_settings.POSSIBLE])
     def test_what_would_be_ignored_is_refused(
         self, name: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        other, values = (config.NEEDED | config.POSSIBLE)[name]
+        other, values = (kafka_settings.NEEDED | kafka_settings.POSSIBLE)[name]
         value = company(name.upper(), files).get(name.upper(), "a scope")
         shown = "***" if name.upper() in SECRETS else value
-        line = complaint(capsys, flag(name, value))
-        only = f"{other.upper()}={config.one_of(values)}"
-        assert f"{name.upper()}={shown!r}: allowed is it only with {only}" in line
+        line = error_line(capsys, flag(name, value))
+        only = f"{other.upper()}={one_of(values)}"
+        assert f"{name.upper()}={shown!r}: requires {only}" in line
 
-    @pytest.mark.parametrize("name", config.NEEDED)
+    @pytest.mark.parametrize("name", kafka_settings.NEEDED)
     def test_what_is_missing_is_told(
         self, name: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -507,14 +533,14 @@ class TestAccess:
         del needed[name.upper()]
         if name == "kafka_sasl_mechanism":
             needed = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
-        line = complaint(capsys, *(flag(*each) for each in needed.items()))
-        other = config.NEEDED[name][0].upper()
-        assert f"{name.upper()}='': allowed is " in line
+        line = error_line(capsys, *(flag(*each) for each in needed.items()))
+        other = kafka_settings.NEEDED[name][0].upper()
+        assert f"{name.upper()}='': must be " in line
         assert f", with {other}={needed[other]}" in line
 
     def test_a_user_of_redis_needs_a_password(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = complaint(capsys, "--redis-username=me")
-        assert "REDIS_PASSWORD='': allowed is a password, with REDIS_USERNAME" in line
+        line = error_line(capsys, "--redis-username=me")
+        assert "REDIS_PASSWORD='': must be a password, with REDIS_USERNAME" in line
         settings("--redis-username=me", "--redis-url=redis://:pass@localhost")
 
     @pytest.mark.parametrize(
@@ -530,23 +556,23 @@ class TestAccess:
         ca, certificate, key = (f"{prefix}{name}" for name in ("CAFILE", "CERTFILE", "KEYFILE"))
         good = {certificate: files["certificate"], key: files["key"]}
         for wrong, problem in (
-            ({ca: "/missing"}, f"{ca}='/missing': allowed is a file with certificates in PEM; it "),
-            ({ca: "."}, "can't be read: Is a directory"),
-            ({ca: files["key"]}, "allowed is a file with certificates in PEM"),
-            (good | {key: ""}, f"{key}='': allowed is a PEM file, with {certificate}"),
-            (good | {certificate: ""}, f"{certificate}='': allowed is a PEM file, with {key}"),
-            (good | {certificate: files["key"]}, f"{certificate}='{files['key']}': allowed is a"),
-            (good | {key: files["another"]}, f"allowed is the key of {certificate}="),
-            (good | {key: files["ca"]}, f"{key}='{files['ca']}': allowed is a key in PEM"),
-            (good | {key: files["locked"]}, f"{key}='{files['locked']}': allowed is a key in PEM"),
+            ({ca: "/missing"}, f"{ca}='/missing': must be a file with certificates in PEM; it "),
+            ({ca: "."}, "cannot be read: Is a directory"),
+            ({ca: files["key"]}, "must be a file with certificates in PEM"),
+            (good | {key: ""}, f"{key}='': must be a PEM file, with {certificate}"),
+            (good | {certificate: ""}, f"{certificate}='': must be a PEM file, with {key}"),
+            (good | {certificate: files["key"]}, f"{certificate}='{files['key']}': must be a"),
+            (good | {key: files["another"]}, f"must be the key of {certificate}="),
+            (good | {key: files["ca"]}, f"{key}='{files['ca']}': must be a key in PEM"),
+            (good | {key: files["locked"]}, f"{key}='{files['locked']}': must be a key in PEM"),
         ):
-            line = complaint(capsys, tls, *(flag(*each) for each in wrong.items()))
+            line = error_line(capsys, tls, *(flag(*each) for each in wrong.items()))
             assert problem in line
 
     def test_a_wrong_password_of_a_key(
         self, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         flags = company("KAFKA_SSL_KEYFILE", files) | {"KAFKA_SSL_KEY_PASSWORD": "geheim"}
-        line = complaint(capsys, *(flag(*each) for each in flags.items()))
+        line = error_line(capsys, *(flag(*each) for each in flags.items()))
         assert "with the right KAFKA_SSL_KEY_PASSWORD" in line
         assert "geheim" not in line

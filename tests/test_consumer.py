@@ -17,19 +17,19 @@ from kafka.admin import KafkaAdminClient, NewPartitions
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.kafka import Kafka
-from local.redis import Redis
-from local.server import free_port
-from pipeline import topic
-from pipeline.checkpoint import Checkpoint
-from pipeline.event import NotAnEvent, one_line, parse
-from pipeline.rotated import rotated
-from pipeline.stop import Stop
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.rotated import rotated
+from logpipeline.events.event import LEVELS, InvalidRecord, one_line, parse
+from logpipeline.kafka import topics
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import Process
-from tests.records import event
-from tests.topics import read_all, send
-from tests.waiting import until
+from tests.support.process import Process
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
 
 CAP = 50
 PATIENCE = 60.0  # seconds; this machine may be busy with something else
@@ -49,7 +49,7 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def made(settings: Settings) -> Settings:
     """Settings whose topics exist."""
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     return settings
 
 
@@ -89,7 +89,7 @@ def assert_each_once_in_order(settings: Settings) -> None:
     for record in read_all(settings.kafka_bootstrap_servers, settings.kafka_topic):
         try:
             parse(record.value)
-        except NotAnEvent:
+        except InvalidRecord:
             continue
         line = one_line(record.value)
         where = f"{record.topic}[{record.partition}]@{record.offset}"
@@ -156,7 +156,7 @@ def delete_topic(kafka_admin: KafkaAdminClient, name: str) -> None:
 def reason_of(value: bytes | None) -> str | None:
     try:
         parse(value)
-    except NotAnEvent as verdict:
+    except InvalidRecord as verdict:
         return verdict.reason
     return None
 
@@ -481,7 +481,7 @@ def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
     if not running:
         consumer.kill()
     delete_topic(kafka_admin, made.kafka_topic)
-    assert topic.ensure(made, Stop())
+    assert topics.ensure(made, Shutdown(), topics.to_read(made))
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
     if not running:
         consumer = run_script("consumer.py")
@@ -511,7 +511,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     elif whose == "an older version's own":
         mark = checkpoint.archive
     delete_topic(kafka_admin, made.kafka_topic)
-    assert topic.ensure(made, Stop())
+    assert topics.ensure(made, Shutdown(), topics.to_read(made))
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(100, 130), partition=0)
     kafka_admin.alter_group_offsets(
         made.kafka_group_id, {at: OffsetAndMetadata(outlives.offset, mark, -1)}
@@ -562,3 +562,41 @@ def test_nonsense_is_refused_in_one_line(run_script: RunScript, argv: list[str])
     assert consumer.wait() == 2
     assert consumer.output().count("\n") == 1
     assert "allowed is" in consumer.output()
+
+
+def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said(
+    run_script: RunScript, environment: dict[str, str], own_redis: Redis, made: Settings
+) -> None:
+    """500 MB of them in all levels, and as many invalid records; then Redis gets the newest."""
+    most, large = 300 * 10**6, "x" * 10**6
+    env = environment | {"REDIS_URL": own_redis.url, "REDIS_MAX_LOGS": "1000"}
+    consumer = run_script("consumer.py", env=env)
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 1), partition=0)
+    arrive(made, 1)
+    own_redis.kill()
+    count = 1
+    for _ in range(10):
+        values = [
+            event(count + n, level=LEVELS[n % 5], message=large) if n % 2 else large.encode()
+            for n in range(100)
+        ]
+        send(made.kafka_bootstrap_servers, made.kafka_topic, values, partition=0)
+        count += 50
+        arrive(made, count)
+    assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"
+    own_redis.start()
+    consumer.wait_for("Redis is back and has the newest events again")
+    with RedisClient.from_url(own_redis.url) as client:
+        newest = client.lrange(made.redis_key, 0, -1)
+        assert newest == lines(made)[: -len(newest) - 1 : -1]
+        assert 4 * 2**20 <= sum(map(len, newest)) <= 64 * 2**20
+        assert client.info("memory")["used_memory_peak"] < 400 * 2**20
+    assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"
+    consumer.terminate()
+    assert consumer.wait(10) == 0, consumer
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])

@@ -13,13 +13,14 @@ from redis import Redis as RedisClient
 
 import consumer
 from config import Settings
-from pipeline import topic
-from pipeline.metrics import Metrics
-from pipeline.stop import Stop
-from pipeline.subscription import Subscription
-from tests.records import event
-from tests.topics import send
-from tests.waiting import until
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.consumer.subscription import Subscription
+from logpipeline.kafka import topics
+from logpipeline.localstack.redis import Redis
+from logpipeline.shutdown import Shutdown
+from tests.support.records import event
+from tests.support.topics import send
+from tests.support.waiting import until
 
 PATIENCE = 60.0  # seconds
 
@@ -27,7 +28,7 @@ PATIENCE = 60.0  # seconds
 @contextmanager
 def consuming(settings: Settings, metrics: Metrics) -> Iterator[None]:
     """consumer.py's loop, in a thread of this process."""
-    stop = Stop()
+    stop = Shutdown()
     thread = threading.Thread(target=consumer.consume, args=(settings, None, metrics, stop))
     thread.start()
     try:
@@ -38,9 +39,10 @@ def consuming(settings: Settings, metrics: Metrics) -> Iterator[None]:
 
 
 def test_a_batch_is_one_fsync_of_each_file_one_round_trip_and_one_commit(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert topic.ensure(settings, Stop())
+    settings = settings.model_copy(update={"redis_url": own_redis.url})  # which counts its calls
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     done: Counter[str] = Counter()
     reached: dict[TopicPartition, int] = {}
     fdatasync, committed = os.fdatasync, Subscription._committed

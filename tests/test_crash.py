@@ -1,7 +1,6 @@
 """The consumer is killed at every step between poll and commit in turn, and nothing shows."""
 
 import signal
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,15 +9,16 @@ from pathlib import Path
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.stack import variables
-from pipeline import topic
-from pipeline.event import parse
-from pipeline.rotated import rotated
-from pipeline.stop import Stop
-from tests.process import ROOT, Process, script
-from tests.records import event
-from tests.topics import read_all, send
-from tests.waiting import until
+from logpipeline.archive.rotated import rotated
+from logpipeline.events.event import parse
+from logpipeline.kafka import topics
+from logpipeline.localstack.stack import variables
+from logpipeline.shutdown import Shutdown
+from tests.support.forked import Forked
+from tests.support.process import Process
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
 
 AT_ONCE = 8
 PATIENCE = 90.0
@@ -52,18 +52,18 @@ class Case:
     def run(self, environment: dict[str, str]) -> Process:
         """Kill at the step, start again, check. Returns the killed process."""
         mine = self.settings
-        assert topic.ensure(mine, Stop())
-        environment = environment | variables(mine) | {"PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "tests.crash", str(self.step)]
+        assert topics.ensure(mine, Shutdown(), topics.to_read(mine))
+        environment = environment | variables(mine)
+        output = self.folder / "killed.output"
         with ExitStack() as cleanup:
-            killed = Process(command, self.folder / "killed.output", environment)
+            killed = Forked("tests.support.crash", [str(self.step)], output, environment)
             cleanup.callback(killed.kill)
             self._send(FIRST)
             self._reach(len(FIRST))
             self._send([*SECOND[:10], BAD, *SECOND[10:]])
             if self.step:
                 killed.wait(PATIENCE)
-                again = Process(script("consumer.py"), self.folder / "again.output", environment)
+                again = Forked("consumer.py", [], self.folder / "again.output", environment)
                 cleanup.callback(again.kill)
             self._reach(len(FIRST + SECOND) + 1)
             if not self.step:

@@ -10,17 +10,17 @@ import pytest
 import redis
 from playwright.sync_api import Browser, Page, expect
 
-from local.redis import Redis
-from local.server import free_port
-from page.feed import STEP
-from tests import servers
-from tests.browser import PATIENCE, Tab, chromium
+from logpipeline.dashboard.feed import STEP
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
-from tests.holding import Holding, event
-from tests.process import dashboard
-from tests.waiting import until
+from tests.support import servers
+from tests.support.browser import PATIENCE, Tab, chromium
+from tests.support.holding import Holding, event
+from tests.support.process import dashboard
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
 
 ROWS = ".events li button"
 HOSTILE = {

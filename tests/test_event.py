@@ -3,14 +3,25 @@
 import json
 import math
 import random
+import time
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from pipeline.batch import read
-from pipeline.event import ALIASES, LEVELS, NotAnEvent, level_of, one_line, parse, parse_all
-from tests.records import Record
+from logpipeline.events.event import (
+    ALIASES,
+    LEVELS,
+    InvalidRecord,
+    is_event,
+    level_of,
+    one_line,
+    parse,
+    parse_all,
+)
+from logpipeline.events.slices import read
+from tests.support.records import Record
 
 HEAD = b'{"level":"INFO","message":"m","timestamp":1'
 
@@ -64,7 +75,11 @@ def test_usual_other_names(name: str, level: str) -> None:
         HEAD + b',"x":"\\ud800"}',
         HEAD + b',"x":1e999}',
         HEAD + b',"x":' + b"9" * 5000 + b"}",
-        HEAD + b',"x":' + b"[" * 400 + b"]" * 400 + b"}",
+        HEAD + b',"x":' + b"[" * 99 + b"]" * 99 + b"}",
+        HEAD + b',"x":' + b'{"[":' * 98 + b"[1]" + b"}" * 98 + b"}",
+        HEAD + b',"x":"' + b"[" * 5_000 + b'"}',
+        HEAD + b',"x":"\\"' + b"[{" * 500 + b'","\\\\":[["' + b"]" * 500 + b'"]]}',
+        HEAD + b',"x":[' + b"[],{}," * 5_000 + b"0]}",
         b'{"level":"INFO","message":"\\ud800","timestamp":1}',
         b'{"level":"no","message":"m","timestamp":1,"level":"INFO"}',
         b' {"le\\u0076el" :\t"INFO" ,"message":"m","timestamp":1 } ',
@@ -87,7 +102,13 @@ def test_an_event_keeps_its_own_bytes(value: bytes) -> None:
         (event() + event(), "broken JSON"),
         (HEAD + b',"x":"a\nb"}', "broken JSON"),
         (HEAD + b',"x":"\x00"}', "broken JSON"),
-        (HEAD + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "broken JSON"),
+        (HEAD + b',"x":"' + b'\\"' * 100_000 + b"\\", "broken JSON"),
+        (HEAD + b',"x":' + b"[" * 100 + b"]" * 100 + b"}", "nested too deeply"),
+        (HEAD + b',"x":' + b'{"]":' * 99 + b"[1]" + b"}" * 99 + b"}", "nested too deeply"),
+        (HEAD + b',"x":"\\ud800","y":' + b"[" * 100 + b"]" * 100 + b"}", "nested too deeply"),
+        (HEAD + b',"x":' + b"[" * 991 + b"]" * 991 + b"}", "nested too deeply"),
+        (HEAD + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b"[" * 1_000_000, "nested too deeply"),
         (HEAD + b',"x":"\xff"}', "invalid UTF-8"),
         (b"\xff\xfe", "invalid UTF-8"),
         (HEAD + b',"x":"\xed\xa0\x80"}', "invalid UTF-8"),
@@ -115,7 +136,7 @@ def test_an_event_keeps_its_own_bytes(value: bytes) -> None:
     ],
 )
 def test_what_is_no_event_has_its_reason_and_a_sentence(value: bytes | None, reason: str) -> None:
-    with pytest.raises(NotAnEvent) as verdict:
+    with pytest.raises(InvalidRecord) as verdict:
         parse(value)
     assert verdict.value.reason == reason
     assert str(verdict.value).isprintable()
@@ -175,7 +196,7 @@ def test_20_000_mutated_events_are_judged_as_by_pythons_own_json() -> None:
         expected = lawful(mutant)
         try:
             found = parse(mutant)
-        except NotAnEvent:
+        except InvalidRecord:
             assert expected is None, mutant
             continue
         events += 1
@@ -243,3 +264,40 @@ def test_many_values_at_once_are_judged_as_one_by_one() -> None:
             assert [one_line(value) for value in values if value] == values
     assert 4_000 < judged < 19_000
     assert parse_all([*whole]) is not None
+
+
+def deeper(calls: int, judge: Callable[[], object]) -> object:
+    """What `judge` returns when it is called from so many frames further down the stack."""
+    return judge() if not calls else deeper(calls - 1, judge)
+
+
+@pytest.mark.parametrize("text", [b"plain", b"\\ud800"])
+def test_the_verdict_is_the_same_from_any_depth_of_the_stack(text: bytes) -> None:
+    def nested(arrays: int) -> bytes:
+        return HEAD + b',"s":"' + text + b'","x":' + b"[" * arrays + b"]" * arrays + b"}"
+
+    for calls in (0, 100, 700):
+        assert deeper(calls, lambda: is_event(nested(99)))
+        assert not deeper(calls, lambda: is_event(nested(100)))
+        found = deeper(calls, lambda: parse_all([nested(99), event()]))
+        assert found == (None if b"u" in text else (["INFO", "INFO"], [1.0, 1.5]))
+        assert deeper(calls, lambda: parse_all([event(), nested(100)])) is None
+
+
+def test_a_long_hostile_value_is_judged_in_time_that_grows_with_its_length() -> None:
+    for part in (b"[", b"[]", b'"', b'"\\', b'\\"', b'""', b"{}", b'["'):
+        value = HEAD + b',"x":' + part * (2**20 // len(part))
+        started = time.thread_time()
+        is_event(value)
+        parse_all([value])
+        assert time.thread_time() - started < 2, part
+
+
+def test_a_slice_carries_the_time_of_each_event() -> None:
+    records = [Record(n, event(timestamp=n / 8) + b"\n" * (n == 7)) for n in range(3, 9)]
+    records[2] = Record(5, b"no")
+    part = read(0, 3, records)
+    assert part.times == [3 / 8, 4 / 8, 6 / 8, 7 / 8, 8 / 8]
+    assert part.since(5).times == part.times[2:]
+    assert part.until(6).times == part.times[:2]
+    assert read(0, 3, [Record(n, event(timestamp=n)) for n in (3, 4)]).times == [3, 4]

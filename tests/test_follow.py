@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.kafka import Kafka
-from pipeline import topic
-from pipeline.stop import Stop
+from logpipeline.kafka import topics
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.refusal import refusal
+from tests.support.refusal import refusal
+from tests.support.topics import records
+from tests.support.waiting import until
 from tests.test_input import arrived, key_of, messages
 from tests.test_producer import away
 from tests.test_tail import copytruncate, numbered, rename, write
-from tests.topics import records
-from tests.waiting import until
 
 
 @pytest.fixture
 def made(settings: Settings) -> Settings:
     """The same settings, once the topics are there."""
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     return settings
 
 
@@ -108,7 +108,7 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     kills, dice = 0, random.Random(2)
     try:
         while not done.is_set() or kills < 6:
-            run = run_script("producer.py", "--follow", "app.log")
+            run = run_script("producer.py", "--follow", "app.log", forked=True)
             before = len(of(made, log))
             until(lambda n=before: len(of(made, log)) > n or done.is_set(), 60)  # type: ignore[misc]
             done.wait(dice.random())

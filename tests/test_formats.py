@@ -2,14 +2,15 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
-from pipeline import times
-from pipeline.formats import FORMATS, read
+from logpipeline.events import text_formats, times
+from logpipeline.events.text_formats import FORMATS, Format, Row, read
 
 NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
 
@@ -315,6 +316,53 @@ def test_february_29_is_of_a_leap_year() -> None:
 )
 def test_a_hostile_line_costs_no_more_than_its_length(hostile: str) -> None:
     read(hostile)
+
+
+SLOW = 0.005  # seconds of CPU for one line of 8,192 characters
+TAILS = [
+    *"- \ta0Z:;,./\\|=\"'[](){}<>@#_\x1b\0é",
+    *("a ", "- ", "0 ", ". ", "[a] ", "{a}", "(a) ", "a.b - ", "a=", 'a="', '\\"', "0:", "\x1b[0m"),
+]
+OTHERS: list[tuple[Callable[[str], object], str]] = [
+    (text_formats._pairs, 'time=2024-03-23T22:56:07Z level=error msg="no \\"such\\" order" ts=1'),
+    (
+        partial(text_formats.COLOURS.sub, ""),
+        "\x1b[2m2024-03-23 22:56:07\x1b[0m \x1b[33m WARN\x1b[0m x",
+    ),
+    (times.of_text, "2024-03-23T22:56:07.890123+01:00"),
+    (times.of_text, "-1711234567.890123e+9"),
+]
+
+
+def slow(work: Callable[[str], object], example: str) -> list[str]:
+    """Of the `example`, cut at each place and continued by each tail, what takes over SLOW."""
+    begun = [example[:end] for end in range(len(example) + 1)]
+    return [
+        start + tail
+        for start in begun
+        for tail in [*TAILS, start[-7:] or "-"]
+        if all(cpu(work, start + (tail * 8_192)[:8_192]) > SLOW for _ in range(3))
+    ]
+
+
+def cpu(work: Callable[[str], object], line: str) -> float:
+    """Seconds of this thread's CPU time."""
+    began = time.thread_time()
+    work(line)
+    return time.thread_time() - began
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
+def test_no_end_of_a_line_makes_its_format_slow(form: Format) -> None:
+    assert slow(Row(form).match, form.example) == []
+    assert slow(read, form.example) == []
+
+
+@pytest.mark.parametrize(("work", "example"), OTHERS)
+def test_no_end_of_a_line_makes_anything_else_slow(
+    work: Callable[[str], object], example: str
+) -> None:
+    assert slow(work, example) == []
 
 
 def test_numbers_are_unix_times_by_their_size() -> None:

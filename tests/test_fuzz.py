@@ -15,7 +15,7 @@ from tests.fuzz.saved import Unreadable
 from tests.fuzz.target import MIB, Target, hold, pure
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.watch import judged
-from tests.process import ROOT, Process
+from tests.support.process import ROOT, Process
 
 SERVERS = {"redis", "locked", "page", "socket", "endpoint"}  # targets that start programs
 CORPUS = [

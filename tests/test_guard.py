@@ -13,8 +13,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from local.server import free_port
-from tests.process import Process, dashboard, script
+from logpipeline.localstack.server import free_port
+from tests.support.process import Process, dashboard, script
 
 NOWHERE = "redis://127.0.0.1:1/0"  # the guard does not need it
 PASSWORD = "correct hörse"
@@ -58,6 +58,9 @@ class Server:
         with socket.create_connection((host, int(port)), 20) as connection:
             connection.sendall("\r\n".join([*lines, "", ""]).encode())
             return int(connection.recv(4_096).split()[1])
+
+
+pytestmark = pytest.mark.xdist_group("guard")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
 """KafkaLogHandler in Python programs, on real Kafka."""
 
+import io
 import json
 import logging
 import logging.config
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,14 +14,17 @@ from typing import Any
 import pytest
 
 from config import Settings
-from local.kafka import Kafka
-from pipeline import event
-from pipeline.handler import BLOCK, EXIT, JOIN, KafkaLogHandler
-from pipeline.lines import MOST
+from logpipeline.events import event
+from logpipeline.events.lines import MOST
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.producer import delivery
+from logpipeline.producer.delivery import EXIT, JOIN, Delivery
+from logpipeline.producer.handler import BLOCK, KafkaLogHandler
 from tests.conftest import RunScript
-from tests.process import ROOT
-from tests.topics import records
-from tests.waiting import until
+from tests.support.process import ROOT
+from tests.support.topics import records
+from tests.support.waiting import until
 
 
 def arrived(servers: str, topic: str) -> list[dict[str, Any]]:
@@ -65,7 +70,7 @@ def test_dict_config_and_what_a_record_becomes(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
     kafka = {
-        "class": "pipeline.handler.KafkaLogHandler",
+        "class": "logpipeline.producer.handler.KafkaLogHandler",
         "level": "INFO",
         "service": "shop",
         "kafka_topic": settings.kafka_topic,
@@ -118,6 +123,7 @@ class Nasty:
 def test_whatever_is_logged_is_an_event_and_raises_nothing(
     settings: Settings, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """tests/test_log_record.py has the others."""
     attach(logger, handler(settings))
     circular: list[Any] = []
     circular.append(circular)
@@ -127,19 +133,22 @@ def test_whatever_is_logged_is_an_event_and_raises_nothing(
     logger.info("objects", extra={"path": Path("/tmp"), "big": 2**70, "nan": float("nan")})  # noqa: S108
     logger.info("x" * 3 * MOST, extra={"big": "y" * MOST})
     logger.log(25, "between")
-    logger.log(1, "below", exc_info=(None, None, None))
     logger.info("nasty", extra={"it": Nasty()})
+    logger.info("%s", Nasty())
     logger.handlers[0].close()
     got = arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
     found = {each["message"][:12]: each for each in got}
     assert set(found) == {
         *("%d ('no numb", "half \ufffd", "circular", "objects", "x" * 12, "between"),
+        *("nasty", "%s <Nasty: r"[:12]),
     }
     assert found["circular"]["fine"] == 1
     assert found["objects"]["path"] == "/tmp"  # noqa: S108
     assert found["between"]["level"] == "INFO"
-    assert f"[cut: the line has {3 * MOST:,} bytes]" in found["x" * 12]["message"]
-    assert "RuntimeError: no text" in capsys.readouterr().err
+    assert f"[cut: message has {3 * MOST:,} bytes]" in found["x" * 12]["message"]
+    assert f"[cut: big has {MOST:,} bytes]" in found["x" * 12]["big"]
+    assert "Nasty" in found["nasty"]["it"]
+    assert capsys.readouterr().err == ""
 
 
 def test_threads_lose_nothing_and_keep_their_order(
@@ -184,9 +193,13 @@ def test_kafka_away_at_the_start_and_later(
     assert [each["message"] for each in got] == ["before Kafka", "after", "while it is away"]
 
 
+def delivery_of(logger: logging.Logger) -> Delivery:
+    [found] = [each._delivery for each in logger.handlers if isinstance(each, KafkaLogHandler)]
+    return found
+
+
 def flush(logger: logging.Logger) -> None:
-    [delivery] = [each._delivery for each in logger.handlers if isinstance(each, KafkaLogHandler)]
-    until(lambda: delivery._settled == delivery._accepted, 60, "Kafka has not everything")
+    until(lambda: not delivery_of(logger).waiting, 60, "Kafka has not everything")
 
 
 def test_beyond_its_bound_it_drops_counts_and_tells_but_never_waits_long(
@@ -216,6 +229,7 @@ def test_beyond_its_bound_it_drops_counts_and_tells_but_never_waits_long(
     assert texts == ["first", *map(str, range(50)), "last"]
     [told] = [each for each in got if each["level"] == "WARNING"]
     assert told["message"] == "dropped 950 records: 50 were waiting for Kafka"
+    logger.info("too late")
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "KafkaLogHandler: dropping records: 50 are waiting for Kafka",
@@ -250,7 +264,7 @@ def test_records_of_kafka_python_are_not_sent_again(
 
 PROGRAM = """
 import logging, multiprocessing, os, sys
-from pipeline.handler import KafkaLogHandler
+from logpipeline.producer.handler import KafkaLogHandler
 
 logging.basicConfig(level=logging.INFO, handlers=[KafkaLogHandler()])
 
@@ -332,10 +346,283 @@ def test_forked_children_send_their_own_and_nothing_twice(
     ("options", "error", "said"),
     [
         ({"topic": "x"}, TypeError, "topic: allowed are the names of settings"),
-        ({"capacity": 0}, ValueError, "capacity=0: allowed is 1 to 50000"),
+        ({"capacity": 0}, ValueError, "capacity must be from 1 to 50000, not 0"),
+        ({"capacity": "100"}, TypeError, "capacity and block must be numbers, not '100' and 0.1"),
+        ({"block": -1}, ValueError, "block must be from 0 to 3600 seconds, not -1"),
+        ({"block": float("nan")}, ValueError, "block must be from 0 to 3600 seconds, not nan"),
+        ({"service": 5}, TypeError, "service must be a string, not 5"),
+        ({"service": "x" * 1_001}, ValueError, "service must have at most 1000 characters"),
         ({"kafka_topic": "a b"}, ValueError, "kafka_topic"),
+        ({"level": "LOUD"}, ValueError, "LOUD"),
     ],
 )
-def test_nonsense_is_refused(options: dict[str, Any], error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_nonsense_is_refused_and_leaves_nothing_behind(
+    options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    known = len(logging._handlerList)  # type: ignore[attr-defined]
+    with pytest.raises(error, match=said) as refused:
         KafkaLogHandler(**options)
+    assert len(logging._handlerList) == known, refused  # type: ignore[attr-defined]
+
+
+REFUSED = """
+import logging
+from logpipeline.producer.handler import KafkaLogHandler
+try:
+    KafkaLogHandler(capacity=0)
+except ValueError as error:
+    refused = error  # and with it the traceback, and with that the handler
+"""
+
+
+def test_a_program_whose_handler_was_refused_ends_in_silence(
+    run_script: RunScript, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "refused.py").write_text(REFUSED)
+    run = run_script(str(tmp_path / "refused.py"), env=importing(environment))
+    assert run.wait(60) == 0, run
+    assert run.output() == ""
+
+
+def test_a_flush_in_vain_is_not_the_last_one(
+    settings: Settings,
+    logger: logging.Logger,
+    own_kafka: Kafka,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(delivery, "EXIT", 0.5)
+    attach(logger, handler(on(settings, own_kafka)))
+    logger.info("first")
+    flush(logger)
+    own_kafka.pause()
+    logger.info("second")
+    logger.handlers[0].flush()
+    assert delivery_of(logger).waiting == 1
+    monkeypatch.setattr(delivery, "EXIT", 60)
+    for number in range(2_000):
+        logger.info("%d", number)
+    back = threading.Timer(1, own_kafka.resume)
+    back.start()
+    logger.handlers[0].close()
+    back.join()
+    got = [each["message"] for each in arrived(own_kafka.bootstrap, settings.kafka_topic)]
+    assert got == ["first", "second", *map(str, range(2_000))]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_programs_end_waits_once_for_a_kafka_that_is_away(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """logging.shutdown flushes and closes; programs have closed it themselves before."""
+    naps: list[float] = []
+    sleep = time.sleep
+    attach(logger, KafkaLogHandler(kafka_bootstrap_servers="127.0.0.1:1"))
+    mine = logger.handlers[0]
+    logger.info("never sent")
+    monkeypatch.setattr(delivery, "EXIT", 0.2)
+    mine.flush()
+    here = threading.get_ident()
+
+    def counted(seconds: float) -> None:
+        if threading.get_ident() == here:
+            naps.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", counted)
+    for _ in range(3):
+        mine.flush()
+        mine.close()
+    assert naps == []
+    said = ["KafkaLogHandler: 1 records were not delivered, 0 were dropped"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_flush_does_not_wait_for_what_comes_after_it(
+    settings: Settings, logger: logging.Logger
+) -> None:
+    attach(logger, handler(settings, capacity=50_000))
+    logger.info("first")
+    flush(logger)
+    done = threading.Event()
+
+    def chatter() -> None:
+        while not done.is_set():
+            logger.info("on and on")
+
+    threads = [threading.Thread(target=chatter) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    flushed = threading.Thread(target=logger.handlers[0].flush)
+    flushed.start()
+    flushed.join(EXIT - 1)
+    ended = not flushed.is_alive()
+    done.set()
+    for thread in [*threads, flushed]:
+        thread.join()
+    assert ended
+
+
+def test_what_kafka_refuses_is_told_at_the_end(
+    settings: Settings,
+    logger: logging.Logger,
+    kafka_admin: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tight = {"num_partitions": 1, "configs": {"max.message.bytes": "300"}}
+    kafka_admin.create_topics({settings.kafka_topic: tight}, wait_for_metadata=True)
+    attach(logger, handler(settings))
+    logger.info("x")
+    flush(logger)
+    logger.info("%s", "".join(map(str, range(1_000))))
+    flush(logger)
+    logger.handlers[0].close()
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["KafkaLogHandler: 1 records were not delivered, 0 were dropped"]
+
+
+@pytest.mark.parametrize("name", ["send", "settle", "when_ready"])
+def test_an_error_that_nobody_foresaw_is_said_once_and_loses_nothing(
+    name: str,
+    settings: Settings,
+    logger: logging.Logger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As when a program has no descriptor left for a question to Kafka."""
+    real, times = getattr(Outbox, name), iter(range(100))
+
+    def failing(*args: Any) -> Any:
+        if next(times) in {1, 2, 5}:
+            raise OSError(24, "Too many open files")
+        return real(*args)
+
+    if name == "when_ready":
+        times = iter([1, 2, *[0] * 100])
+    monkeypatch.setattr(Outbox, name, failing)
+    attach(logger, handler(settings))
+    for number in range(20):
+        logger.info("%d", number)
+    flush(logger)
+    monkeypatch.undo()
+    logger.handlers[0].close()
+    got = arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    assert [each["message"] for each in got] == [str(number) for number in range(20)]
+    said = ["KafkaLogHandler: retrying: OSError(24, 'Too many open files')"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_thread_that_can_not_start_is_tried_again(
+    settings: Settings,
+    logger: logging.Logger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    attach(logger, handler(settings))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        logger.info("one")
+        logger.info("two")
+        logger.handlers[0].flush()
+    logger.info("three")
+    logger.handlers[0].close()
+    got = arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    assert [each["message"] for each in got] == ["one", "two", "three"]
+    said = ["""KafkaLogHandler: retrying: RuntimeError("can't start new thread")"""]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_what_the_deliverys_thread_logs_is_not_sent(
+    settings: Settings, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever's logger it is: a warning of Python, or of a library that it uses."""
+    real = Outbox.send
+
+    def chatty(*args: Any) -> Any:
+        logger.info("sending")
+        return real(*args)
+
+    monkeypatch.setattr(Outbox, "send", chatty)
+    attach(logger, handler(settings))
+    logger.info("mine")
+    logger.handlers[0].close()
+    got = arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    assert [each["message"] for each in got] == ["mine"]
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+def test_nothing_is_said_when_there_is_no_stderr(
+    stream: io.StringIO | None,
+    logger: logging.Logger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(delivery, "EXIT", 0.1)
+    attach(logger, KafkaLogHandler(kafka_bootstrap_servers="127.0.0.1:1", capacity=1, block=0))
+    if stream:
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    for _ in range(3):
+        logger.info("x")
+    logger.handlers[0].close()
+    assert capsys.readouterr().out == ""
+
+
+def test_it_can_be_closed_twice_and_takes_nothing_afterwards(
+    settings: Settings, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attach(logger, handler(settings))
+    logger.info("mine")
+    for _ in range(2):
+        logger.handlers[0].close()
+    threads = threading.active_count()
+    for _ in range(2):
+        logger.info("too late")
+    logger.handlers[0].flush()
+    assert threading.active_count() == threads
+    got = arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    assert [each["message"] for each in got] == ["mine"]
+    said = ["KafkaLogHandler: dropping records: the handler is closed"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_handler_that_is_never_used_starts_nothing(settings: Settings) -> None:
+    threads = threading.active_count()
+    unused = handler(settings)
+    unused.flush()
+    assert threading.active_count() == threads
+    unused.close()
+
+
+SIGNALS = """\
+import signal
+caught = []
+def on_signal(number, frame):
+    caught.append(number)
+    logging.info("signal %d", len(caught))
+signal.signal(signal.SIGALRM, on_signal)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0003)
+for n in range(200): work(n)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(caught))
+"""
+
+
+def test_a_signals_handler_that_logs_in_the_middle_of_logging(
+    run_script: RunScript, environment: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    path = program(tmp_path, SIGNALS)
+    Path(path).write_text(Path(path).read_text().replace("Handler()", "Handler(capacity=50_000)"))
+    run = run_script(path, env=importing(environment))
+    assert run.wait(120) == 0, run
+    caught = int(run.output())
+    assert caught > 100
+    got = [
+        each["message"] for each in arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    ]
+    mine = {f"signal {number}" for number in range(1, caught + 1)}
+    assert {text for text in got if text.startswith("signal")} == mine
+    assert len(got) == 20_000 + caught

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.kafka import Kafka
-from pipeline import event
-from pipeline.formats import FORMATS
+from logpipeline.events import event
+from logpipeline.events.text_formats import FORMATS
+from logpipeline.localstack.kafka import Kafka
 from tests.conftest import RunScript
-from tests.process import Process
-from tests.refusal import refusal
+from tests.support.process import Process
+from tests.support.refusal import refusal
+from tests.support.topics import records
+from tests.support.waiting import until
 from tests.test_producer import away
-from tests.topics import records
-from tests.waiting import until
 
 
 def arrived(settings: Settings) -> dict[bytes, list[bytes]]:

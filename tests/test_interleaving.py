@@ -6,8 +6,8 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.findings import Findings
-from audit.interleaving import Interleaving, Stream
+from logpipeline.verify.findings import Findings
+from logpipeline.verify.interleaving import Interleaving, Stream
 
 CHECKED = settings(max_examples=300, deadline=None, derandomize=True)
 Streams = list[list[bytes]]

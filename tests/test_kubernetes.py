@@ -14,7 +14,8 @@ import yaml
 
 import config
 from config import Settings
-from tests.process import ROOT
+from logpipeline import command_line
+from tests.support.process import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 VERSIONS = ("1.30", "1.37")
@@ -202,17 +203,17 @@ def test_a_secret_is_in_the_file_that_a_setting_names(name: str) -> None:
 def test_a_program_takes_every_variable_that_it_is_given(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for known in config.NAMES:
+    for known in config.Settings.names():
         monkeypatch.delenv(known.upper(), raising=False)
     given = {key: value or "" for key, value in environment(name).items()}
-    assert given.keys() <= {known.upper() for known in config.NAMES}
+    assert given.keys() <= {known.upper() for known in config.Settings.names()}
     for key, value in given.items():
         if value.startswith("/run/secrets/"):
             value = str(tmp_path / Path(value).name)
             Path(value).write_text("json://localhost" if key == "ALERT_URLS_FILE" else "a password")
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(tmp_path)
-    settings, _ = config.load([], "")
+    settings, _ = command_line.load(config.Settings, [], "")
     assert settings.metrics_host == "0.0.0.0"  # noqa: S104 - network.yaml says who reaches it
     assert bool(settings.kafka_sasl_password) is ("kafka" in maps_of(name))
     assert bool(settings.redis_password) is ("redis" in maps_of(name))

@@ -3,12 +3,13 @@
 import json
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pipeline import event
-from pipeline.lines import HELD, MOST, Lines, Splitter, default_service
+from logpipeline.events import event
+from logpipeline.events.lines import HELD, MOST, Lines, Splitter, default_service
 
 
 def made(line: bytes, service: str = "") -> dict[str, Any]:
@@ -342,7 +343,73 @@ def test_objects_of_any_fields_become_events_that_keep_them(seed: int) -> None:
         assert found["message"] == line.decode() or found.get("a") == json.loads(line).get("a")
 
 
+NESTED = [
+    '{"MESSAGE":%s}',
+    '{"level":"error","msg":"x","time":1711234567,"x":%s}',
+    '{"level":"error","msg":"\\ud800","time":1711234567,"x":%s}',
+    '{"level":"error","message":"x","timestamp":1711234567,"x":%s}',
+    '{"t":%s,"msg":"x"}',
+]
+
+
+@pytest.mark.parametrize("line", NESTED)
+@pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a":', "}")])
+def test_json_of_any_depth_becomes_an_event(line: str, left: str, right: str) -> None:
+    for depth in [*range(0, 150), *range(900, 1_100), 100_000]:
+        nested = (line % (left * depth + "1" + right * depth)).encode()
+        event.parse(Lines().event(nested, len(nested)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"t":{"$date":%s},"msg":"x"}', '{"MESSAGE":[%s]}', '{"time":%s,"level":%s,"msg":"\\ud800"}'],
+)
+@pytest.mark.parametrize("digits", [19, 20, 4_300, 4_301, 100_000])
+def test_a_number_of_any_length_becomes_an_event(line: str, digits: int) -> None:
+    made(line.replace("%s", "9" * digits).encode())
+
+
+COSTLY = {
+    **dict.fromkeys(["x", "\x00", '"', "é", "😀", "[", "{", '{"a":', " x"], ("", "")),
+    "\\ud800": ('{"level":"ERROR","message":"', '","timestamp":1}'),
+    "\\u0041": ('{"msg":"', '"}'),
+    "1,": ('{"MESSAGE":[', "1]}"),
+    '"k":1,': ('{"msg":"x",', '"l":1}'),
+    '"k":[],': ('{"msg":"x",', '"l":1}'),
+    " ": ('{"msg":"x","time":"', '2024-03-23T22:56:07Z"}'),
+    '{\\"log\\":': ('{"log":"', '"}'),
+}
+
+
+@pytest.mark.parametrize("piece", COSTLY)
+def test_a_line_of_a_megabyte_costs_a_tenth_of_a_second_at_most(piece: str) -> None:
+    start, end = COSTLY[piece]
+    line = (start + piece * (2**20 // len(piece.encode())) + end).encode()
+    assert min(cpu(lambda: Lines("shop").event(line, len(line))) for _ in range(3)) < 0.1
+
+
+def test_a_line_is_cut_in_time_that_grows_with_its_length() -> None:
+    line = b"\x00" * 170_000 + b"x" * (2**20 - 170_000)  # escaped sixfold, then not at all
+    best = min(cpu(lambda: Lines().event(line, len(line))) for _ in range(3))
+    assert best < 4 * min(cpu(lambda: json.loads(json.dumps(line.decode()))) for _ in range(3))
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """Seconds of this thread's CPU time."""
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
+
+
 class TestSplitter:
+    def test_a_line_that_comes_byte_by_byte_costs_its_length(self) -> None:
+        def feed(count: int) -> None:
+            splitter = Splitter()
+            for _ in range(count):
+                splitter.feed(b"x")
+
+        assert cpu(lambda: feed(400_000)) < 25 * cpu(lambda: feed(40_000))
+
     def test_gives_the_same_lines_however_the_bytes_come(self) -> None:
         dice = random.Random(1)
         data = b"".join(dice.choices([b"a", b"bc", b"\n", b"\r\n", b"\x85", b"\x0b"], k=3_000))

@@ -17,14 +17,15 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from config import Settings
-from local import jars
-from local.child import spawn
-from local.kafka import Kafka
-from local.redis import Redis
-from local.server import Server, ServerError, free_port
-from pipeline.show import printable, shown
-from tests.process import ROOT, Process
-from tests.waiting import until
+from logpipeline.events.shown import shown
+from logpipeline.localstack import jars
+from logpipeline.localstack.child import spawn
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import Server, ServerError, free_port
+from logpipeline.terminal import printable
+from tests.support.process import ROOT, Process
+from tests.support.waiting import until
 
 Start = Callable[..., Process]
 
@@ -43,7 +44,7 @@ def running_in(folder: Path) -> list[int]:
 
 @pytest.fixture
 def stack_environment(tmp_path: Path) -> dict[str, str]:
-    """What `python -m local` needs to run in `tmp_path`, on ports of its own."""
+    """What `python -m logpipeline.localstack` needs to run in `tmp_path`, on ports of its own."""
     return {
         **{k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields},
         "PYTHONPATH": str(ROOT),
@@ -58,7 +59,7 @@ def stack_environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def start(tmp_path: Path, stack_environment: dict[str, str]) -> Iterator[Start]:
-    """Starts `python -m local`, also with other variables: `start(METRICS_PORT="9")`."""
+    """Start `python -m logpipeline.localstack`, with more variables: `start(METRICS_PORT="9")`."""
     processes: list[Process] = []
 
     def run(**variables: str) -> Process:
@@ -106,6 +107,7 @@ def test_a_paused_server_does_not_answer_and_can_be_stopped(own_redis: Redis) ->
     assert running_in(own_redis.folder) == []
 
 
+@pytest.mark.server
 def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -152,6 +154,7 @@ def cmdlines(folder: Path) -> list[bytes]:
     return words
 
 
+@pytest.mark.server
 def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
     start: Start, tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
     assert running_in(tmp_path) == []
 
 
+@pytest.mark.server
 def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
     stack = start()
     stack.wait_for("Ctrl-C", 90)
@@ -236,7 +240,7 @@ def test_a_setting_that_the_local_stack_cannot_serve_is_one_line(
 
 
 def show(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.show", *arguments]
+    command = [sys.executable, "-m", "logpipeline.recent", *arguments]
     environment = {**environment, "PYTHONPATH": str(ROOT), "TZ": "UTC"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
 

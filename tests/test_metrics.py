@@ -1,5 +1,6 @@
 """Metrics: what the running processes say about themselves, over HTTP and in Redis."""
 
+import resource
 import socket
 import time
 import urllib.error
@@ -13,18 +14,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis as Client
 
 from config import Settings
-from local.redis import Redis
-from local.server import free_port
-from pipeline.archive import Archive
-from pipeline.batch import read
-from pipeline.endpoint import STUCK, Endpoint
-from pipeline.metrics import Metrics
-from pipeline.recent import Recent
-from pipeline.stop import Stop
+from logpipeline.archive.archive import Archive
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.slices import read
+from logpipeline.health import STUCK, Endpoint
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from logpipeline.recent.recent import Recent
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import ROOT
-from tests.records import Record, event, events
-from tests.waiting import until
+from tests.support.process import ROOT
+from tests.support.records import Record, event, events
+from tests.support.waiting import until
 
 PORTS = ("METRICS_PORT", "PRODUCER_METRICS_PORT", "ALERTS_METRICS_PORT")
 
@@ -109,9 +110,10 @@ def test_lag_is_what_the_archive_has_not_got(
     settings: Settings, ports: dict[str, int], run_script: RunScript
 ) -> None:
     port = ports["METRICS_PORT"]
-    settings.log_file.symlink_to("/dev/full")
-    run_script("consumer.py")
-    until(lambda: get(port, "/healthz")[0] == 200, 60)
+    consumer = run_script("consumer.py")
+    until(lambda: get(port, "/readyz")[0] == 200, 60)
+    _, hard = resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (2_000, hard))
     with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
         for number in range(100):
             producer.send(settings.kafka_topic, event(number), partition=2)
@@ -197,7 +199,7 @@ def test_alerts_and_its_redis_that_goes_away(
 
 def test_a_loop_that_does_not_turn_is_not_alive() -> None:
     port = free_port()
-    stop = Stop()
+    stop = Shutdown()
     Endpoint(Metrics().registry, stop, str).serve("127.0.0.1", port)
     assert get(port, "/healthz")[::2] == (200, "alive\n")
     stop.looked -= STUCK + 1

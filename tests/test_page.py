@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from alerting.alert import Alert, Notice
-from page import chart, events, panels
-from page.board import Board
-from page.clock import Clock, lasting
-from page.entry import Entry, entry
-from tests.holding import event
+from logpipeline.alerts.alert import Alert, Notice
+from logpipeline.dashboard import chart, event_list, panels
+from logpipeline.dashboard.clock import Clock, lasting
+from logpipeline.dashboard.entry import Entry, entry
+from logpipeline.dashboard.state import DashboardState
+from tests.support.holding import event
 
 NASTY = ["<script>x</script>", "</button></li><b>", "\"'><img src=x onerror=y>", "{0} {{x}} %s"]
 NASTY += ["\x00\x1b[2J", "\u202e", "\ud800", "a\nb", "&lt;", "`${x}`", "w" * 100_000]
@@ -50,7 +50,7 @@ def everything(text: str) -> str:
     """All that the page makes of Redis, with this text wherever one may be."""
     told = Notice("open", text, text, text, text, 1.0)
     alert = Alert(text, text, text, text, 1.0, 1.0, 1.0)
-    board = Board(
+    board = DashboardState(
         at=time.time(),
         lists={"": [made(text)], "ERROR": [made(text)]},
         counts={},
@@ -60,9 +60,9 @@ def everything(text: str) -> str:
         history=[told],
     )
     parts = [
-        events.rows(board.lists[""], board.at, CLOCK),
-        events.whole(made(text), CLOCK),
-        events.note(board, 1, 1, filtered=True),
+        event_list.rows(board.lists[""], board.at, CLOCK),
+        event_list.whole(made(text), CLOCK),
+        event_list.note(board, 1, 1, filtered=True),
         panels.tiles(board),
         panels.failing(board),
         panels.alerts(board, CLOCK),
@@ -85,15 +85,15 @@ def test_whatever_is_in_an_event_the_page_has_the_same_elements(text: str) -> No
 
 def test_a_whole_event_has_all_its_fields_and_bytes() -> None:
     line = event("warn", "hello", service="auth", code=7, nested={"a": [1]}, nothing=None)
-    text = Reader(events.whole(entry("1", line), CLOCK)).text
+    text = Reader(event_list.whole(entry("1", line), CLOCK)).text
     for words in ("hello", "auth", "code7", '"a": [', "nothingnull", line.decode()):
         assert words in text
 
 
 def test_no_event_is_shown_as_it_is() -> None:
     strange = entry("1", b"<not> json")
-    assert "&lt;not&gt; json" in events.rows([strange], 0.0, CLOCK)
-    assert "this is no event" in events.whole(strange, CLOCK)
+    assert "&lt;not&gt; json" in event_list.rows([strange], 0.0, CLOCK)
+    assert "this is no event" in event_list.whole(strange, CLOCK)
 
 
 def test_a_clock_is_the_viewers() -> None:
@@ -128,7 +128,7 @@ def test_durations_and_counts_are_short() -> None:
 def test_the_chart_stacks_the_chosen_levels_with_the_worst_below() -> None:
     minute = 28_000_000
     counts = {minute: {"INFO": 9, "ERROR": 1}, minute - 5: {"CRITICAL": 2}}
-    board = Board(at=minute * 60.0, lists={}, counts=counts)
+    board = DashboardState(at=minute * 60.0, lists={}, counts=counts)
     series = chart.options(board, "hour", [], True, CLOCK)["series"]
     assert [each["name"] for each in series] == [*chart.ORDER]
     assert {each["name"]: each["data"][-1] for each in series}["INFO"] == 9

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,17 +18,19 @@ from kafka.admin import KafkaAdminClient
 
 import producer
 from config import Settings
-from local.kafka import Kafka
-from pipeline import event, outbox, pace
-from pipeline.outbox import Outbox
-from pipeline.pace import CATCH_UP, paced
-from pipeline.simulator import simulate
-from pipeline.stop import Stop
+from logpipeline import pace
+from logpipeline.events import event
+from logpipeline.kafka import outbox
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.pace import CATCH_UP, paced
+from logpipeline.producer.simulator import simulate
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import Process
-from tests.refusal import refusal
-from tests.topics import Pair, records
-from tests.waiting import until
+from tests.support.process import Process
+from tests.support.refusal import refusal
+from tests.support.topics import Pair, records
+from tests.support.waiting import until
 
 SEED = 5
 
@@ -179,7 +182,7 @@ def test_what_kafka_refuses_is_counted_and_gives_status_1(
 def test_an_oversized_event_is_counted_and_the_others_go(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sender = Outbox.when_ready(settings, Stop())
+    sender = Outbox.when_ready(settings, Shutdown())
     assert sender
     limit = 2**20 - 100
     with closing(sender):
@@ -191,12 +194,45 @@ def test_an_oversized_event_is_counted_and_the_others_go(
     assert [len(value) for _, value in pairs] == [10, limit, 10]
 
 
+def test_acknowledgements_come_in_order_whatever_their_partitions_and_verdicts(
+    settings: Settings,
+) -> None:
+    sender = Outbox.when_ready(settings, Shutdown())
+    assert sender
+    acknowledged: list[int] = []
+    with closing(sender):
+        for number in range(1_000):
+            size = 2**20 if number % 100 == 50 else 10  # that is refused before the others are sent
+            key = str(number).encode()
+            assert sender.send(key, bytes(size), partial(acknowledged.append, number))
+            assert sender.waiting + len(acknowledged) == number + 1
+        assert sender.send(b"key", b"that nobody waits for")
+    assert acknowledged == list(range(1_000))
+    assert (sender.delivered, sender.undelivered) == (991, 10)
+
+
+def test_what_is_given_up_is_not_acknowledged(own_kafka: Kafka, settings: Settings) -> None:
+    stop = Shutdown()
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    sender = Outbox.when_ready(mine, stop)
+    assert sender
+    acknowledged: list[int] = []
+    assert sender.send(b"key", b"1", lambda: acknowledged.append(1))
+    until(lambda: not sender.settle(), 60)
+    own_kafka.pause()
+    assert sender.send(b"key", b"2", lambda: acknowledged.append(2))
+    stop.request()
+    sender.close(patience=0.1)
+    assert acknowledged == [1]
+    assert (sender.delivered, sender.undelivered) == (1, 1)
+
+
 def test_outbox_is_bounded_in_events_and_bytes(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "MOST_EVENTS", 5)
     monkeypatch.setattr(outbox, "MOST_BYTES", 1_000)
-    sender = Outbox.when_ready(settings, Stop())
+    sender = Outbox.when_ready(settings, Shutdown())
     assert sender
     with closing(sender):
         for size in (1, 1, 1, 1, 1, 1, 600, 600, 600, 5_000, 1):
@@ -287,7 +323,7 @@ def test_second_ctrl_c_ends_at_once(
     assert run.wait(2) == -signal.SIGINT
 
 
-class Clock(Stop):
+class Clock(Shutdown):
     """Time that passes only by waiting, or by hand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,11 +363,16 @@ def test_pace_catches_up_after_a_stall_but_not_without_end(
     assert stalled_for(600) == pytest.approx(10 * CATCH_UP, abs=1)
 
 
-def test_pace_ends_with_its_events_its_count_or_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pace_ends_with_its_events_or_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     assert list(paced(iter([1, 2]), 0, None, clock)) == [1, 2]
     assert list(paced(numbers(), 0, 0, clock)) == []
-    events = paced(numbers(), 0, None, clock)
+
+
+def test_a_stop_lets_what_was_taken_go_at_once_but_not_beyond_the_count() -> None:
+    """At the pace of --rate the third event would be due in three hours."""
+    stop = Shutdown()
+    events = paced(iter(range(10)), 0.0001, 5, stop)
     next(events)
-    clock.request()
-    assert list(events) == []
+    stop.request()
+    assert list(events) == [1, 2, 3, 4]

@@ -4,13 +4,14 @@ import re
 
 import yaml
 
-from alerting.metrics import AlertsMetrics
-from alerting.rules import load
-from alerting.targets import Targets
-from alerting.watch import Watch
 from config import Settings
-from pipeline.metrics import Metrics, ProducerMetrics
-from tests.process import ROOT
+from logpipeline.alerts.metrics import AlertsMetrics
+from logpipeline.alerts.rules import load
+from logpipeline.alerts.targets import Targets
+from logpipeline.alerts.watch import Watch
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.producer.metrics import ProducerMetrics
+from tests.support.process import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}

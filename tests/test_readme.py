@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.server import free_port
-from tests.clone import copy_files
-from tests.process import Process
-from tests.readme import ROOT, TEXT, commands
-from tests.waiting import until
+from logpipeline.localstack.server import free_port
+from tests.support.clone import copy_files
+from tests.support.process import Process
+from tests.support.readme import ROOT, TEXT, commands
+from tests.support.waiting import until
 
-BY_OTHERS = {"make up", "make install", "make lint", "make test"}  # the fixture, and .ci/run
+# The fixture, and .ci/run.
+BY_OTHERS = {"make up", "make install", "make lint", "make check", "make test"}
 ENDLESS = ("tail -F",)
 PATIENCE = 120.0
 
@@ -106,6 +107,9 @@ def typed() -> list[str]:
     return [command for command in mine if command not in BY_OTHERS]
 
 
+@pytest.mark.server
+@pytest.mark.uses("redis-cli")
+@pytest.mark.xdist_group("readme")
 @pytest.mark.parametrize("command", typed())
 def test_what_it_tells_people_to_type_works(clone: Path, command: str) -> None:
     endless = command.startswith(ENDLESS)

@@ -12,17 +12,17 @@ from redis import Redis as RedisClient
 from redis import RedisError
 
 from config import Settings
-from local.redis import Redis
-from pipeline import backlog, recent
-from pipeline.archive import Archive
-from pipeline.backlog import Backlog
-from pipeline.batch import Slice
-from pipeline.client import NewerLayout, check_layout, list_key
-from pipeline.event import LEVELS
-from pipeline.metrics import Metrics
-from pipeline.recent import Recent
-from tests.records import event, events
-from tests.waiting import until
+from logpipeline.archive.archive import Archive
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.event import LEVELS
+from logpipeline.events.slices import Slice, read
+from logpipeline.localstack.redis import Redis
+from logpipeline.recent import backlog, recent
+from logpipeline.recent.backlog import Backlog
+from logpipeline.recent.recent import Recent
+from logpipeline.recent.redis_client import NewerLayout, check_layout, list_key
+from tests.support.records import Record, event, events
+from tests.support.waiting import until
 
 CAP = 20
 
@@ -401,3 +401,106 @@ def test_large_events_and_any_bytes_come_through(
     pair.store(part)
     settled(client, small.redis_key, {0: 3})
     assert stored(client, small.redis_key)["lists"][""] == [line.decode() for line in lines[::-1]]
+
+
+@pytest.fixture
+def roomy(small: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings whose lists are bounded by their bytes: few in memory, 16 times as many in Redis."""
+    monkeypatch.setattr(backlog, "LIST_BYTES", 2_000)
+    monkeypatch.setattr(backlog, "LINE_BYTES", 0)
+    return small.model_copy(update={"redis_max_logs": 1_000})
+
+
+def sized(start: int, end: int) -> Slice:
+    """Events of all levels and sizes, some of them larger than all that memory should hold."""
+    made = [
+        events(0, n, n + 1, level=LEVELS[n % 5], more="x" * (5_000 if n % 97 == 0 else n % 7 * 90))
+        for n in range(start, end)
+    ]
+    return Slice(
+        *(0, start, end, list(range(start, end))),
+        [part.lines[0] for part in made],
+        [part.levels[0] for part in made],
+        [part.minutes[0] for part in made],
+    )
+
+
+def assert_newest(client: RedisClient, key: str, lines: list[bytes]) -> None:
+    """That each list has the newest lines, all that should be, and no more bytes than allowed."""
+    for level, whole in expected(lines, 10**6).items():
+        found = client.lrange(list_key(key, level), 0, -1)
+        size = len("".join(map(str, found)).encode())
+        assert found == whole[: len(found)], level
+        assert size <= 16 * 2_000, level
+        assert size >= 2_000 or len(found) == len(whole), level
+
+
+def test_lists_are_bounded_by_their_bytes(roomy: Settings, client: RedisClient) -> None:
+    key = roomy.redis_key
+    lines: list[bytes] = []
+    sizes: list[int] = []
+    with closing(Pair(roomy, {0: 0})) as pair:
+        for start in range(0, 600, 3):
+            part = sized(start, start + 3)
+            lines += part.lines
+            pair.store(part)
+            settled(client, key, {0: start + 3})
+            if start == 300:
+                client.delete(f"{key}:bytes")
+            if start % 30 == 0:
+                assert_newest(client, key, lines)
+                sizes.append(len("".join(map(str, client.lrange(key, 0, -1)))))
+        assert max(sizes) > 16_000
+        client.delete(*client.scan_iter(f"{key}*"))
+        settled(client, key, {0: 600})
+        assert_newest(client, key, lines)
+
+
+def test_lists_that_an_outage_has_cut_have_no_holes(
+    roomy: Settings,
+    client: RedisClient,
+    own_redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backlog, "MOST_BYTES", 1_500)
+    key, lines = roomy.redis_key, sized(0, 40).lines
+    with closing(Pair(roomy, {0: 0})) as pair:
+        pair.store(sized(0, 40))
+        settled(client, key, {0: 40})
+        own_redis.kill()
+        for start in range(40, 500, 5):
+            part = sized(start, start + 5)
+            lines += part.lines
+            pair.store(part)
+        own_redis.start()
+        settled(client, key, {0: 500})
+        assert_newest(client, key, lines)
+        assert stored(client, key)["counts"] == counted(lines)
+
+
+def test_a_backlog_is_bounded_by_its_bytes_and_its_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(backlog, "LIST_BYTES", 2_000)
+    monkeypatch.setattr(backlog, "MOST_EVENTS", 50)
+    log = Backlog(3)
+    for start in range(0, 1_000, 2):
+        log.add(sized(start, start + 2))
+        assert sum(len(line) for part in log._slices for line in part.lines) <= 20_000
+        kept = {id(line): line for lines in log._folded.lists.values() for line in lines}
+        assert sum(map(len, kept.values())) <= 6 * (2 * 2_000 + 5_300)
+    for start in range(1_000, 1_200):
+        log.add(Slice(0, start, start + 1))
+    assert len(log._slices) <= 50
+    assert log.ends() == {0: 1_200}
+
+
+def test_redis_backlog_keeps_no_record_that_is_none_of_its_own(
+    opened: Open, own_redis: Redis
+) -> None:
+    own_redis.kill()
+    pair = opened({0: 0})
+    record = Record(0, b"no event" * 1_000)
+    pair.store(read(0, 0, [record]))
+    offered = [*pair.recent._offered._slices, *pair.recent._sending._slices]
+    assert not any(part.rejects for part in offered)
+    assert pair.recent._offered.ends() | pair.recent._sending.ends() == {0: 1}

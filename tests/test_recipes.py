@@ -1,8 +1,4 @@
-"""README's recipes for logs that no Python program writes, as a user types them.
-
-Those that need kcat and nginx run only when asked to: `RECIPE_TESTS=1 pytest
-tests/test_recipes.py`. Then a missing one is an error.
-"""
+"""README's recipes for logs that no Python program writes, as a user types them."""
 
 import json
 import os
@@ -15,18 +11,15 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from local.server import free_port
-from pipeline import event, topic
-from pipeline.stop import Stop
+from logpipeline.events import event
+from logpipeline.kafka import topics
+from logpipeline.localstack.server import free_port
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import ROOT
+from tests.support.process import ROOT
+from tests.support.topics import records
+from tests.support.waiting import until
 from tests.test_input import arrived, key_of, messages
-from tests.topics import records
-from tests.waiting import until
-
-with_tools = pytest.mark.skipif(
-    os.environ.get("RECIPE_TESTS") != "1", reason="needs kcat and nginx: asked by RECIPE_TESTS=1"
-)
 
 # Of `journalctl -o json`: a service, the kernel, bytes that are not UTF-8, a field given twice.
 JOURNAL = r"""
@@ -82,9 +75,9 @@ def test_a_containers_logs(settings: Settings, environment: dict[str, str], tmp_
     assert first["service"] == second["service"] == "shop"
 
 
-@with_tools
+@pytest.mark.needs("kcat")
 def test_kcat(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     command = (
         """printf '{"level":"ERROR","message":"disk full","timestamp":%s}\\n' "$(date +%s.%N)" """
         f"| kcat -P -b {settings.kafka_bootstrap_servers} -t {settings.kafka_topic}"
@@ -113,7 +106,7 @@ http {{
 """
 
 
-@with_tools
+@pytest.mark.needs("nginx")
 def test_nginx_and_its_rotation(
     run_script: RunScript, settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -5,8 +5,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,23 +14,23 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
 
 import replay
 from config import Settings
-from local.kafka import Kafka
-from pipeline import topic
-from pipeline.stop import Stop
-from replaying.ranges import Ranges
-from replaying.window import moment
+from logpipeline.kafka import topics
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.replay.ranges import Ranges
+from logpipeline.replay.window import moment
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.drain import end_offsets
-from tests.process import ROOT, Process
-from tests.records import event
-from tests.topics import read_all, send
-from tests.waiting import until
+from tests.support.drain import end_offsets
+from tests.support.process import ROOT, Process
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
 
 BAD = b"no event"
 
@@ -43,7 +43,7 @@ def put_letters(
     stamps: Sequence[float] = (),
 ) -> None:
     """Put (source offset, value) into the dead-letter topic, as a consumer would."""
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
         for number, (offset, value) in enumerate(letters):
             headers = [
@@ -183,15 +183,16 @@ def test_killed_again_and_again_it_sends_everything_once(
     put_letters(settings, letters)
     dice, killed = random.Random(8), 0
     consumer = run_script("consumer.py")
-    while True:
-        run = run_script("replay.py", "--since", "1h", "--rate", "0")
-        enough = _written(settings) + dice.randrange(1, 5_000)
-        while run.running() and _written(settings) < enough:
-            pass
-        if not run.running():
-            break
-        run.kill()
-        killed += 1
+    with watching(settings) as written:
+        while True:
+            run = run_script("replay.py", "--since", "1h", "--rate", "0", forked=True)
+            enough = written() + dice.randrange(1, 5_000)
+            while run.running() and written() < enough:
+                pass
+            if not run.running():
+                break
+            run.kill()
+            killed += 1
     assert killed >= 3
     assert run.wait() == 0, run
     assert _written(settings) > 20_000 + killed  # with what was taken back
@@ -217,7 +218,7 @@ consumer.main()
 def test_after_a_fix_everything_is_in_logs_txt_and_verify_agrees(
     run_script: RunScript, settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     mixed = [event(number, level="SILLY" if number % 3 else "INFO") for number in range(300)]
     send(settings.kafka_bootstrap_servers, settings.kafka_topic, [*mixed, BAD])
     command = [sys.executable, "-c", BEFORE_THE_FIX]
@@ -239,6 +240,15 @@ def test_after_a_fix_everything_is_in_logs_txt_and_verify_agrees(
 
 def _lines(settings: Settings) -> int:
     return settings.log_file.read_bytes().count(b"\n")
+
+
+@contextmanager
+def watching(settings: Settings) -> Iterator[Callable[[], int]]:
+    """_written, as often as is asked for: over one connection."""
+    with closing(KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)) as consumer:
+        partitions = consumer.partitions_for_topic(settings.kafka_topic)
+        ats = [TopicPartition(settings.kafka_topic, partition) for partition in partitions]
+        yield lambda: sum(consumer.end_offsets(ats).values())
 
 
 def _written(settings: Settings) -> int:
@@ -351,7 +361,7 @@ def test_events_of_files_go_again_by_their_time_and_however_they_are_packed(
 def test_of_a_file_that_ends_in_the_middle_nothing_is_sent(
     run_script: RunScript, settings: Settings, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     whole = tmp_path / "whole.txt"
     whole.write_bytes(event(1) + b"\n")
     packed = pack(b"".join(event(number) + b"\n" for number in range(50_000)))

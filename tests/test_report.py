@@ -15,10 +15,10 @@ import duckdb
 import pytest
 
 from config import Settings
-from report.page import ceiling
-from report.sources import NoLogs, files, gathered
-from report.trends import Trends, table, trends
-from tests.process import ROOT
+from logpipeline.report.page import ceiling
+from logpipeline.report.sources import NoLogs, files, gathered
+from logpipeline.report.trends import Trends, table, trends
+from tests.support.process import ROOT
 
 NOON = datetime(2026, 11, 23, 12).timestamp()  # local time, as people ask for it
 HOSTILE = "</td><script>alert(1)</script> \u202e\x1b[31m & 'x'"

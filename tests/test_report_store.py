@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline.store import Store
-from report import __main__ as program
-from report.trends import table
-from tests.seaweed import Seaweed
+from logpipeline.archive.store import Store
+from logpipeline.report import __main__ as program
+from logpipeline.report.trends import table
+from tests.support.seaweed import Seaweed
 from tests.test_report import line, report
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)  # the first of five, each with a file of its own

@@ -3,10 +3,10 @@
 import gzip
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
@@ -17,19 +17,21 @@ import pytest
 import zstandard
 
 from config import Settings
-from local.child import spawn
-from pipeline.archive import Archive
-from pipeline.batch import Slice, pieces
-from pipeline.checkpoint import Checkpoint
-from pipeline.keeper import Keeper
-from pipeline.limits import Limits
-from pipeline.metrics import Metrics
-from pipeline.rotated import RotatedFile, rotated
-from tests.disk import Disk
-from tests.process import ROOT
-from tests.records import events
+from logpipeline.archive import packing
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.retention import Retention
+from logpipeline.archive.rotated import RotatedFile, rotated
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.slices import Slice, pieces
+from logpipeline.localstack.child import spawn
+from tests.support.disk import Disk
+from tests.support.forked import Forked
+from tests.support.process import ROOT
+from tests.support.records import events
+from tests.support.waiting import until
 from tests.test_archive import ID, TOPIC, messages, numbered
-from tests.waiting import until
 
 LINE = len(events(0, 0, 1).lines[0]) + 1  # bytes
 
@@ -39,14 +41,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "logs.txt"
 
 
-Opened = Callable[[Limits], Archive]
+Opened = Callable[[RotationPolicy], Archive]
 
 
 @pytest.fixture
 def opened(path: Path) -> Iterator[Opened]:
     archives = []
 
-    def open_one(limits: Limits) -> Archive:
+    def open_one(limits: RotationPolicy) -> Archive:
         archives.append(Archive(path, TOPIC, limits=limits))
         archives[-1].open(ID)
         return archives[-1]
@@ -72,19 +74,19 @@ def flat(path: Path) -> list[str]:
 def keep(path: Path, **settings: Any) -> None:
     """Let a keeper do once what there is to do."""
     mine = Settings(_env_file=None, log_file=path, **settings)
-    with closing(Keeper(mine, Metrics())) as keeper:
+    with closing(Retention(mine, Metrics())) as keeper:
         keeper.tend()
 
 
 def finish(path: Path, opened: Opened, number: int) -> list[RotatedFile]:
     """Make so many rotated files of two events each."""
-    archive = opened(Limits(bytes=2 * LINE))
+    archive = opened(RotationPolicy(bytes=2 * LINE))
     archive.append([events(0, 0, 2 * number + 1)])
     return rotated(path)
 
 
 def test_no_file_is_larger_than_log_max_bytes(path: Path, opened: Opened) -> None:
-    archive = opened(Limits(bytes=4 * LINE + 3))
+    archive = opened(RotationPolicy(bytes=4 * LINE + 3))
     for start in range(0, 9, 3):
         archive.append([events(0, start, start + 3)])
     assert files(path) == [numbered(0, 1, 2, 3), numbered(4, 5, 6, 7), numbered(8)]
@@ -95,7 +97,7 @@ def test_no_file_is_larger_than_log_max_bytes(path: Path, opened: Opened) -> Non
 def test_an_event_larger_than_log_max_bytes_has_a_file_of_its_own(
     path: Path, opened: Opened
 ) -> None:
-    archive = opened(Limits(bytes=LINE // 2))
+    archive = opened(RotationPolicy(bytes=LINE // 2))
     archive.append([events(0, 0, 3)])
     assert files(path) == [["event 0"], ["event 1"], ["event 2"]]
 
@@ -121,17 +123,17 @@ def test_pieces_are_the_batch() -> None:
 
 
 def test_a_period_ends_at_its_full_minute_hour_or_day() -> None:
-    limits = Limits(seconds=3_600)
+    limits = RotationPolicy(seconds=3_600)
     assert not limits.over(7_200, 10_799.9)
     assert limits.over(10_799.9, 10_800)
     assert not limits.over(10_800, 7_200), "a clock that was set back"
-    assert not Limits().over(0, 1e9)
+    assert not RotationPolicy().over(0, 1e9)
 
 
 def test_a_file_is_rotated_when_its_period_is_over_and_nothing_comes(
     path: Path, opened: Opened
 ) -> None:
-    archive = opened(Limits(seconds=1))
+    archive = opened(RotationPolicy(seconds=1))
     archive.append([events(0, 0, 2)])
 
     def look() -> bool:
@@ -145,7 +147,7 @@ def test_a_file_is_rotated_when_its_period_is_over_and_nothing_comes(
 
 
 def test_names_sort_by_time_and_end_as_the_log_does(tmp_path: Path) -> None:
-    archive = Archive(tmp_path / "my.app.log", TOPIC, limits=Limits(bytes=LINE))
+    archive = Archive(tmp_path / "my.app.log", TOPIC, limits=RotationPolicy(bytes=LINE))
     archive.open(ID)
     before = time.time()
     archive.append([events(0, 0, 50)])
@@ -185,7 +187,7 @@ def test_each_file_has_its_own_checkpoint(path: Path, opened: Opened) -> None:
 
 def test_the_tail_goes_on_into_rotated_files(path: Path, opened: Opened) -> None:
     finish(path, opened, 5)
-    archive = opened(Limits())
+    archive = opened(RotationPolicy())
     keep(path, log_compress="gz")
     for number in range(1, 12):
         tail = archive.tail(number * LINE + 5)
@@ -194,6 +196,39 @@ def test_the_tail_goes_on_into_rotated_files(path: Path, opened: Opened) -> None
         )
     assert len(archive.tail(10**6).lines) == 11
     assert archive.tail(10**6).next == {0: 11}
+
+
+def test_the_tail_begins_after_a_rotated_file_that_is_broken(
+    path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    finish(path, opened, 3)
+    archive = opened(RotationPolicy())
+    keep(path, log_compress="zst")
+    broken = rotated(path)[1].path()
+    broken.write_bytes(broken.read_bytes()[:-4])
+    tail = archive.tail(10**6)
+    assert [json.loads(line)["message"] for line in tail.lines] == numbered(4, 5, 6)
+    assert tail.next == {0: 7}
+    assert f"{broken} can't be unpacked" in caplog.text
+
+
+BOMB = 512 * 2**20  # bytes, unpacked
+
+
+@pytest.mark.parametrize("kind", ["zst", "gz"])
+def test_a_packed_file_of_half_a_gigabyte_takes_little_memory(path: Path, kind: str) -> None:
+    file = RotatedFile("20261123T110000.000000Z", path)
+    packed = file.packed(f".{kind}")
+    with packed.open("wb") as target, closing(packing.packer(target, f".{kind}", BOMB)) as packer:
+        for _ in range(BOMB // 2**20):
+            packer.write(bytes(2**20))
+    assert packed.stat().st_size < BOMB // 1_000
+    tracemalloc.start()
+    try:
+        assert file.end(2**20) == bytes(2**20)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 PROGRAM: dict[str, Callable[[Path], bytes]] = {
@@ -262,7 +297,7 @@ def test_the_oldest_are_deleted_as_far_as_the_settings_say(path: Path, opened: O
 def test_one_keeper_works_at_a_time(path: Path, opened: Opened) -> None:
     found = finish(path, opened, 1)
     code = (
-        "from pipeline.lock import locked; from pathlib import Path; import sys, time\n"
+        "from logpipeline.locks import locked; from pathlib import Path; import sys, time\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     )
     holder = spawn(
@@ -281,6 +316,7 @@ def test_one_keeper_works_at_a_time(path: Path, opened: Opened) -> None:
     assert found[0].path() == found[0].packed(".zst")
 
 
+@pytest.mark.needs("mount")
 def test_a_full_disk_leaves_rotated_files_as_they_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -290,7 +326,7 @@ def test_a_full_disk_leaves_rotated_files_as_they_are(
     path = tmp_path / "logs.txt"
     metrics = Metrics()
     try:
-        archive = Archive(path, TOPIC, limits=Limits(bytes=2 * LINE))
+        archive = Archive(path, TOPIC, limits=RotationPolicy(bytes=2 * LINE))
         archive.open(ID)
         archive.append([events(0, 0, 5)])
         archive.close()
@@ -299,7 +335,7 @@ def test_a_full_disk_leaves_rotated_files_as_they_are(
             while filler.write(b"full" * 1_000):
                 pass
         settings = Settings(_env_file=None, log_file=path)
-        with closing(Keeper(settings, metrics)):
+        with closing(Retention(settings, metrics)):
             until(lambda: "rotated files wait as they are" in caplog.text)
             assert files(path) == [numbered(0, 1), numbered(2, 3), numbered(4)]
             (tmp_path / "filler").unlink()
@@ -311,11 +347,11 @@ def test_a_full_disk_leaves_rotated_files_as_they_are(
 
 
 def test_too_little_room_is_waited_for(path: Path, opened: Opened) -> None:
-    archive = opened(Limits(free=2**60))
+    archive = opened(RotationPolicy(free=2**60))
     with pytest.raises(OSError, match=r"^its disk has less than LOG_MIN_FREE_BYTES=\d+ left$"):
         archive.append([events(0, 0, 2)])
     assert messages(path) == []
-    archive = opened(Limits(free=1))
+    archive = opened(RotationPolicy(free=1))
     archive.append([events(0, 0, 2)])
     assert messages(path) == numbered(0, 1)
 
@@ -324,7 +360,7 @@ def test_logrotates_rename_is_followed_and_a_torn_end_does_not_go_along(
     path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    archive = opened(Limits())
+    archive = opened(RotationPolicy())
     archive.append([events(0, 0, 2)])
     with path.open("ab") as file:
         file.write(events(0, 2, 3).lines[0])
@@ -337,7 +373,7 @@ def test_logrotates_rename_is_followed_and_a_torn_end_does_not_go_along(
 
 
 def test_a_file_that_only_has_the_inode_is_let_alone(path: Path, opened: Opened) -> None:
-    archive = opened(Limits())
+    archive = opened(RotationPolicy())
     archive.append([events(0, 0, 2)])
     somebodys = path.with_name("mine.txt")
     os.link(path, somebodys)
@@ -352,7 +388,7 @@ def test_a_file_that_only_has_the_inode_is_let_alone(path: Path, opened: Opened)
 def test_copytruncate_is_followed(
     path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
-    archive = opened(Limits())
+    archive = opened(RotationPolicy())
     archive.append([events(0, 0, 2)])
     copy = path.with_name("logs.txt.1")
     copy.write_bytes(path.read_bytes())
@@ -365,7 +401,7 @@ def test_copytruncate_is_followed(
 def test_a_truncation_in_the_middle_of_a_write_loses_and_doubles_nothing(
     path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = opened(Limits())
+    archive = opened(RotationPolicy())
     archive.append([events(0, 0, 2)])
     write = os.write
 
@@ -384,8 +420,9 @@ def test_a_truncation_in_the_middle_of_a_write_loses_and_doubles_nothing(
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline.archive import Archive
-from pipeline.limits import Limits
+from pipeline import packing
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.rotation_policy import Limits
 from tests.records import events
 archive = Archive(Path(sys.argv[1]), "logs", limits=Limits(bytes=int(sys.argv[2])))
 archive.open("topic-id")
@@ -398,15 +435,15 @@ while True:
 
 def test_writers_and_keepers_killed_at_any_moment_leave_each_event_once(path: Path) -> None:
     settings = Settings(_env_file=None, log_file=path, log_compress="gz")
-    with closing(Keeper(settings, Metrics())):
+    with closing(Retention(settings, Metrics())):
         for round_ in range(12):
-            writer = spawn([sys.executable, "-c", WRITER, str(path), str(20 * LINE)], cwd=ROOT)
+            arguments = [WRITER, str(path), str(20 * LINE)]
+            writer = Forked("-c", arguments, path.with_name("output"), dict(os.environ))
             before = len(rotated(path))
             many = partial(lambda before: len(rotated(path)) > before + 3, before)
             until(many, 30)
             time.sleep(round_ / 2_000)
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
+            writer.kill()
         archive = Archive(path, TOPIC)
         archive.open(ID)
         archive.append([])
@@ -427,21 +464,21 @@ LOGROTATE = """
 """
 
 
+@pytest.mark.needs("logrotate")
 def test_logrotate_and_kills_leave_each_event_once(path: Path) -> None:
     config, state = path.with_name("logrotate.conf"), path.with_name("logrotate.state")
     config.write_text(LOGROTATE.format(path=path))
     config.chmod(0o644)
     for round_ in range(6):
-        writer = spawn([sys.executable, "-c", WRITER, str(path), "0"], cwd=ROOT)
+        output = path.with_name("output")
+        writer = Forked("-c", [WRITER, str(path), "0"], output, dict(os.environ))
         until(lambda: path.exists() and path.stat().st_size > 50 * LINE, 30)
         if round_ % 2:
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
+            writer.kill()
         subprocess.run(["logrotate", "--force", "--state", state, config], check=True)
         if not round_ % 2:
             until(lambda: path.exists() and path.stat().st_size > 50 * LINE, 30)
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
+            writer.kill()
     with closing(Archive(path, TOPIC)) as archive:
         archive.open(ID)
     packed = [path.with_name(f"logs.txt.{number}.gz") for number in (6, 5, 4, 3, 2)]

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from alerting.alert import Alert, Notice, follow
-from alerting.rules import Rules, RulesError, load
-from alerting.snapshot import History, Snapshot, newest
-from pipeline import batch, simulator
-from pipeline.backlog import News
-from pipeline.simulator import Incident, incidents, simulate
-from tests.process import ROOT
-from tests.records import Record
+from logpipeline.alerts.alert import Alert, Notice, follow
+from logpipeline.alerts.rules import Rules, RulesError, load
+from logpipeline.alerts.snapshot import History, Snapshot, newest
+from logpipeline.events import slices
+from logpipeline.producer import simulator
+from logpipeline.producer.simulator import Incident, incidents, simulate
+from logpipeline.recent.backlog import News
+from tests.support.process import ROOT
+from tests.support.records import Record
 
 DAY = 24 * simulator.HOUR  # seconds: the simulator's hours last a minute
 NOON = 1_700_000_000.0
@@ -40,7 +41,7 @@ class Pipeline:
             for offset, (key, value) in enumerate(islice(events, self.rate)):
                 records.append(Record((second - 1) * self.rate + offset, value, key))
                 clock += 1 / self.rate
-            news.add(batch.read(0, records[0].offset, records))
+            news.add(slices.read(0, records[0].offset, records))
             if second % every == 0:
                 yield self.look(news, clock, second * self.rate)
 
@@ -71,31 +72,61 @@ def of(notices: list[Notice], rule: str, state: str) -> list[Notice]:
     return [notice for notice in notices if (notice.rule, notice.state) == (rule, state)]
 
 
+def fit(rate: int) -> Rules:
+    """The defaults, with the number of errors that alerts.toml advises for more traffic."""
+    if rate <= 50:
+        return DEFAULTS
+    many = DEFAULTS.rules["many-errors"]
+    more = many.model_copy(update={"over": 2 * rate})
+    return DEFAULTS.model_copy(update={"rules": DEFAULTS.rules | {"many-errors": more}})
+
+
 @pytest.mark.parametrize(("seed", "rate"), [(1, 50), (2, 50), (3, 50), (4, 500)])
 def test_each_incident_is_noticed_within_30_s_with_its_service(seed: int, rate: int) -> None:
-    notices = told(Pipeline(seed, rate).looks())
-    expected = list(takewhile(lambda incident: incident.end < DAY - 120, incidents(seed)))
+    notices = told(Pipeline(seed, rate).looks(), fit(rate))
+    expected = list(takewhile(lambda incident: incident.end < DAY - 150, incidents(seed)))
     assert len(expected) >= 2
-    for rule, subject in (("error-share", False), ("service-burst", True)):
+    # Seconds until it is over: the window, `calm`, and a minute that counts whole while it lasts.
+    rules = {"error-share": 120, "service-burst": 120, "many-errors": 150}
+    for rule, seconds in rules.items():
         opened = [n for n in of(notices, rule, "open") if n.at - NOON < expected[-1].end]
         assert len(opened) == len(expected)
         for incident, notice in zip(expected, opened, strict=True):
             assert incident.start < notice.at - NOON < incident.start + SOON
-            assert notice.subject == (incident.service if subject else "")
-        assert {n.rule for n in notices} == {"error-share", "service-burst"}
-        over = [n for n in of(notices, rule, "over") if n.at - NOON < expected[-1].end + 120]
+            assert notice.subject == (incident.service if rule == "service-burst" else "")
+        assert {n.rule for n in notices} == rules.keys()
+        over = [n for n in of(notices, rule, "over") if n.at - NOON < expected[-1].end + seconds]
         assert len(over) == len(expected)
         for incident, notice in zip(expected, over, strict=True):
-            assert incident.end < notice.at - NOON < incident.end + 120
+            assert incident.end < notice.at - NOON < incident.end + seconds
 
 
-@pytest.mark.parametrize(("seed", "rate"), [(1, 50), (2, 50), (3, 50), (4, 500)])
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_at_the_simulators_own_rate_each_incident_is_noticed(seed: int) -> None:
+    """The number of errors needs one that lasts."""
+    notices = told(Pipeline(seed, 10).looks())
+    expected = list(takewhile(lambda incident: incident.end < DAY - 120, incidents(seed)))
+    lasting = [incident for incident in expected if incident.end - incident.start > 60]
+    for rule, noticed in (
+        ("error-share", expected),
+        ("service-burst", expected),
+        ("many-errors", lasting),
+    ):
+        opened = [n.at - NOON for n in of(notices, rule, "open")]
+        for incident in noticed:
+            assert [at for at in opened if incident.start < at < incident.end + 5], rule
+
+
+SMALL = [(seed, rate) for rate in (1, 2, 3, 5, 10) for seed in range(1, 4)]
+
+
+@pytest.mark.parametrize(("seed", "rate"), [(1, 50), (2, 50), (3, 50), (4, 500), *SMALL])
 def test_a_day_without_an_incident_has_no_alarm(
     seed: int, rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = Incident("frontend", 2 * DAY, 3 * DAY)
     monkeypatch.setattr(simulator, "incidents", lambda _: iter([never]))
-    assert told(Pipeline(seed, rate).looks()) == []
+    assert told(Pipeline(seed, rate).looks(), fit(rate)) == []
 
 
 def steady(seconds: range, **others: object) -> Iterator[Snapshot]:

@@ -15,21 +15,22 @@ from typing import Any
 import pytest
 import redis
 
-import config
 from config import Settings
-from local.server import free_port
-from local.stack import variables
-from page.feed import Feed
-from page.look import Look
-from pipeline import broker, client, oauth, topic
-from pipeline.stop import Stop
-from tests import certificates, secured
+from logpipeline.dashboard.feed import Feed
+from logpipeline.dashboard.redis_reader import RedisReader
+from logpipeline.kafka import connection, oauth, topics
+from logpipeline.kafka import settings as kafka_settings
+from logpipeline.localstack.server import free_port
+from logpipeline.localstack.stack import variables
+from logpipeline.recent import redis_client
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import ROOT, Process
-from tests.secured import PASSWORD, SecuredKafka, SecuredRedis, Tokens
-from tests.servers import started
-from tests.topics import read_all
-from tests.waiting import until
+from tests.support import certificates, secured
+from tests.support.process import ROOT, Process
+from tests.support.secured import PASSWORD, SecuredKafka, SecuredRedis, Tokens
+from tests.support.servers import started
+from tests.support.topics import read_all
+from tests.support.waiting import until
 
 WRONG = "wr0ng-s3cret"
 PATIENCE = 90.0
@@ -38,6 +39,9 @@ LOST = pytest.mark.filterwarnings(
     "ignore::ResourceWarning",
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
+
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("security")]
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +140,11 @@ def by_certificate(kafka: SecuredKafka, files: dict[str, str], **more: str) -> d
 
 
 def problem(**given: Any) -> str:
-    return broker.problem(Settings(_env_file=None, **given), patience=30)
+    return connection.problem(Settings(_env_file=None, **given), patience=30)
 
 
 class TestKafkaLetsIn:
-    @pytest.mark.parametrize("mechanism", config.BY_PASSWORD)
+    @pytest.mark.parametrize("mechanism", kafka_settings.BY_PASSWORD)
     def test_a_user_by_password(
         self, mechanism: str, kafka: SecuredKafka, files: dict[str, str]
     ) -> None:
@@ -167,7 +171,7 @@ class TestKafkaLetsIn:
 class TestKafkaRefuses:
     """The one sentence that says what is wrong, where, and by which settings."""
 
-    @pytest.mark.parametrize("mechanism", config.BY_PASSWORD)
+    @pytest.mark.parametrize("mechanism", kafka_settings.BY_PASSWORD)
     @pytest.mark.parametrize("wrong", ["password", "username"])
     def test_a_wrong_password_and_an_unknown_user(
         self, mechanism: str, wrong: str, kafka: SecuredKafka, files: dict[str, str]
@@ -272,7 +276,7 @@ class TestKafkaRefuses:
                     kafka_security_protocol=protocol,
                 )
                 sentence = f"Kafka at localhost:{port} takes connections, but does not answer"
-                assert broker.problem(settings, patience=0.5) == sentence
+                assert connection.problem(settings, patience=0.5) == sentence
 
     def test_an_address_of_a_broker_that_leads_nowhere(self, kafka: SecuredKafka) -> None:
         assert problem(**at(kafka, "ASTRAY")) == (
@@ -297,6 +301,7 @@ class TestKafkaRefuses:
             before = before or now
 
 
+@pytest.mark.uses("redis-check-rdb")
 class TestRedis:
     def test_lets_in_a_user_by_settings_by_url_and_with_a_certificate(
         self, access: Settings, files: dict[str, str]
@@ -314,7 +319,7 @@ class TestRedis:
             wins,
             pair,
         ):
-            with client.connect(access.model_copy(update=change), 30) as mine:
+            with redis_client.connect(access.model_copy(update=change), 30) as mine:
                 assert mine.ping()
 
     @pytest.mark.parametrize(
@@ -357,7 +362,7 @@ class TestRedis:
 
     def test_the_page_says_it_too(self, access: Settings, caplog: pytest.LogCaptureFixture) -> None:
         async def one_look() -> str:
-            with closing(Look(access.model_copy(update={"redis_password": WRONG}))) as look:
+            with closing(RedisReader(access.model_copy(update={"redis_password": WRONG}))) as look:
                 feed = Feed(look)
                 reader = asyncio.create_task(feed.run())
                 with feed.watching():
@@ -372,9 +377,12 @@ class TestRedis:
 
     @staticmethod
     def refusal(settings: Settings, timeout: float = 30) -> str:
-        with client.connect(settings, timeout) as mine, pytest.raises(redis.RedisError) as raised:
+        with (
+            redis_client.connect(settings, timeout) as mine,
+            pytest.raises(redis.RedisError) as raised,
+        ):
             mine.lpush("one", 1)
-        return client.reason(settings, raised.value)
+        return redis_client.reason(settings, raised.value)
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -382,10 +390,11 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def show(env: dict[str, str], folder: Path) -> Process:
-    command = [sys.executable, "-m", "pipeline.show", "--count", "1000"]
+    command = [sys.executable, "-m", "logpipeline.recent", "--count", "1000"]
     return Process(command, folder / "show.output", env | {"PYTHONPATH": str(ROOT)})
 
 
+@pytest.mark.uses("redis-check-rdb")
 def test_the_whole_pipeline_over_tls_with_users_and_secrets_in_files(
     run_script: RunScript, access: Settings, tmp_path: Path
 ) -> None:
@@ -409,7 +418,7 @@ def test_the_whole_pipeline_over_tls_with_users_and_secrets_in_files(
     newest = show(env, tmp_path)
     assert newest.wait(PATIENCE) == 0
     assert len(newest.output().splitlines()) == 1000
-    with closing(Look(access)) as look:
+    with closing(RedisReader(access)) as look:
         assert len(look.take().lists[""]) == 1000
     for script in (consumer, alerts):
         script.terminate()
@@ -464,7 +473,7 @@ def test_who_is_refused_waits_and_goes_on_once_let_in(
     pages = [
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode(),
     ]
-    with client.connect(access, 30) as redis_admin:
+    with redis_client.connect(access, 30) as redis_admin:
         rights = f"~{access.redis_key}* +@read +@write +@scripting +@transaction +@connection"
         redis_admin.execute_command("ACL", "SETUSER", "carol", "on", f">{WRONG}", "+get")
         consumer.wait_for("does not let user 'carol' do all that is needed, see its ACL", PATIENCE)
@@ -498,7 +507,7 @@ def test_a_producer_needs_to_write_its_topic_and_nothing_else(
     from kafka.admin import KafkaAdminClient, ScramMechanism
 
     with closing(KafkaAdminClient(bootstrap_servers=kafka.plain)) as admin:
-        assert topic.ensure(access, Stop())
+        assert topics.ensure(access, Shutdown(), topics.to_read(access))
         secured.set_password(admin, "dave", ScramMechanism.SCRAM_SHA_512, PASSWORD)
         secured.allow(admin, "dave", access, "DESCRIBE")
         dave = access.model_copy(update={"kafka_sasl_username": "dave"})
@@ -530,7 +539,7 @@ class TestHandler:
 # All that is logged, kafka-python's too, goes to stderr.
 PROGRAM = """
 import logging, os
-from pipeline.handler import KafkaLogHandler
+from logpipeline.producer.handler import KafkaLogHandler
 handler = KafkaLogHandler(kafka_sasl_password_file=os.environ["SECRET_FILE"])
 logging.basicConfig(level=logging.DEBUG, handlers=[handler, logging.StreamHandler()])
 logging.info("hello")

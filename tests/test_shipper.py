@@ -12,25 +12,26 @@ import pytest
 
 import consumer
 from config import Settings
-from local.server import free_port
-from pipeline import shipper, topic
-from pipeline.archive import Archive
-from pipeline.checkpoint import Checkpoint
-from pipeline.keeper import Keeper
-from pipeline.limits import Limits
-from pipeline.metrics import Metrics
-from pipeline.rotated import RotatedFile, rotated
-from pipeline.stop import Stop
-from pipeline.store import Store
+from logpipeline.archive import uploader
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.retention import Retention
+from logpipeline.archive.rotated import RotatedFile, rotated
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.archive.store import Store
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.kafka import topics
+from logpipeline.localstack.server import free_port
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.process import Process
-from tests.records import event, events
-from tests.seaweed import Seaweed
+from tests.support.process import Process
+from tests.support.records import event, events
+from tests.support.seaweed import Seaweed
+from tests.support.topics import send
+from tests.support.waiting import until
 from tests.test_archive import ID, TOPIC
 from tests.test_metrics import samples
 from tests.test_rotated import LINE
-from tests.topics import send
-from tests.waiting import until
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def nas(tmp_path: Path) -> Path:
 
 def finish(path: Path, number: int) -> list[RotatedFile]:
     """Make so many rotated files of two events each."""
-    with closing(Archive(path, TOPIC, limits=Limits(bytes=2 * LINE))) as archive:
+    with closing(Archive(path, TOPIC, limits=RotationPolicy(bytes=2 * LINE))) as archive:
         archive.open(ID)
         archive.append([events(0, 0, 2 * number + 1)])
     return rotated(path)
@@ -57,7 +58,7 @@ def keep(path: Path, nas: Path, **settings: Any) -> Metrics:
     """Let a keeper do once what there is to do."""
     metrics = Metrics()
     mine = Settings(_env_file=None, log_file=path, **settings)
-    with closing(Keeper(mine, metrics, Store(f"file://{nas}"))) as keeper:
+    with closing(Retention(mine, metrics, Store(f"file://{nas}"))) as keeper:
         keeper.tend()
     return metrics
 
@@ -107,12 +108,12 @@ def test_a_store_that_comes_back_is_found_again(
     path: Path, nas: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr(shipper, "RETRY", 0.1)
+    monkeypatch.setattr(uploader, "RETRY", 0.1)
     finish(path, 2)
     nas.rmdir()
     settings = Settings(_env_file=None, log_file=path)
     metrics = Metrics()
-    with closing(Keeper(settings, metrics, Store(f"file://{nas}"))):
+    with closing(Retention(settings, metrics, Store(f"file://{nas}"))):
         failures = {"step": "ship"}
         get = metrics.registry.get_sample_value
         until(lambda: (get("log_consumer_failures_total", failures) or 0) >= 2, 30)
@@ -127,12 +128,12 @@ def test_what_was_deleted_there_is_sent_again_before_it_is_deleted_here(
 ) -> None:
     settings = Settings(_env_file=None, log_file=path, log_keep_files=1)
     found = finish(path, 1)
-    with closing(Keeper(settings, Metrics(), Store(f"file://{nas}"))) as keeper:
+    with closing(Retention(settings, Metrics(), Store(f"file://{nas}"))) as keeper:
         keeper.tend()
         sent = nas / found[0].path().name
         bytes_ = sent.read_bytes()
         sent.unlink()
-        with closing(Archive(path, TOPIC, limits=Limits(bytes=2 * LINE))) as archive:
+        with closing(Archive(path, TOPIC, limits=RotationPolicy(bytes=2 * LINE))) as archive:
             archive.open(ID)
             archive.append([events(0, 3, 8)])
         until(lambda: len(rotated(path)) == 1, 30)
@@ -210,7 +211,7 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
         assert runs.running(), runs
         return rotated_there() >= number
 
-    assert topic.ensure(settings, Stop())
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     for _ in range(3):
         killed = run_script("consumer.py")
         enough = rotated_there() + 2

@@ -15,21 +15,21 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from local.redis import Redis
-from local.server import free_port
-from local.stack import variables
-from pipeline import topic
-from pipeline.lines import Lines
-from pipeline.stop import Stop
-from pipeline.tail import Tail
-from tests import drain, siege
+from logpipeline.events.lines import Lines
+from logpipeline.kafka import topics
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from logpipeline.localstack.stack import variables
+from logpipeline.producer.tail import Tail
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.fuzz.target import MIB
 from tests.fuzz.targets.people import BETWEEN, MENTION, WORDS
 from tests.fuzz.watch import peak
-from tests.process import ROOT, Process, dashboard, script
-from tests.siege import Client, Siege, percentile
-from tests.waiting import until
+from tests.support import drain, siege
+from tests.support.process import ROOT, Process, dashboard, script
+from tests.support.siege import Client, Siege, percentile
+from tests.support.waiting import until
 
 NOWHERE = "redis://127.0.0.1:1/0"
 SECONDS = 20
@@ -162,7 +162,7 @@ def city(
         "alerts_file": rules,
     }
     mine = settings.model_copy(update=own)
-    topic.ensure(mine, Stop())
+    topics.ensure(mine, Shutdown(), topics.to_read(mine))
     return City(mine, run_script, tmp_path)
 
 
@@ -234,7 +234,7 @@ def besiege(city: City, attackers: Siege, stack: ExitStack, cookie: str) -> None
 def recent_is_quick(city: City) -> None:
     """`make recent` shows all that there is, in a few seconds of CPU time."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    shown = city.module("pipeline.show", "--count", "1000")
+    shown = city.module("logpipeline.recent", "--count", "1000")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert shown.wait() == 0
     assert all(line.isprintable() for line in shown.output().splitlines())

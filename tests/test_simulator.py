@@ -5,8 +5,8 @@ import time
 from collections import Counter
 from itertools import islice, pairwise
 
-from pipeline import event
-from pipeline.simulator import (
+from logpipeline.events import event
+from logpipeline.producer.simulator import (
     FIRST_HOUR,
     HOUR,
     SERVICES,
@@ -103,7 +103,7 @@ def test_spoilt_events_are_no_events() -> None:
     def refused(value: bytes) -> bool:
         try:
             event.parse(value)
-        except event.NotAnEvent:
+        except event.InvalidRecord:
             return True
         return False
 

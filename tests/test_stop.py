@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.process import ROOT
+from tests.support.process import ROOT
 
 PROGRAM = """
 import logging
-from pipeline.stop import Stop
+from logpipeline.shutdown import Stop
 logging.basicConfig(format="%(message)s", level=logging.INFO)
 stop = Stop().on_signals()
 print("ready", flush=True)

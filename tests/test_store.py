@@ -18,16 +18,16 @@ import pytest
 import trustme
 
 from config import Settings
-from local.child import spawn
-from pipeline.store import PART, OtherContentError, Store, StoreError, _reason
-from tests.process import ROOT
-from tests.seaweed import KEY, SECRET, Seaweed
+from logpipeline.archive.store import PART, OtherContentError, Store, StoreError, _reason
+from logpipeline.localstack.child import spawn
+from tests.support.process import ROOT
+from tests.support.seaweed import KEY, SECRET, Seaweed
 
 BIG = 2 * PART + 1  # bytes
 PUT = """
 import sys
 from pathlib import Path
-from pipeline.store import Store
+from logpipeline.archive.store import Store
 store = Store(sys.argv[1])
 print("begins", flush=True)
 store.put(Path(sys.argv[2]))
@@ -36,7 +36,7 @@ store.put(Path(sys.argv[2]))
 FULL = """
 import os, sys
 from pathlib import Path
-from pipeline.store import Store, StoreError
+from logpipeline.archive.store import Store, StoreError
 from tests.disk import Disk
 nas, path = Path(sys.argv[1]), Path(sys.argv[2])
 disk = Disk(nas)
@@ -53,7 +53,10 @@ print(os.listdir(nas))
 """
 
 
-@pytest.fixture(params=["s3", "folder"])
+S3 = pytest.param("s3", marks=[pytest.mark.server, pytest.mark.xdist_group("seaweed")])
+
+
+@pytest.fixture(params=[S3, "folder"])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store of this test's own that works."""
     if request.param == "folder":
@@ -116,7 +119,7 @@ def test_parts_of_another_size_are_compared_by_reading(
     seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, path = at(seaweed, tmp_path, monkeypatch), file(tmp_path, BIG)
-    monkeypatch.setattr("pipeline.store.PART", 2 * PART)
+    monkeypatch.setattr("logpipeline.archive.store.PART", 2 * PART)
     Store(url).put(path)
     monkeypatch.undo()
     for name, value in seaweed.variables().items():
@@ -231,6 +234,7 @@ def test_a_folder_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
     assert store.put(path)
 
 
+@pytest.mark.needs("mount")
 @pytest.mark.parametrize("size", [200_000, BIG])
 def test_a_full_disk_takes_nothing_or_all(size: int, tmp_path: Path) -> None:
     file(tmp_path, size, "logs-1.txt")

@@ -18,8 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from supply.lock import ALL, LOCKS
-from tests.process import ROOT, Process
+from deploy.supply.lock import ALL, LOCKS
+from tests.support.process import ROOT, Process
 
 SDK = {"PYTHONPATH": str(ROOT)}
 Lock = dict[str, tuple[Requirement, list[str]]]  # name → pin, hashes
@@ -68,7 +68,7 @@ def test_a_lock_file_has_what_its_requirements_files_state_and_hashes_of_all(loc
 
 def test_every_requirements_file_is_in_a_lock_file() -> None:
     everything = {canonicalize_name(name) for lock in LOCKS for name in locked(lock)}
-    for path in [*ROOT.glob("requirements*.txt"), *ROOT.glob("[a-z]*/requirements.txt")]:
+    for path in [*ROOT.glob("requirements*.txt"), *ROOT.glob("[a-z]*/**/requirements.txt")]:
         assert {canonicalize_name(wanted.name) for wanted in stated(path)} <= everything
 
 
@@ -94,7 +94,7 @@ def test_what_is_installed_is_what_is_locked_with_all_that_it_needs() -> None:
 
 
 def test_the_sbom_is_valid_and_lists_every_locked_package(tmp_path: Path) -> None:
-    lock = "page/requirements.lock"
+    lock = "logpipeline/dashboard/requirements.lock"
     recipe = re.search(r"-m cyclonedx_py (.*\\\n.*)", (ROOT / "Makefile").read_text())
     assert recipe
     target = tmp_path / "sbom.json"
@@ -154,7 +154,7 @@ def osv() -> Iterator[str]:
 def audit(tmp_path: Path, lock: Path, url: str) -> tuple[int, str]:
     """Its exit status, and what it says."""
     options = ["--vulnerability-service", "osv", "--osv-url", url]
-    command = [sys.executable, "-m", "supply.audit", str(lock), *options]
+    command = [sys.executable, "-m", "deploy.supply.audit", str(lock), *options]
     run = Process(command, tmp_path / "output", SDK)
     return run.wait(120), run.output()
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import event, tail
-from pipeline.lines import Lines
-from pipeline.piece import Piece
-from pipeline.rotation import is_rotated
-from pipeline.tail import Tail, TailError
+from logpipeline.events import event
+from logpipeline.events.lines import Lines
+from logpipeline.producer import tail
+from logpipeline.producer.open_file import OpenFile
+from logpipeline.producer.tail import Tail, TailError
+from logpipeline.rotation import is_rotated
 
 MANY = 2_000
 
@@ -316,7 +317,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
     rotations = 0
     lines: list[str] = []
     got: list[str] = []
-    sent: list[tuple[Piece, int]] = []  # not acknowledged
+    sent: list[tuple[OpenFile, int]] = []  # not acknowledged
 
     def some_lines() -> None:
         new = [f"line {len(lines) + number}" for number in range(dice.randint(1, 5))]

@@ -16,17 +16,17 @@ import zstandard
 from redis import Redis
 
 import verify
-from audit import interleaving, snapshot
 from config import Settings
-from local.server import free_port
-from local.stack import variables
-from pipeline.checkpoint import Checkpoint, Partition
-from pipeline.lock import locked
-from pipeline.rotated import next_rotated, rotated
+from logpipeline.archive.checkpoint import Checkpoint, Partition
+from logpipeline.archive.rotated import next_rotated, rotated
+from logpipeline.localstack.server import free_port
+from logpipeline.localstack.stack import variables
+from logpipeline.locks import locked
+from logpipeline.verify import interleaving, snapshot
 from tests.conftest import RunScript
-from tests.process import Process, script
-from tests.records import event
-from tests.waiting import until
+from tests.support.process import Process, script
+from tests.support.records import event
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient

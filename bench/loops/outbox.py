@@ -7,13 +7,13 @@ from itertools import cycle, islice
 
 from bench.stage import events
 from config import Settings
-from pipeline.outbox import Outbox
-from pipeline.stop import Stop
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.shutdown import Shutdown
 
 topic, servers, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 given = list(islice(cycle(events()), count))
 settings = Settings(_env_file=None, kafka_topic=topic, kafka_bootstrap_servers=servers)
-outbox = Outbox(settings, Stop())
+outbox = Outbox(settings, Shutdown())
 with closing(outbox):
     print(0, flush=True)
     for key, value in given:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from kafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
-from tests import segments
+from tests.support import segments
 
 CODECS: dict[int, Callable[[bytes], bytes]] = {
     segments.NONE: bytes,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from pipeline.event import level_of
+from logpipeline.events.event import level_of
 
 NESTED = 100  # arrays and objects in one another
 MARGIN = 3  # of that: whether the event itself counts is not said here

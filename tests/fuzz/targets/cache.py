@@ -10,21 +10,21 @@ from typing import cast
 import redis
 from hypothesis import strategies as st
 
-from alerting import rules
-from alerting.watch import Watch
-from audit import snapshot
 from config import Settings
-from local.redis import Redis
-from local.server import free_port
-from page.look import Look
-from pipeline.archive import Archive
-from pipeline.metrics import Metrics
-from pipeline.recent import Recent
-from pipeline.show import shown
+from logpipeline.alerts import rules
+from logpipeline.alerts.watch import Watch
+from logpipeline.archive.archive import Archive
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.dashboard.redis_reader import RedisReader
+from logpipeline.events.shown import shown
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from logpipeline.recent.recent import Recent
+from logpipeline.verify import snapshot
 from tests.fuzz.hostile import Parts, anything, joined, part, plain
 from tests.fuzz.target import MIB, Aim, Target, hold
-from tests.process import ROOT
-from tests.servers import started
+from tests.support.process import ROOT
+from tests.support.servers import started
 
 KEYS = (
     *("", ":ERROR", ":CRITICAL", ":DEBUG", ":offsets", ":topic", ":version", ":lag", ":counts:now"),
@@ -66,7 +66,7 @@ def write(client: redis.Redis, given: list[Write]) -> None:
 
 def read(settings: Settings, client: redis.Redis, archive: Archive) -> None:
     """Let everybody read it."""
-    with closing(Look(settings)) as look, suppress(redis.RedisError):
+    with closing(RedisReader(settings)) as look, suppress(redis.RedisError):
         look.take()
     known = rules.load(ROOT / "alerts.toml", settings.redis_max_logs)
     with closing(Watch(settings, known)) as watch:

@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config import Settings
-from pipeline.archive import Archive
-from pipeline.checkpoint import Checkpoint, CheckpointError
-from pipeline.limits import Limits
-from pipeline.lines import Lines
-from pipeline.packing import BROKEN, unpacked
-from pipeline.rotated import RotatedFile, rotated
-from pipeline.tail import Tail, TailError
-from replaying.files import Unreadable, lines
-from report.sources import files
-from report.trends import trends
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.checkpoint import Checkpoint, CheckpointError
+from logpipeline.archive.packing import BROKEN, unpacked
+from logpipeline.archive.rotated import RotatedFile, rotated
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.events.lines import Lines
+from logpipeline.producer.tail import Tail, TailError
+from logpipeline.replay.files import Unreadable, lines
+from logpipeline.report.sources import files
+from logpipeline.report.trends import trends
 from tests.fuzz.hostile import Part, Parts, anything, joined, part, texts
 from tests.fuzz.target import MIB, Target, hold, in_folder
-from tests.records import events
+from tests.support.records import events
 
 MOST = 192 * MIB  # bytes that a bomb unpacks to
 BOMB = [(b"0" * 1_024, 128 * 1_024)]
@@ -132,7 +132,7 @@ def named(given: tuple[Path, str]) -> Callable[[], None] | None:
         path = Settings(_env_file=None, log_file=f"{base}/{name}").log_file
     except (ValidationError, OSError):
         return None
-    archive = Archive(path, "logs", limits=Limits(bytes=1_000))
+    archive = Archive(path, "logs", limits=RotationPolicy(bytes=1_000))
     try:
         archive.open("id")
         for start in range(0, 40, 10):

@@ -16,14 +16,14 @@ from redis import Redis as Client
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from local.redis import Redis
-from local.server import free_port
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
 from tests.fuzz.hostile import Parts, anything, joined, part, plain
 from tests.fuzz.target import MIB, Aim, Target, hold
-from tests.holding import Holding, event
-from tests.process import ROOT, Process, dashboard, script
-from tests.servers import started
-from tests.waiting import until
+from tests.support.holding import Holding, event
+from tests.support.process import ROOT, Process, dashboard, script
+from tests.support.servers import started
+from tests.support.waiting import until
 
 PASSWORD = "correct horse battery"
 PATIENCE = 20.0  # seconds of a machine that does other things, too

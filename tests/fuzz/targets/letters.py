@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
-from audit.letters import Letters
-from replaying import letters
+from logpipeline.replay import letters
+from logpipeline.verify.letters import Letters
 from tests.fuzz.hostile import plain, some_bytes
 from tests.fuzz.target import Target, hold, pure
 

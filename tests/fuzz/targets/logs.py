@@ -5,14 +5,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipeline import formats
-from pipeline.event import parse
-from pipeline.lines import MOST, Lines, Splitter
+from logpipeline.events import text_formats
+from logpipeline.events.event import parse
+from logpipeline.events.lines import MOST, Lines, Splitter
 from tests.fuzz.hostile import Parts, encoded, joined, objects, part, some_bytes
 from tests.fuzz.reference import deep_down
 from tests.fuzz.target import MIB, Target, hold, pure
 
-EXAMPLES = [form.example.encode() for form in formats.FORMATS]
+EXAMPLES = [form.example.encode() for form in text_formats.FORMATS]
 REPEATED = 8_192  # bytes: what is looked at of a line
 BGL = next(e for e in EXAMPLES if e.startswith(b"- 1117838570"))
 BEGINNING = 100_000  # characters: how much of a long line fits depends on the time, too
@@ -77,7 +77,7 @@ def text(parts: Parts) -> str:
 
 def pattern(given: str) -> None:
     """Look for level and time where producer.py does."""
-    formats.read(given)
+    text_formats.read(given)
 
 
 def _event(given: bytes) -> bytes | None:

@@ -8,12 +8,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from alerting import snapshot
-from page import events, panels
-from page.board import Board
-from page.clock import Clock
-from page.entry import entry
-from pipeline.show import shown
+from logpipeline.alerts import snapshot
+from logpipeline.dashboard import event_list, panels
+from logpipeline.dashboard.clock import Clock
+from logpipeline.dashboard.entry import entry
+from logpipeline.dashboard.state import DashboardState
+from logpipeline.events.shown import shown
 from tests.fuzz.hostile import Part, Parts, anything, encoded, joined, texts
 from tests.fuzz.reference import deep_down
 from tests.fuzz.target import MIB, Target, hold, pure
@@ -32,8 +32,8 @@ def held(parts: Parts) -> bytes:
 def drawn(line: bytes) -> Callable[[], None]:
     """Show a line on the page, in the list and whole."""
     each = deep_down(lambda: entry("1", line))
-    board = Board(time.time(), {"": [each], "ERROR": [each]}, {})
-    made = [events.rows([each], time.time(), CLOCK), events.whole(each, CLOCK)]
+    board = DashboardState(time.time(), {"": [each], "ERROR": [each]}, {})
+    made = [event_list.rows([each], time.time(), CLOCK), event_list.whole(each, CLOCK)]
     made.append(panels.failing(board))
     size = sum(len(str(html)) for html in made)
 
@@ -62,9 +62,11 @@ def asked(given: tuple[Parts, list[tuple[str, int]]]) -> tuple[bytes, str]:
 def searched(given: tuple[bytes, str]) -> None:
     """Look for words in as many events as a list holds."""
     line, words = given
-    filters = importlib.import_module("page.search").Filters  # TODO: plainly, once it is there
+    filters = importlib.import_module("logpipeline.dashboard.search").Filters
     each = entry("1", line)
-    board: Any = Board(time.time(), {"": [replace(each, id=str(n)) for n in range(EVENTS)]}, {})
+    board: Any = DashboardState(
+        time.time(), {"": [replace(each, id=str(n)) for n in range(EVENTS)]}, {}
+    )
     board.matching(filters.of(words=words))
 
 

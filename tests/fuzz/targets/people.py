@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from alerting.alert import Notice
-from alerting.targets import message
-from audit.findings import Findings
-from report.page import render
-from report.trends import trends
+from logpipeline.alerts.alert import Notice
+from logpipeline.alerts.targets import message
+from logpipeline.report.page import render
+from logpipeline.report.trends import trends
+from logpipeline.verify.findings import Findings
 from tests.fuzz.hostile import encoded, joined, part, texts
 from tests.fuzz.target import MIB, Target, hold, in_folder, pure
 

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 import config
-from config import SECRETS, Settings
+from config import Settings
+from logpipeline import command_line
 from tests.fuzz.hostile import texts
 from tests.fuzz.target import Target, hold, pure
 
@@ -35,7 +36,7 @@ def refused(given: Any) -> Callable[[], None]:
     status = 0
     try:
         with contextlib.redirect_stderr(said):
-            config.load(arguments, "")
+            command_line.load(config.Settings, arguments, "")
     except SystemExit as ended:
         status = int(ended.code or 0)
 
@@ -53,7 +54,7 @@ def refused(given: Any) -> Callable[[], None]:
 
 def _secret(name: str, value: str) -> bool:
     """Whether it holds one by its form."""
-    return name in SECRETS and (name != "redis_url" or f":{HIDDEN}@" in value)
+    return name in Settings.secrets() and (name != "redis_url" or f":{HIDDEN}@" in value)
 
 
 TARGETS = (

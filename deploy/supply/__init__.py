@@ -1,0 +1,1 @@
+"""Supply: the lock files, and known vulnerabilities of what they pin."""

@@ -1,0 +1,42 @@
+"""Install: what a lock file pins, into this Python's environment, by uv and hashes.
+
+    python -m deploy.supply.install logpipeline/localstack/requirements.lock
+
+uv is several times faster than pip, which brings it: by its own hash, and as a wheel alone.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from deploy.supply.lock import ALL, configured
+
+
+def main(lock: str) -> int:
+    """Returns the exit status, of pip or of uv."""
+    only_wheels = ["--quiet", "--require-hashes", "--only-binary=:all:"]
+    with NamedTemporaryFile("w", suffix=".txt") as pin:
+        pin.write(pin_of_uv())
+        pin.flush()
+        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
+        done = subprocess.run([*command, *only_wheels, "--requirement", pin.name])
+    if done.returncode:
+        return done.returncode
+    command = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
+    environment = os.environ | configured()
+    command += [*only_wheels, "--compile-bytecode", "--requirement", lock]
+    return subprocess.run(command, env=environment).returncode
+
+
+def pin_of_uv() -> str:
+    """Its lines in the lock file that has everything."""
+    found = re.search(r"^uv==.*\n( +--hash.*\n)+", Path(ALL).read_text(), re.MULTILINE)
+    assert found, f"{ALL} does not pin uv: make lock"
+    return found[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,17 @@
+"""Log pipeline: log events through Kafka into a file, once, and the newest into Redis."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logpipeline.producer.handler import KafkaLogHandler
+
+__all__ = ["KafkaLogHandler"]
+
+
+def __getattr__(name: str) -> Any:
+    """The handler, when it is asked for: what imports another room needs none of its libraries."""
+    if name == "KafkaLogHandler":
+        from logpipeline.producer.handler import KafkaLogHandler
+
+        return KafkaLogHandler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

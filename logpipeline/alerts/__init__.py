@@ -1,0 +1,1 @@
+"""Alerts: the rules, what is open, and who is notified."""

@@ -1,0 +1,89 @@
+"""Alert: what is wrong now, from when on, and whom that was told already."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from logpipeline.alerts.rules import SUBJECTS, Reading, Rules
+
+State = Literal["open", "repeat", "over"]
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """An open alert. Times are Unix seconds: `since` it is open, its bound was last not kept at
+    `last`, and it was last told at `told`."""
+
+    rule: str
+    subject: str
+    severity: str
+    summary: str
+    since: float
+    last: float
+    told: float
+
+    @property
+    def id(self) -> str:
+        return f"{self.rule}/{self.subject}" if self.subject else self.rule
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something to tell people: an alert is open, still open, or over, at Unix time `at`."""
+
+    state: State
+    rule: str
+    subject: str
+    severity: str
+    summary: str
+    at: float
+
+    def __str__(self) -> str:
+        about = f" {self.subject}" if self.subject else ""
+        return f"{self.state}: {self.rule}{about} ({self.severity}): {self.summary}"
+
+
+def follow(
+    alerts: Mapping[str, Alert], rules: Rules, found: Mapping[str, list[Reading] | None], now: float
+) -> tuple[dict[str, Alert], list[Notice]]:
+    """The alerts that are open at `now` by what the rules have `found`, and what to tell of it.
+
+    `alerts` are those that were open, by id. One stays open while its rule can't tell, and is
+    over when its rule is no more.
+    """
+    still: dict[str, Alert] = {}
+    notices = []
+    readings = {
+        (name, reading.subject): reading for name, each in found.items() for reading in each or []
+    }
+    for alert in alerts.values():
+        rule = rules.rules.get(alert.rule)
+        reading = readings.pop((alert.rule, alert.subject), None)
+        if reading and not reading.calm:
+            alert = replace(alert, summary=reading.summary, last=now)
+        elif rule and found[alert.rule] is None:
+            alert = replace(alert, last=now)
+        if not rule or now - alert.last >= rules.calm:
+            notices.append(_notice("over", alert, now))
+            continue
+        if reading and reading.broken and now - alert.told >= rules.repeat:
+            alert = replace(alert, told=now)
+            notices.append(_notice("repeat", alert, now))
+        still[alert.id] = alert
+    open_ = Counter(alert.rule for alert in still.values())
+    for (name, subject), reading in readings.items():
+        if reading.broken and open_[name] < SUBJECTS:
+            open_[name] += 1
+            severity = rules.rules[name].severity
+            alert = Alert(name, subject, severity, reading.summary, now, now, now)
+            still[alert.id] = alert
+            notices.append(_notice("open", alert, now))
+    return still, notices
+
+
+def _notice(state: State, alert: Alert, now: float) -> Notice:
+    summary = alert.summary
+    if state == "over":
+        summary = f"it was open for {now - alert.since:,.0f} s; at last {summary}"
+    return Notice(state, alert.rule, alert.subject, alert.severity, summary, now)

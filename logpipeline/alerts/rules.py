@@ -1,0 +1,258 @@
+"""Rules: what alerts.py watches for, from a file that people write.
+
+Each kind of rule is a class here: what may be set, and how it reads a History. A reading is a
+pure function of the two, so a day of snapshots is read in seconds.
+"""
+
+import tomllib
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from logpipeline.alerts.snapshot import MOST_ERRORS, History
+from logpipeline.terminal import short
+
+SECONDS = "seconds, a whole number from 1 to 86400"
+COUNT = "a whole number from 0"
+SHARE = "a share: above 0, below 1"
+RELIEF = 0.8  # of a bound: an alert is over once its value has stayed at or below this for `calm`
+SERIOUS = ("ERROR", "CRITICAL")
+SUBJECTS = 20  # of a rule that alerts are open about: others come when these are over
+
+
+class RulesError(Exception):
+    """The file can't be used; str() is one line that says where and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a rule finds about one subject ("" when it is the whole pipeline).
+
+    `broken`: it is over its bound. `calm`: it is well within.
+    """
+
+    broken: bool
+    calm: bool
+    summary: str
+    subject: str = ""
+
+
+def _field(allowed: str, default: Any = ..., **bounds: Any) -> Any:
+    return Field(default, json_schema_extra={"allowed": allowed}, **bounds)
+
+
+def _seconds(default: Any = ...) -> Any:
+    return _field(SECONDS, default, ge=1, le=86_400)
+
+
+class _Rule(BaseModel):
+    """What every rule has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    severity: Literal["info", "warning", "critical"] = _field(
+        '"info", "warning" or "critical"', "warning"
+    )
+
+    @property
+    def span(self) -> int:
+        """Seconds that it looks back."""
+        return int(getattr(self, "window", 0))
+
+    @abstractmethod
+    def read(self, history: History) -> list[Reading] | None:
+        """A reading for each subject that is not quite calm; None while that can't be told."""
+
+
+def _reading(value: float, bound: float, summary: str, subject: str = "") -> Reading:
+    return Reading(value > bound, value <= RELIEF * bound, summary, subject)
+
+
+class Errors(_Rule):
+    """More than `over` ERROR and CRITICAL events in `window`."""
+
+    kind: Literal["errors"]
+    over: int = _field(COUNT, ge=0)
+    window: int = _seconds()
+
+    def read(self, history: History) -> list[Reading] | None:
+        errors = history.now.events(self.window, SERIOUS)
+        summary = f"about {errors:,.0f} ERROR and CRITICAL events in {self.window} s"
+        return [_reading(errors, self.over, f"{summary} (bound {self.over:,})")]
+
+
+class Share(_Rule):
+    """More than `over` of at least `at_least` events in `window` are ERROR or CRITICAL."""
+
+    kind: Literal["share"]
+    over: float = _field(SHARE, gt=0, lt=1)
+    at_least: int = _field("a whole number from 1", ge=1)
+    window: int = _seconds()
+
+    def read(self, history: History) -> list[Reading] | None:
+        events = history.now.events(self.window)
+        errors = history.now.events(self.window, SERIOUS)
+        share = errors / events if events >= self.at_least else 0.0
+        summary = f"{share:.1%} of about {events:,.0f} events in {self.window} s are ERROR or"
+        return [_reading(share, self.over, f"{summary} CRITICAL (bound {self.over:.1%})")]
+
+
+class Burst(_Rule):
+    """One service has more than `over` ERROR and CRITICAL events in `window`, and more than
+    `share` of all services' ones. Of the newest that Redis keeps, at most MOST_ERRORS a level."""
+
+    kind: Literal["burst"]
+    over: int = _field(f"a whole number from 0 to {MOST_ERRORS - 1}", ge=0, lt=MOST_ERRORS)
+    share: float = _field(SHARE, gt=0, lt=1)
+    window: int = _seconds()
+
+    def read(self, history: History) -> list[Reading] | None:
+        services = history.now.services(self.window)
+        total = sum(services.values())
+        return [
+            _reading(
+                errors,
+                self.over,
+                f"{service}: {errors:,} of {total:,} ERROR and CRITICAL events in {self.window} s",
+                service,
+            )
+            for service, errors in services.most_common()
+            if service and errors > self.share * total
+        ]
+
+
+class Silence(_Rule):
+    """Nothing has arrived for `over` seconds. A pipeline that never had an event is not silent."""
+
+    kind: Literal["silence"]
+    over: int = _seconds()
+
+    def read(self, history: History) -> list[Reading] | None:
+        quiet, certain = history.quiet
+        if not history.now.offsets or not (certain or quiet > self.over):
+            return None
+        summary = f"nothing has arrived for {quiet:,.0f} s (bound {self.over:,} s)"
+        return [_reading(quiet, self.over, summary)]
+
+
+class Letters(_Rule):
+    """More than `over` new dead letters in `window`."""
+
+    kind: Literal["dead-letters"]
+    over: int = _field(COUNT, ge=0)
+    window: int = _seconds()
+
+    def read(self, history: History) -> list[Reading] | None:
+        past = history.since(self.window)
+        if not past:
+            return None
+        before, after = past[0].dead_letters, past[-1].dead_letters
+        # A count that shrank is that of a Redis which was emptied: it began at zero again.
+        new = {
+            reason: letters - (before.get(reason, 0) if letters >= before.get(reason, 0) else 0)
+            for reason, letters in after.items()
+        }
+        most = sorted(((n, reason) for reason, n in new.items() if n), reverse=True)
+        reasons = ", ".join(f"{short(reason, 40)} {n:,}" for n, reason in most[:3]) or "none"
+        total = sum(new.values())
+        summary = f"{total:,} dead letters in {self.window} s (bound {self.over:,}): {reasons}"
+        return [_reading(total, self.over, summary)]
+
+
+class Lag(_Rule):
+    """The consumers have been more than `over` records behind for `window`, and fall back."""
+
+    kind: Literal["lag"]
+    over: int = _field(COUNT, ge=0)
+    window: int = _seconds()
+
+    def read(self, history: History) -> list[Reading] | None:
+        past = history.since(self.window)
+        lags = [sum(each.lag.values()) for each in past if each.lag is not None]
+        if not lags or len(lags) < len(past):
+            return None
+        lag = lags[-1]
+        broken = min(lags) > self.over and lag > lags[0]
+        summary = f"{lag:,} records behind, {lag - lags[0]:+,} in {self.window} s"
+        calm = lag <= RELIEF * self.over
+        return [Reading(broken, calm, f"{summary} (bound {self.over:,})")]
+
+
+Rule = Annotated[Errors | Share | Burst | Silence | Letters | Lag, Field(discriminator="kind")]
+KINDS = '"errors", "share", "burst", "silence", "dead-letters" or "lag"'
+
+
+class Rules(BaseModel):
+    """The whole file. `repeat` and `calm` are in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    repeat: int = _seconds(3600)
+    calm: int = _seconds(30)
+    rules: dict[str, Rule]
+
+    @property
+    def span(self) -> int:
+        """Seconds that they look back."""
+        return max([60, *(rule.span for rule in self.rules.values())])
+
+    @property
+    def burst_span(self) -> int:
+        """Seconds for which they look at single errors."""
+        bursts = [rule.span for rule in self.rules.values() if isinstance(rule, Burst)]
+        return max(bursts, default=0)
+
+    def read(self, history: History) -> dict[str, list[Reading] | None]:
+        """What each rule, by its name, finds now."""
+        return {name: rule.read(history) for name, rule in self.rules.items()}
+
+
+def load(path: Path, cap: int = MOST_ERRORS) -> Rules:
+    """The rules in a file, for Redis lists of `cap` events. Raises RulesError."""
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RulesError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RulesError(f"{path} is not TOML: {error}") from None
+    try:
+        rules = Rules.model_validate(found)
+    except ValidationError as error:
+        raise RulesError(f"{path}: {_sentence(error.errors()[0])}") from None
+    for name, rule in rules.rules.items():
+        if isinstance(rule, Burst) and rule.over >= cap:
+            allowed = f"a whole number below {cap}, which is REDIS_MAX_LOGS"
+            raise RulesError(f"{path}: rule {name}: over = {rule.over}: allowed is {allowed}")
+    return rules
+
+
+def _sentence(error: Any) -> str:
+    """The first thing that is wrong, as 'rule NAME: FIELD = value: allowed is …'."""
+    where = [str(part) for part in error["loc"]]
+    rule = f"rule {where[1]}: " if where[:1] == ["rules"] and len(where) > 1 else ""
+    model = Rules if not rule else _KIND.get(where[2] if len(where) > 2 else "", _Rule)
+    name = where[-1]
+    if error["type"] == "extra_forbidden":
+        return f"{rule}{name} is unknown: allowed is {', '.join(model.model_fields)}"
+    if error["type"] in {"union_tag_not_found", "union_tag_invalid"}:
+        kind = error["input"].get("kind")
+        return f"{rule}kind {'is missing' if kind is None else f'= {kind!r}'}: allowed is {KINDS}"
+    field = model.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    allowed = extra["allowed"] if isinstance(extra, dict) else "a table, [rules.<name>]"
+    if error["type"] == "missing":
+        return f"{rule}{name} is missing: allowed is {allowed}"
+    return f"{rule}{name} = {error['input']!r}: allowed is {allowed}"
+
+
+_KIND: dict[str, type[_Rule]] = {
+    "errors": Errors,
+    "share": Share,
+    "burst": Burst,
+    "silence": Silence,
+    "dead-letters": Letters,
+    "lag": Lag,
+}

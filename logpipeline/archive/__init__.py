@@ -1,0 +1,1 @@
+"""Archive: logs.txt, each event once; its checkpoint, rotation, packing and upload."""

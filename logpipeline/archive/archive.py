@@ -1,0 +1,299 @@
+"""Archive: logs.txt, which gets each event once, whatever dies.
+
+How, in this order, under the lock of `logs.txt.lock`:
+
+1. read the checkpoint, and cut what logs.txt has beyond it (a torn tail);
+2. drop the records whose offsets the checkpoint already has (fencing);
+3. append the lines, and wait until they are on disk;
+4. replace the checkpoint, itself on disk before it takes the old one's place.
+
+A kill before 4 leaves a torn tail, which 1 cuts, and records that Kafka still has. A kill
+after 4 leaves records that are read again, which 2 drops.
+
+When logs.txt is rotated, under the same lock and with nothing beyond the checkpoint: the
+checkpoint is put beside the new name, logs.txt gets that name, and the checkpoint of an empty
+logs.txt replaces the old one. A kill before that leaves a checkpoint of a file that has moved,
+which 1 notices; logrotate's rename looks the same.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
+from logpipeline.archive.log_file import LogFile
+from logpipeline.archive.rotated import by_name, last_lines, moved_to, next_rotated
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.slices import Slice, pieces
+from logpipeline.files import open_file, remove_drafts, sync
+from logpipeline.locks import locked
+from logpipeline.outage import Outage
+
+log = logging.getLogger(__name__)
+
+
+class OffsetGap(Exception):  # noqa: N818 - a verdict about offsets, not a failure
+    """The records begin after what the archive holds: those from `expected` on come first."""
+
+    def __init__(self, partition: int, expected: int, start: int) -> None:
+        super().__init__(f"partition {partition} came from {start}, {expected} is next")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivePosition:
+    """How far the archive is: its own id, which tells its commits from those of another host's
+    archive, and the next offset of each partition it has seen."""
+
+    id: str
+    next: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The last lines of logs.txt, oldest first, and the next offsets after them."""
+
+    lines: list[bytes]
+    next: dict[int, int]
+
+
+class Archive:
+    """logs.txt and its checkpoint, for the events of one topic.
+
+    Any number of archives on one host, in any number of processes, may share one file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        topic: str,
+        metrics: Metrics | None = None,
+        limits: RotationPolicy = RotationPolicy(),  # noqa: B008 - it is immutable
+    ) -> None:
+        self.path = path
+        self.topic = topic
+        self.topic_id = ""
+        self._checkpoint_path = path.with_name(path.name + ".checkpoint")
+        self._lock_path = path.with_name(path.name + ".lock")
+        self._file = LogFile(path)
+        self._limits = limits
+        self._last: bytes | None = None
+        self._metrics = metrics or Metrics()
+        self._metrics.watch_checkpoint(self._checkpoint_path)
+        self._outage = Outage(log)
+
+    def open(self, topic_id: str) -> None:
+        """Make the files if missing, and note which incarnation of the topic is read.
+
+        Raises CheckpointError, OSError.
+        """
+        self.topic_id = topic_id
+        with self._locked() as checkpoint:
+            remove_drafts(self.path.parent, self._is_checkpoint)
+            known = checkpoint.topics.get(self.topic)
+            if known and known.id != topic_id:
+                log.warning(
+                    "topic %s was deleted and made again (%s is now %s): "
+                    "its offsets start over, %s goes on with its events from the first",
+                    *(self.topic, known.id, topic_id, self.path),
+                )
+            checkpoint.topic(self.topic, topic_id)
+            self._save(checkpoint)
+            sync(self.path.parent)
+
+    def standing(self) -> ArchivePosition:
+        """How far it is now. Needs no lock. Raises CheckpointError, OSError."""
+        checkpoint = self._read()
+        partitions = checkpoint.topic(self.topic, self.topic_id).partitions
+        return ArchivePosition(
+            checkpoint.archive, {p: known.next for p, known in partitions.items()}
+        )
+
+    def unseen(self, batch: list[Slice]) -> list[Slice]:
+        """`batch` without what the archive holds. Raises CheckpointError, OSError."""
+        return _fresh(self._read().topic(self.topic, self.topic_id), batch)
+
+    def begin(self, partition: int, offset: int) -> None:
+        """Let `partition` go on at `offset`: its first, or past a gap, or back after a loss.
+
+        Raises CheckpointError, OSError.
+        """
+        with self._locked() as checkpoint:
+            partitions = checkpoint.topic(self.topic, self.topic_id).partitions
+            partitions.setdefault(partition, Partition(offset, offset)).advance(offset)
+            self._save(checkpoint)
+
+    def append(self, batch: list[Slice]) -> None:
+        """Put the events of `batch` into logs.txt, on disk, unless they are there.
+
+        Rotates logs.txt first when it is time; so it should be called without events, too. Raises
+        OSError (nothing is in the file then, or it is cut next time), CheckpointError, and Gap
+        when records before `batch` are missing.
+        """
+        with self._locked() as checkpoint:
+            if checkpoint.begun and self._limits.over(checkpoint.begun, time.time()):
+                self._rotate(checkpoint)
+            topic = checkpoint.topic(self.topic, self.topic_id)
+            for piece in self._pieces(_fresh(topic, batch), checkpoint):
+                self._put(piece, topic, checkpoint)
+
+    def complain(self, problem: Exception) -> None:
+        """Say a problem that keeps the archive from going on: once, not at each try."""
+        self._metrics.archive_up.set(False)
+        self._metrics.archive_failures.inc()
+        self._outage.report(f"{self.path} can't go on, waiting: {problem}", logging.ERROR)
+
+    def tail(self, most: int) -> Tail:
+        """The last whole lines within `most` bytes, of the rotated files too. Needs no lock: what a
+        checkpoint accounts for does not change. Raises CheckpointError, OSError."""
+        checkpoint, lines = last_lines(self.path, self._read, most)
+        partitions = checkpoint.topic(self.topic, self.topic_id).partitions
+        return Tail(lines, {p: known.next for p, known in partitions.items()})
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _pieces(self, fresh: list[Slice], checkpoint: Checkpoint) -> Iterator[list[Slice]]:
+        """What to append at once; logs.txt is rotated between two pieces."""
+        most = self._limits.bytes
+        if not most:
+            yield from [fresh] if fresh else []
+            return
+        for piece in pieces(fresh, max(0, most - checkpoint.length), most):
+            size = sum(len(line) + 1 for part in piece for line in part.lines)
+            if checkpoint.length and checkpoint.length + size > most:
+                self._rotate(checkpoint)
+            yield piece
+
+    def _put(self, fresh: list[Slice], topic: Topic, checkpoint: Checkpoint) -> None:
+        """Steps 3 and 4 of the module's docstring. Raises OSError, Gap."""
+        self._limits.check_room(self.path.parent)
+        _advance(topic, fresh)
+        data = b"\n".join(chain.from_iterable(part.lines for part in fresh))
+        data += b"\n" if data else b""  # no event is empty
+        length = checkpoint.length
+        if data:
+            self._file.append(data)
+            checkpoint.length += len(data)
+            checkpoint.begun = checkpoint.begun or time.time()
+        try:
+            self._save(checkpoint)
+        except OSError:
+            self._file.cut(length)
+            raise
+        self._note(fresh, len(data))
+
+    def _rotate(self, checkpoint: Checkpoint) -> None:
+        """Finish logs.txt, and begin a new one. Raises OSError."""
+        finished = next_rotated(self.path, datetime.now(UTC))
+        checkpoint.save(finished.sidecar, self._file.mode)
+        self._file.rename(finished.plain)
+        checkpoint.begin_file()
+        self._save(checkpoint)
+        self._metrics.rotations.inc()
+
+    def _note(self, fresh: list[Slice], size: int) -> None:
+        self._outage.resolve(f"{self.path} goes on")
+        self._metrics.archive_up.set(True)
+        self._metrics.archived(fresh, size)
+
+    def _is_checkpoint(self, name: str) -> bool:
+        """Whether it is the name of the checkpoint of logs.txt, or of a rotated file."""
+        path = self.path.with_name(name)
+        rotated = by_name(path.with_suffix(""), self.path)
+        return path == self._checkpoint_path or bool(rotated and path == rotated.sidecar)
+
+    def _read(self) -> Checkpoint:
+        """The checkpoint on disk; what was last seen of it if somebody has deleted it."""
+        checkpoint = Checkpoint.load(self._checkpoint_path)
+        return checkpoint or self._remembered() or Checkpoint.new(0)
+
+    def _remembered(self) -> Checkpoint | None:
+        return msgspec.json.decode(self._last, type=Checkpoint) if self._last else None
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        checkpoint.inode = self._file.inode
+        self._last = checkpoint.save(self._checkpoint_path, self._file.mode)
+
+    @contextmanager
+    def _locked(self) -> Iterator[Checkpoint]:
+        """Hold the lock; logs.txt is open and ends where the checkpoint says."""
+        with locked(self._lock_path):
+            self._file.open()
+            checkpoint = Checkpoint.load(self._checkpoint_path) or self._begin_checkpoint()
+            self._mend(checkpoint)
+            yield checkpoint
+
+    def _begin_checkpoint(self) -> Checkpoint:
+        if remembered := self._remembered():
+            log.warning("%s was deleted: it is written anew", self._checkpoint_path)
+            return remembered
+        size = self._file.size
+        if size:
+            log.warning(
+                "%s has %d bytes but no checkpoint: it goes on at its end, with Kafka's commit; "
+                "the batch after that may be in it twice",
+                *(self.path, size),
+            )
+        return Checkpoint.new(self._file.end_of_last_line())
+
+    def _mend(self, checkpoint: Checkpoint) -> None:
+        """Make logs.txt and the checkpoint agree on the length, losing no whole line of ours."""
+        size = self._file.size
+        if size > checkpoint.length:
+            log.warning(
+                "%s: cut %d bytes after byte %d that no checkpoint accounts for",
+                *(self.path, size - checkpoint.length, checkpoint.length),
+            )
+            self._file.cut(checkpoint.length)
+        elif size < checkpoint.length:
+            self._follow(checkpoint)
+            checkpoint.length = self._file.end_of_last_line()
+            self._file.cut(checkpoint.length)
+            if not checkpoint.length:
+                checkpoint.begin_file()
+            self._save(checkpoint)
+
+    def _follow(self, checkpoint: Checkpoint) -> None:
+        """Say where the lines of logs.txt went, and cut what no checkpoint accounts for there."""
+        moved = moved_to(self.path, checkpoint.inode)
+        if moved:
+            with os.fdopen(open_file(moved, os.O_RDWR), "r+b") as file:
+                if os.fstat(file.fileno()).st_size > checkpoint.length:
+                    file.truncate(checkpoint.length)
+            log.info("%s was rotated to %s", self.path, moved)
+            return
+        log.warning(
+            "%s was moved, truncated or deleted by someone else: it had %d bytes and has %d; "
+            "it goes on at its end with the events that were not yet in it",
+            *(self.path, checkpoint.length, self._file.size),
+        )
+
+
+def _fresh(topic: Topic, batch: list[Slice]) -> list[Slice]:
+    """`batch` without the offsets that the checkpoint has."""
+    fresh = []
+    for part in batch:
+        known = topic.partitions.get(part.partition)
+        new = part.since(known.next) if known else part
+        if new.start < new.end:
+            fresh.append(new)
+    return fresh
+
+
+def _advance(topic: Topic, fresh: list[Slice]) -> None:
+    """Account for the slices. Raises Gap."""
+    for part in fresh:
+        start = Partition(first=part.start, next=part.start)
+        known = topic.partitions.setdefault(part.partition, start)
+        if part.start > known.next:
+            raise OffsetGap(part.partition, known.next, part.start)
+        known.next = part.end

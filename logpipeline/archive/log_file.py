@@ -1,0 +1,89 @@
+"""LogFile: logs.txt as a file that is open for append.
+
+A new one can be read and written by whom its predecessor let, the first one by its owner and read
+by its group (0640), less the umask. What is beside it has its mode.
+"""
+
+import os
+from pathlib import Path
+
+from logpipeline.files import allow, open_file, permissions, sync, write_all
+from logpipeline.locks import same_file
+
+BLOCK = 65_536  # bytes
+
+
+class LogFile:
+    """The file at `path`, whichever that is at the moment. Everything raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+        self._mode: int | None = None  # of the last one that was open here
+
+    @property
+    def mode(self) -> int | None:
+        """Its permissions."""
+        return permissions(os.fstat(self._fd))
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    @property
+    def inode(self) -> int:
+        return os.fstat(self._fd).st_ino
+
+    def open(self) -> None:
+        """Open it, made if missing, unless it is open and still the one at `path`."""
+        if self._fd >= 0 and same_file(self._fd, self.path):
+            return
+        self.close()
+        flags = os.O_RDWR | os.O_APPEND
+        try:
+            self._fd = open_file(self.path, flags | os.O_CREAT | os.O_EXCL)
+            allow(self._fd, self._mode)
+        except FileExistsError:
+            self._fd = open_file(self.path, flags | os.O_CREAT)
+        self._mode = self.mode
+        sync(self.path.parent)
+
+    def append(self, data: bytes) -> None:
+        """Put `data` at its end, on disk, or nothing of it."""
+        before = self.size
+        try:
+            write_all(self._fd, data)
+            os.fdatasync(self._fd)
+            if self.size < before + len(data):
+                before = 0  # what there is now are only bytes of `data`
+                raise OSError("it was truncated by someone else in the middle of a write")
+        except OSError:
+            self.cut(before)
+            raise
+
+    def cut(self, length: int) -> None:
+        """Take away what is beyond `length`."""
+        if self.size > length:
+            os.ftruncate(self._fd, length)
+
+    def end_of_last_line(self) -> int:
+        """The position after its last newline."""
+        length = self.size
+        while length:
+            begin = max(0, length - BLOCK)
+            newline = os.pread(self._fd, length - begin, begin).rfind(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
+            length = begin
+        return 0
+
+    def rename(self, path: Path) -> None:
+        """Let it be at `path` from now on, and begin a new one."""
+        self._mode = self.mode  # somebody may have changed it
+        self.path.rename(path)
+        self.open()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

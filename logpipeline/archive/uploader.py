@@ -1,0 +1,101 @@
+"""Shipper: brings rotated files to the store, and knows which of them are there.
+
+A file's checkpoint goes before it, so that each file in the store has its own beside it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from logpipeline.archive.rotated import RotatedFile
+from logpipeline.archive.store import OtherContentError, Store, StoreError
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.outage import Outage
+
+log = logging.getLogger(__name__)
+
+RETRY = 10.0  # seconds until a store that refused is asked again
+
+
+class Uploader:
+    """For one thread. `closing` is set when no further file should be begun."""
+
+    def __init__(self, store: Store, metrics: Metrics, closing: threading.Event) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._closing = closing
+        self._outage = Outage(log)
+        self._retry = 0.0  # time.monotonic() after a refusal, else 0
+        self._there: set[str] = set()  # names of local files that have been sent
+
+    def ship(self, files: Sequence[RotatedFile]) -> None:
+        """Send the files, oldest first, that are not there. A store that can't take them is
+        said once, and asked again later. Raises OSError."""
+        if self._waits():
+            return
+        problem = ""
+        try:
+            for file in self._missing(files):
+                if self._closing.is_set():
+                    return
+                try:
+                    self._send(file)
+                except OtherContentError as other:  # does not keep the rest from going
+                    problem = problem or str(other)
+        except StoreError as refused:
+            problem = str(refused)
+        self._metrics.unshipped_files.set(len(files) - len(self._there))
+        self._note(problem)
+
+    def is_due(self) -> bool:
+        """Whether it is time to ask a store again that refused a file."""
+        return 0 < self._retry <= time.monotonic()
+
+    def has(self, file: RotatedFile) -> bool:
+        """Whether a whole copy is there now; one that was deleted there is sent anew.
+
+        Raises OSError.
+        """
+        if self._waits():
+            return False
+        try:
+            self._send(file)
+        except StoreError as refused:
+            self._note(str(refused))
+            return False
+        return True
+
+    def _missing(self, files: Sequence[RotatedFile]) -> list[RotatedFile]:
+        """Those that are not there by name and size. Raises StoreError, OSError."""
+        sizes = {file.path().name: file.path().stat().st_size for file in files}
+        self._there &= sizes.keys()
+        missing = [file for file in files if file.path().name not in self._there]
+        if missing:  # other consumers of this host send, too
+            there = self._store.sizes(after=missing[0].plain.stem).items()
+            self._there |= {name for name, size in there if sizes.get(name) == size}
+        return [file for file in missing if file.path().name not in self._there]
+
+    def _send(self, file: RotatedFile) -> None:
+        """Raises StoreError, OSError."""
+        path = file.path()
+        if file.sidecar.exists():
+            self._store.put(file.sidecar)
+        if self._store.put(path):
+            self._metrics.shipped_files.inc()
+            self._metrics.shipped_bytes.inc(path.stat().st_size)
+        self._there.add(path.name)
+
+    def _waits(self) -> bool:
+        """Whether it is too early to ask a store again that refused."""
+        return time.monotonic() < self._retry
+
+    def _note(self, problem: str) -> None:
+        self._retry = time.monotonic() + RETRY if problem else 0.0
+        self._metrics.store_up.set(not problem)
+        if problem:
+            self._metrics.ship_failures.inc()
+            sentence = f"rotated files stay here, whatever LOG_KEEP_… says: {problem}"
+            self._outage.report(sentence, logging.ERROR)
+        else:
+            self._outage.resolve(f"rotated files are sent to {self._store.name} again")

@@ -1,0 +1,1 @@
+"""Consumer: one batch in four steps: dead letters, archive, Redis, commit."""

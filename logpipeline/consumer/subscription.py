@@ -1,0 +1,294 @@
+"""Subscription: this consumer's share of the topic, read from where the sinks stand.
+
+kafka-python's own idea of the position is not trusted: after each assignment `poll` seeks to
+what the archive and Redis hold, and every slice says at which offset it was expected to begin.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    KafkaError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+
+from logpipeline.archive.archive import Archive, ArchivePosition
+from logpipeline.archive.checkpoint import CheckpointError
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.consumer.poison import Poison
+from logpipeline.consumer.settings import ConsumerSettings
+from logpipeline.events.slices import Slice
+from logpipeline.kafka import connection, fetcher
+from logpipeline.kafka.commit import Commit
+from logpipeline.outage import Outage
+from logpipeline.recent.recent import Recent
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 500
+REQUEST_MS = 5_000
+CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
+MOST_RECORDS = 10_000  # a batch: more gains nothing, and holds the lock and memory longer
+FETCH_BYTES = 16 * 2**20  # from one broker at once, packed
+SETTLED_LOSS = 15.0  # seconds that Kafka's end must stay below the archive before it is believed
+LAG_EVERY = 1.0  # seconds
+PROBE = 2.0  # seconds for a step of that look
+QUIET = 5.0  # seconds without records until it looks whether Kafka answers
+MOVED = (OffsetOutOfRangeError, LogTruncationError, NoOffsetForPartitionError)
+
+
+class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
+    """A member of the consumer group. Raises KafkaError, OSError when it can't be made."""
+
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        archive: Archive,
+        recent: Recent,
+        metrics: Metrics,
+        poison: Poison,
+    ) -> None:
+        self._topic = settings.kafka_topic
+        self._settings = settings
+        self._archive = archive
+        self._recent = recent
+        self._metrics = metrics
+        self._poison = poison
+        self._positions: dict[int, int] = {}  # partition → the offset that poll brings next
+        self._unsettled: set[int] = set()  # assigned, but not yet sought
+        self._lock = threading.Lock()
+        self._short_since: dict[int, float] = {}
+        self._heard = self._lag_noted = time.monotonic()
+        self._away = Outage(log)
+        self._trouble = Outage(log)
+        self._consumer = KafkaConsumer(
+            **connection.access(settings),
+            group_id=settings.kafka_group_id,
+            client_rack=settings.kafka_client_rack,
+            enable_auto_commit=False,
+            isolation_level="read_committed",  # what a transaction took back is no record
+            auto_offset_reset="none",
+            partition_assignment_strategy=(CooperativeStickyAssignor,),
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=1_500,
+            max_poll_interval_ms=60_000,
+            reconnect_backoff_max_ms=1_000,
+            metadata_max_age_ms=15_000,  # how soon new partitions and a new topic are noticed
+            max_poll_records=MOST_RECORDS,
+            fetch_max_bytes=FETCH_BYTES,
+            metrics_enabled=False,
+        )
+        fetcher.install(self._consumer, settings.event_max_bytes)
+        self._topic_id = ""
+        self._consumer.subscribe([self._topic], listener=self)
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        with self._lock:
+            self._unsettled |= {at.partition for at in assigned}
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        with self._lock:
+            self._unsettled -= {at.partition for at in revoked}
+
+    def poll(self) -> list[Slice]:
+        """The next records, of the partitions whose place is known. Waits at most half a second.
+
+        Raises CheckpointError, OSError when the archive can't be used; nothing is skipped then.
+        """
+        self._notice_topic()
+        self._settle()
+        self._note_lag()
+        try:
+            polled = self._consumer.poll(POLL_MS)
+        except MOVED as error:
+            log.debug("seeking anew: %s", error)
+            polled = {}
+            self.rewind()
+        except KafkaError as error:
+            reason = connection.reason(self._settings, error)
+            self._trouble.report(f"Kafka's {self._topic} can't be read, trying again: {reason}")
+            polled = {}
+            self.rewind()
+            time.sleep(1.0)
+        else:
+            self._trouble.resolve(f"Kafka's {self._topic} can be read again")
+        self._listen(bool(polled))
+        if self._topic_id != self._found_topic_id():
+            self.rewind()
+        with self._lock:
+            unsettled = set(self._unsettled)
+        slices = []
+        for at, records in polled.items():
+            start = self._positions.get(at.partition)
+            if start is not None and at.partition not in unsettled:
+                part = self._poison.read(at.partition, start, records)
+                self._positions[at.partition] = part.end
+                slices.append(part)
+        return slices
+
+    def rewind(self) -> None:
+        """Let the next poll go back to what the sinks hold, for every partition."""
+        with self._lock:
+            self._unsettled |= {at.partition for at in self._consumer.assignment()}
+
+    def commit(self, slices: list[Slice]) -> None:
+        """Tell Kafka how far the archive is: for other hosts and for tools that show the lag.
+
+        It does not wait: restarts go by the archive's own checkpoint. Raises CheckpointError,
+        OSError.
+        """
+        if slices:
+            offsets = self._offsets({part.partition for part in slices})
+            self._consumer.commit_async(offsets, callback=self._committed)
+
+    def close(self) -> None:
+        """Commit once more, waiting for it, and leave the group."""
+        try:
+            if offsets := self._offsets(set(self._positions)):
+                self._consumer.commit(offsets, timeout_ms=CLOSE_MS)
+        except (KafkaError, CheckpointError, OSError) as error:
+            self._committed({}, error)
+        self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+
+    def _offsets(self, partitions: set[int]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What to commit."""
+        archive = self._archive.standing()
+        return {
+            at: Commit(archive.next[at.partition], archive.id, self._topic_id).for_kafka()
+            for at in self._consumer.assignment()
+            if at.partition in partitions & archive.next.keys()
+        }
+
+    def _committed(self, offsets: object, response: object) -> None:
+        if isinstance(response, Exception):
+            self._metrics.commit_failures.inc()
+            log.debug("commit: %s", response)
+
+    def _found_topic_id(self) -> str:
+        """The topic's id by Kafka's metadata; it is a new one when the topic was made again."""
+        found = self._consumer._cluster.topic_id(self._topic)
+        return str(found) if found else self._topic_id
+
+    def _notice_topic(self) -> None:
+        """Begin the archive's part of this incarnation of the topic, if it is a new one."""
+        found = self._found_topic_id()
+        if found != self._topic_id:
+            self._archive.open(found)
+            self._topic_id = found
+            self.rewind()
+
+    def _settle(self) -> None:
+        """Seek what was newly assigned to where the sinks stand, or leave it to the next poll."""
+        with self._lock:
+            unsettled = set(self._unsettled)
+        if not unsettled or not self._topic_id:
+            return
+        ats = [TopicPartition(self._topic, partition) for partition in unsettled]
+        try:
+            firsts = self._consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
+            places = self._places(ats, firsts)
+        except (KafkaError, KeyError) as error:
+            log.debug("can't settle yet: %s", error)
+            return
+        for partition, replay in self._recent.replay_from(places).items():
+            at = TopicPartition(self._topic, partition)
+            position = max(replay, firsts[at])
+            with self._lock:
+                if at not in self._consumer.assignment():
+                    continue
+                self._consumer.seek(at, position)
+                self._positions[partition] = position
+                self._unsettled.discard(partition)
+        self._consumer.commit_async(self._offsets(set(places)), callback=self._committed)
+
+    def _places(
+        self, ats: list[TopicPartition], firsts: dict[TopicPartition, int]
+    ) -> dict[int, int]:
+        """The archive's next offset of each partition, brought in line with what Kafka has.
+
+        Raises KafkaError, CheckpointError, OSError.
+        """
+        archive = self._archive.standing()
+        ends = self._consumer.end_offsets(ats, timeout_ms=REQUEST_MS)
+        places = {}
+        for at in ats:
+            committed = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
+            commit = Commit.of(committed) if committed else None
+            place = self._place(at.partition, archive, commit, firsts[at], ends[at])
+            if place is not None:
+                places[at.partition] = place
+        return places
+
+    def _place(
+        self,
+        partition: int,
+        archive: ArchivePosition,
+        commit: Commit | None,
+        first: int,
+        end: int,
+    ) -> int | None:
+        """Where the archive goes on; None while that is not certain."""
+        place = known = archive.next.get(partition)
+        if commit and commit.archive != archive.id and commit.is_of(self._topic_id):
+            place = max(known or 0, commit.offset)
+        if place is None or place < first:
+            if place is not None:
+                self._metrics.gap_records.inc(first - place)
+                log.error(
+                    "%s[%d]: Kafka has deleted offsets %d to %d before they were read: %d records "
+                    "are lost (raise the topic's retention.ms)",
+                    *(self._topic, partition, place, first - 1, first - place),
+                )
+            place = first
+        if place > end:
+            since = self._short_since.setdefault(partition, time.monotonic())
+            if time.monotonic() - since < SETTLED_LOSS:
+                return None
+            log.error(
+                "%s[%d]: Kafka ends at offset %d, but %s has its records up to %d: Kafka has lost "
+                "them (unclean leader election, or an old backup); going on at %d",
+                *(self._topic, partition, end, self._archive.path, place - 1, end),
+            )
+            place = end
+        self._short_since.pop(partition, None)
+        if place != known:
+            self._archive.begin(partition, place)
+        return place
+
+    def _note_lag(self) -> None:
+        """Say how far the sinks are behind Kafka, as of its last answer to each partition."""
+        now = time.monotonic()
+        if now - self._lag_noted < LAG_EVERY:
+            return
+        self._lag_noted = now
+        lag = {}
+        for at in self._consumer.assignment():
+            with suppress(KafkaError, KeyError):  # it may just be given away
+                end = self._consumer.highwater(at)
+                if end is not None and at.partition in self._positions:
+                    lag[at.partition] = max(0, end - self._positions[at.partition])
+        self._metrics.behind(lag)
+
+    def _listen(self, heard: bool) -> None:
+        """Say once when Kafka goes away, and when it is back."""
+        now = time.monotonic()
+        if heard:
+            self._heard = now
+        elif now - self._heard < QUIET:
+            return
+        else:
+            self._heard = now
+            problem = connection.problem(self._settings, PROBE)
+            heard = not problem
+        if heard:
+            self._away.resolve("Kafka is back")
+        else:
+            connection.complain(self._away, "Kafka is away, waiting", problem)
+        self._metrics.kafka_up.set(heard)

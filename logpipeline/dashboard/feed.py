@@ -1,0 +1,81 @@
+"""Feed: one reader of Redis for all viewers, who wait for its news."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from logpipeline.dashboard.redis_reader import RedisReader
+from logpipeline.dashboard.state import DashboardState
+from logpipeline.recent import redis_client
+
+log = logging.getLogger(__name__)
+
+STEP = 1.0  # seconds from one look to the next
+
+
+class Feed:
+    """What all viewers see: `board`, the newest look, and `problem`, why there is none now.
+
+    It looks only while somebody watches. `number` counts the looks, `problem_since` is in Unix
+    seconds.
+    """
+
+    def __init__(self, look: RedisReader) -> None:
+        self.board: DashboardState | None = None
+        self.problem = ""
+        self.problem_since = 0.0
+        self._look = look
+        self.number = 0
+        self._viewers = 0
+        self._watched = asyncio.Event()
+        self._news = asyncio.Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Keep it looking."""
+        self._viewers += 1
+        self._watched.set()
+        try:
+            yield
+        finally:
+            self._viewers -= 1
+            if not self._viewers:
+                self._watched.clear()
+
+    async def after(self, number: int) -> int:
+        """Wait for a look that is newer than `number`. Returns its number."""
+        while self.number <= number:
+            await self._news.wait()
+        return self.number
+
+    async def run(self) -> None:
+        """Look at Redis until cancelled."""
+        try:
+            while True:
+                await self._watched.wait()
+                began = time.monotonic()
+                await self._take()
+                await asyncio.sleep(max(STEP / 4, STEP - (time.monotonic() - began)))
+        finally:
+            self._look.close()
+
+    async def _take(self) -> None:
+        try:
+            self.board = await asyncio.to_thread(self._look.take)
+        except (redis.RedisError, OSError) as error:
+            problem = redis_client.reason(self._look.settings, error)
+            if not self.problem:
+                log.warning("Redis can't be read: %s", problem)
+                self.problem_since = time.time()
+            self.problem = problem
+        else:
+            if self.problem:
+                log.info("Redis can be read again")
+            self.problem = ""
+        self.number += 1
+        self._news.set()
+        self._news = asyncio.Event()

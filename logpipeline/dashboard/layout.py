@@ -1,0 +1,142 @@
+"""Layout: the parts of the page and where they are, still empty."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from markupsafe import Markup
+from nicegui import ui
+
+from logpipeline.dashboard.entry import Entry
+from logpipeline.events.event import LEVELS
+
+FOLDER = Path(__file__).parent
+THEME_ICONS = {"auto": "brightness_auto", "dark": "dark_mode", "light": "light_mode"}
+
+
+class Layout:
+    """Builds the page where it is called; each part is an attribute to fill and listen to."""
+
+    def __init__(self, words: str) -> None:
+        style, keys = ((FOLDER / name).read_text("utf-8") for name in ("style.css", "keys.js"))
+        ui.add_head_html(f"<style>{style}</style><script>{keys}</script>")
+        self._dark = ui.dark_mode(None)
+        self.shown_service = ""
+        self._build_header()
+        with ui.element("div").classes("page"):
+            self.screen = _html("section").classes("screen")
+            self.screen.content = "<p>Reading Redis …</p>"
+            with ui.element("div").classes("board") as self.board:
+                self.tiles = _html("dl").classes("tiles").props('aria-label="Now"')
+                with ui.element("div").classes("panels"):
+                    self._build_panels()
+                self._build_events(words)
+        self._build_dialog()
+        self.board.set_visibility(False)
+
+    def show_board(self, status: str) -> None:
+        self.status.content = status
+        self.status.props["data-status"] = status
+        self.screen.set_visibility(False)
+        self.board.set_visibility(True)
+
+    def show_screen(self, status: str, content: Markup) -> None:
+        """Show one message instead of the board."""
+        self.status.content = status
+        self.status.props["data-status"] = status
+        self.screen.content = content
+        self.screen.set_visibility(True)
+        self.board.set_visibility(False)
+
+    def show_theme(self, name: str, dark: bool | None) -> None:
+        self._dark.value = dark
+        self.theme.props["icon"] = THEME_ICONS[name]
+        self.theme.props["aria-label"] = f"Theme: {name}"
+
+    def show_pause(self, paused: bool, newer: int) -> None:
+        words = f"Resume <span>{newer:,} newer</span>" if paused else "Pause"
+        self.pause.content = f"<kbd>p</kbd>{words}"
+        self.pause.props["aria-pressed"] = "true" if paused else "false"
+
+    def show_whole(self, entry: Entry, content: Markup) -> None:
+        """Open the dialog with one event."""
+        self.shown_service = entry.service
+        level = entry.level if entry.level.isalpha() else "NONE"
+        self.title.content = Markup('<span class="level {0}">{0}</span>').format(level)
+        self.whole.content = content
+        self.only.set_visibility(bool(entry.service))
+        self.only.content = Markup("Only <bdi>{}</bdi>").format(entry.service)
+        self.dialog.open()
+
+    def set_services(self, services: Sequence[str], chosen: str) -> None:
+        options = sorted({*services, chosen} - {""})
+        if self.service.options != options or (self.service.value or "") != chosen:
+            self.service.set_options(options, value=chosen or None)
+
+    def _build_header(self) -> None:
+        with ui.element("header").classes("bar"):
+            _html("h1").content = "Logs"
+            self.status = _html("p").classes("status").props("role=status")
+            self.status.content = "Connecting"
+            ui.space()
+            self.theme = ui.button(icon="brightness_auto", color=None).props("flat round dense")
+
+    def _build_panels(self) -> None:
+        with _panel("Events a minute", "chart") as head:
+            with head:
+                self.spans = {name: _button(f"Last {name}") for name in ("hour", "day")}
+            self.chart = ui.echart({}).classes("plot")
+        self.failing = _html("section").classes("panel failing")
+        self.failing.props('aria-label="Errors by service"')
+        with _panel("Alerts", "alerts"):
+            self.alerts = _html("div").props('tabindex=0 role=group aria-label="Alerts"')
+
+    def _build_events(self, words: str) -> None:
+        with ui.element("section").classes("panel log").props('aria-label="Events"'):
+            with ui.element("div").classes("filters").props('role=group aria-label="Filters"'):
+                self.levels = {level: _button(level).classes("chip") for level in LEVELS}
+                self.service = ui.select([], label="Service").classes("service-filter")
+                self.service.props("dense outlined options-dense clearable")
+                self.search = ui.input("Search what Redis holds", value=words).classes("search")
+                self.search.props(
+                    'dense outlined clearable debounce=300 maxlength=200 type="search"'
+                )
+                self.clear = _button("Clear filters").classes("clear")
+                self.pause = _button("Pause").classes("pause")
+            with ui.element("div").classes("note"):
+                self.note = _html("p")
+                self.hint = _html("p").classes("hint")
+            with ui.element("div").classes("stream") as self.stream:
+                self.events = _html("ul").classes("events")
+                self.events.props('aria-live=off aria-label="Newest events, newest first"')
+
+    def _build_dialog(self) -> None:
+        with ui.dialog() as self.dialog, ui.element("div").classes("whole panel"):
+            with ui.element("header"):
+                self.title = _html("h2")
+                ui.space()
+                self.only = _button("")
+                close = ui.button(icon="close", color=None, on_click=self.dialog.close)
+                close.props('flat round dense aria-label="Close"')
+            self.whole = _html("div").classes("body")
+        self.dialog.props('aria-label="The whole event"')
+
+
+@contextmanager
+def _panel(name: str, class_: str) -> Iterator[ui.element]:
+    """A section with a heading, which is given for more to stand beside it."""
+    with ui.element("section").classes(f"panel {class_}").props(f'aria-label="{name}"'):
+        with ui.element("div").classes("head") as head:
+            _html("h2").content = name
+        yield head
+
+
+def _html(tag: str) -> ui.html:
+    """An element whose content is HTML that was escaped here, by markupsafe."""
+    return ui.html(tag=tag, sanitize=False)
+
+
+def _button(words: str) -> ui.html:
+    button = _html("button").props("type=button")
+    button.content = words
+    return button

@@ -1,0 +1,162 @@
+"""Look: reading the board from Redis, again and again, at a bounded cost."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+import redis
+
+from logpipeline.alerts.alert import Alert, Notice
+from logpipeline.dashboard.entry import Entry, entry
+from logpipeline.dashboard.settings import DashboardSettings
+from logpipeline.dashboard.state import DashboardState
+from logpipeline.events.event import LEVELS
+from logpipeline.recent.redis_client import check_layout, connect, list_key, numbers
+
+DAY = 24 * 60  # minutes of counts that are shown
+FRESH = 3  # minutes whose counts still change
+ALL_MINUTES = 10.0  # seconds until all of them are read again: late events change old minutes
+LISTS = 5.0  # seconds until the lists are read again though no offset has moved
+MOST = 1_000  # entries of a list
+BUDGET = 2 * 2**20  # bytes of a list that are fetched, whatever is in it
+SCANNED = 16 * 2**20  # bytes of a list that Redis looks at
+RATE_OVER = 10.0  # seconds that events a second are a mean of
+HISTORY = 50  # notices
+TIMEOUT = 3.0  # seconds for an answer of Redis
+
+Kind = TypeVar("Kind", Alert, Notice)
+
+# The newest lines of each list in KEYS, and how many were left out: at most ARGV[1] lines that
+# have ARGV[2] bytes together. It stops after ARGV[3] bytes, so that a list of huge lines does not
+# keep Redis busy. Read-only, so that a replica may run it.
+SCRIPT = """
+local lists, left_out = {}, 0
+local most, step = tonumber(ARGV[1]), 20
+for i, key in ipairs(KEYS) do
+  local lines, room, seen = {}, tonumber(ARGV[2]), 0
+  for at = 0, most - 1, step do
+    local some = redis.call('LRANGE', key, at, math.min(at + step, most) - 1)
+    for _, line in ipairs(some) do
+      seen = seen + #line
+      if #line <= room then
+        room = room - #line
+        lines[#lines + 1] = line
+      elseif i == 1 then
+        left_out = left_out + 1
+      end
+    end
+    if #some < step or seen > tonumber(ARGV[3]) then break end
+  end
+  lists[i] = lines
+end
+return {lists, left_out}
+"""
+
+
+class RedisReader:
+    """Looks at the pipeline's keys. It remembers what it has seen, to read only what is new."""
+
+    def __init__(self, settings: DashboardSettings) -> None:
+        self.settings = settings
+        self._redis = connect(settings, TIMEOUT)
+        self._key = settings.redis_key
+        self._forget()
+
+    def take(self) -> DashboardState:
+        """What Redis holds now. Raises redis.RedisError, OSError; the next one starts anew."""
+        try:
+            return self._take(time.time())
+        except (redis.RedisError, OSError):
+            self._forget()
+            raise
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _forget(self) -> None:
+        self._lists: dict[str, list[Entry]] = {}
+        self._lists_at = self._minutes_at = 0.0
+        self._left_out = 0
+        self._counts: dict[int, dict[str, int]] = {}
+        self._offsets: dict[str, int] = {}
+        self._totals: deque[tuple[float, int]] = deque()
+
+    def _take(self, now: float) -> DashboardState:
+        key, minute = self._key, int(now // 60)
+        check_layout(self._redis, key)
+        whole = not 0 <= now - self._minutes_at < ALL_MINUTES
+        minutes = range(minute - (DAY if whole else FRESH), minute + 2)
+        with self._redis.pipeline(transaction=False) as asked:
+            for name in ("offsets", "lag", "dead-letters", "alerts"):
+                asked.hgetall(f"{key}:{name}")
+            asked.exists(f"{key}:alerts:lease")
+            asked.lrange(f"{key}:alerts:history", 0, HISTORY - 1)
+            for each in minutes:
+                asked.hgetall(f"{key}:counts:{each}")
+            offsets, lag, letters, alerts, watched, history, *counts = asked.execute()
+        if whole:
+            self._minutes_at = now
+            self._counts.clear()
+        for each, levels in zip(minutes, counts, strict=True):
+            self._counts[each] = numbers(levels)
+        seen = numbers(offsets)
+        if seen != self._offsets or not 0 <= now - self._lists_at < LISTS:
+            self._read_lists(now)
+        self._offsets = seen
+        return DashboardState(
+            at=now,
+            lists=self._lists,
+            left_out=self._left_out,
+            counts={m: levels for m, levels in self._counts.items() if levels},
+            total=sum(seen.values()),
+            rate=self._rate(now, sum(seen.values())),
+            lag=sum(numbers(lag).values()) if lag else None,
+            dead_letters=numbers(letters) if letters or lag else None,
+            alerts=_decoded(alerts.values(), Alert) if alerts or watched else None,
+            history=_decoded(history, Notice),
+        )
+
+    def _read_lists(self, now: float) -> None:
+        names = ("", *LEVELS)
+        keys = [list_key(self._key, name) for name in names]
+        answer: Any = self._redis.eval_ro(SCRIPT, len(keys), *keys, MOST, BUDGET, SCANNED)
+        lists, self._left_out = answer
+        known = {each.id: each for entries in self._lists.values() for each in entries}
+        self._lists = {
+            name: _entries(lines, known) for name, lines in zip(names, lists, strict=True)
+        }
+        self._lists_at = now
+
+    def _rate(self, now: float, total: int) -> float | None:
+        """Events a second of late; None until there are two looks close together."""
+        totals = self._totals
+        if totals and (total < totals[-1][1] or now - totals[-1][0] > RATE_OVER):
+            totals.clear()
+        totals.append((now, total))
+        while now - totals[0][0] > RATE_OVER:
+            totals.popleft()
+        seconds = now - totals[0][0]
+        return (total - totals[0][1]) / seconds if seconds > 0 else None
+
+
+def _entries(lines: list[bytes], known: dict[str, Entry]) -> list[Entry]:
+    """Their entries, newest first; those that are `known` are not made again."""
+    seen: Counter[bytes] = Counter()
+    entries = []
+    for line in reversed(lines):
+        id_ = f"{hash(line):x}.{seen[line]}"
+        seen[line] += 1
+        entries.append(known.get(id_) or known.setdefault(id_, entry(id_, line)))
+    return entries[::-1]
+
+
+def _decoded(values: Iterable[bytes], kind: type[Kind]) -> list[Kind]:
+    """Those of the JSON values that are of this kind."""
+    found = []
+    for value in values:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            found.append(msgspec.json.decode(value, type=kind))
+    return found

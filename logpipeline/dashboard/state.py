@@ -1,0 +1,108 @@
+"""Board: what the web page shows of Redis at one moment."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from logpipeline.alerts.alert import Alert, Notice
+from logpipeline.dashboard.entry import Entry
+from logpipeline.events.event import LEVELS
+
+MINUTE = 60  # seconds
+BAD = ("ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True)
+class DashboardState:
+    """One look at Redis at Unix time `at`. None is what nobody has told.
+
+    `lists` is level, or "" for all → entries, newest first, without the `left_out` that are too
+    large; `counts` is minute → level → events; `total` is the records that Redis has seen, `rate`
+    in records a second, `lag` in records; `alerts` and `history` are alerts.py's open alerts and
+    its notices, newest first.
+    """
+
+    at: float
+    lists: Mapping[str, Sequence[Entry]]
+    counts: Mapping[int, Mapping[str, int]]
+    left_out: int = 0
+    total: int = 0
+    rate: float | None = None
+    lag: int | None = None
+    dead_letters: Mapping[str, int] | None = None
+    alerts: Sequence[Alert] | None = None
+    history: Sequence[Notice] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether the pipeline has not brought anything yet."""
+        return not self.total and not self.counts and not any(self.lists.values())
+
+    def matching(self, levels: Collection[str], service: str, words: str) -> list[Entry]:
+        """The entries of these levels (none means all), of the service and with all the words,
+        newest first. A filter looks at the levels' own lists too, which reach further back."""
+        if not (levels or service or words):
+            return list(self.lists.get("", []))
+        found = [
+            each
+            for each in self.entries.values()
+            if (not levels or each.level in levels)
+            and (not service or each.service == service)
+            and (not words or each.has(words))
+        ]
+        return sorted(found, key=lambda each: each.timestamp, reverse=True)
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """All that Redis holds, by id."""
+        return {each.id: each for entries in self.lists.values() for each in entries}
+
+    @cached_property
+    def services(self) -> list[str]:
+        """The services of all entries, by name."""
+        return sorted({each.service for each in self.entries.values()} - {""})
+
+    def failing(self, minutes: int = 5) -> tuple[float, list[tuple[str, int]]]:
+        """Errors of each service, most first, and of how many seconds: fewer than asked for when
+        Redis holds no more of them."""
+        first = self.at - minutes * MINUTE
+        for level in BAD:
+            held = self.lists.get(level, [])
+            if held and len(held) < self.sums(minutes)[level]:
+                first = max(first, held[-1].timestamp)
+        errors = Counter(
+            entry.service or "without a service"
+            for level in BAD
+            for entry in self.lists.get(level, [])
+            if first <= entry.timestamp <= self.at + MINUTE
+        )
+        return max(0.0, self.at - first), errors.most_common()
+
+    def sums(self, minutes: int) -> Counter[str]:
+        """Events by level in this minute and those before it, so many together."""
+        now = int(self.at // MINUTE)
+        sums: Counter[str] = Counter()
+        for minute in range(now - minutes + 1, now + 1):
+            sums.update(self.counts.get(minute, {}))
+        return sums
+
+    def error_share(self, minutes: int = 5) -> float | None:
+        """The share (0 to 1) of ERROR and CRITICAL in so many minutes."""
+        sums = self.sums(minutes)
+        return sum(sums[level] for level in BAD) / sums.total() if sums.total() else None
+
+    def per_minute(self, minutes: int, step: int) -> list[tuple[float, dict[str, float]]]:
+        """Events a minute by level over the last `minutes`, in steps of `step` minutes: (Unix
+        time of the step's begin, level → mean). The last step counts the minutes that were."""
+        now = int(self.at // MINUTE)
+        first = (now - minutes) // step * step + step
+        steps = []
+        for begin in range(first, now + 1, step):
+            past = range(begin, min(begin + step, now + 1))
+            means = {
+                level: sum(self.counts.get(minute, {}).get(level, 0) for minute in past) / len(past)
+                for level in LEVELS
+            }
+            steps.append((float(begin * MINUTE), means))
+        return steps

@@ -1,0 +1,1 @@
+"""Events: what an event is, and any line of any log as one."""

@@ -1,0 +1,68 @@
+"""Columns: the records of a partition as parallel lists."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from logpipeline.events.event import Value
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Record(Protocol):
+    """What is used of a kafka-python ConsumerRecord."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class Columns:
+    """Parallel lists; `len()` is the number of records.
+
+    `details` are Kafka's time in milliseconds and the headers; there are none if nobody wants them.
+    The library hands it on by list.extend, which takes it as one item.
+    """
+
+    offsets: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    details: list[tuple[int, Headers]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, polled: "Iterable[Record | Columns]") -> "Columns":
+        """All that `KafkaConsumer.poll` has given of one partition."""
+        whole = cls()
+        for part in polled:
+            if not isinstance(part, Columns):
+                part = cls([part.offset], [part.key], [part.value])
+            whole.extend(part)
+        return whole
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __iter__(self) -> Iterator[Self]:
+        yield self
+
+    def extend(self, later: "Columns") -> None:
+        self.offsets += later.offsets
+        self.keys += later.keys
+        self.values += later.values
+        self.details += later.details
+
+    def part(self, begin: int, end: int) -> "Columns":
+        """The records from index `begin` up to, not including, `end`."""
+        return Columns(
+            self.offsets[begin:end],
+            self.keys[begin:end],
+            self.values[begin:end],
+            self.details[begin:end],
+        )
+
+    def cut(self, count: int) -> "Columns":
+        """Remove and return the first `count` records."""
+        first = self.part(0, count)
+        del self.offsets[:count], self.keys[:count], self.values[:count], self.details[:count]
+        return first

@@ -1,0 +1,171 @@
+"""Lines: a line of any log → the bytes of an event."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from logpipeline.events import event, json_formats, text_formats, times
+from logpipeline.events.event import InvalidRecord
+
+MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
+HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
+BEGINNINGS = {level: f'{{"level":"{level}","message":'.encode() for level in event.LEVELS}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BRACKETS = 64  # fewer can't be nested too deeply for an event
+MILLISECONDS = 1e11  # an event's timestamp from here on is in another unit than seconds
+
+
+class Splitter:
+    """Pieces of a log → its lines, of which it holds HELD bytes at most."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()  # grows in place: a line may come byte by byte
+        self._size = 0  # bytes of the unfinished line, with those that are not held
+
+    def feed(self, data: bytes) -> list[tuple[bytes, int]]:
+        """The lines that `data` finishes, without their newlines, and how long each was."""
+        first, *others = data.split(b"\n")
+        if len(self._rest) < HELD:
+            self._rest += first[: HELD - len(self._rest)]
+        self._size += len(first)
+        if not others:
+            return []
+        done = [(bytes(self._rest), self._size)]
+        self._rest = bytearray(others.pop())
+        self._size = len(self._rest)
+        done += [(line, len(line)) for line in others]
+        return done
+
+    def end(self) -> list[tuple[bytes, int]]:
+        """The last line, when no newline ends it."""
+        done = [(bytes(self._rest), self._size)] if self._size else []
+        self._rest, self._size = bytearray(), 0
+        return done
+
+
+class Lines:
+    """Makes the events of one log.
+
+    It counts all lines, those `cut`, those with `replaced` bytes and the `blank` ones. The
+    `service` is given to events that have none of their own; "" gives none.
+    """
+
+    def __init__(self, service: str = "") -> None:
+        self.count = 0
+        self.cut = 0
+        self.replaced = 0
+        self.blank = 0
+        self._service = msgspec.json.encode(service) if service else b""
+        self._tail = b',"service":' + self._service + b"}" if service else b"}"
+
+    def events(self, lines: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
+        """The events of a Splitter's lines; none for a blank one."""
+        for line, size in lines:
+            made = self.event(line, size)
+            if made is not None:
+                yield made
+
+    def event(self, line: bytes, size: int) -> bytes | None:
+        """The event in a line without its newline; None for a blank one.
+
+        An event of ours is returned as it is. The JSON of a logger keeps its fields, but for
+        those that become level, message and timestamp. Any other text is the message, without
+        the carriage return that ends it, and without a byte order mark before it. `size` is the
+        line's length: `line` may be only its beginning.
+        """
+        self.count += 1
+        whole = size == len(line)
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        if line[:3] == BYTE_ORDER_MARK:
+            line = line[3:]
+        if not line or line.isspace():
+            self.blank += 1
+            return None
+        text = line.decode("utf-8", "replace")
+        if "\ufffd" in text and text.encode() != line:
+            self.replaced += 1
+            line = text.encode()
+        made = None
+        if whole and (line[:1] == b"{" or (line[:1] == b" " and line.lstrip()[:1] == b"{")):
+            try:
+                made = self._of_object(line, text)
+            except (ValueError, RecursionError):  # a number or nesting that Python can't hold
+                made = None
+        if made is None:
+            level, seconds = text_formats.read(text)
+            made = self._event(level, json_formats.encoded(text), seconds)
+        if len(made) > MOST or not whole:
+            made = self._cut(made, text, size)
+        return made
+
+    def _of_object(self, line: bytes, text: str) -> bytes | None:
+        """The event in a line of JSON; None when it is to be taken as text."""
+        fields = json_formats.decode(line)
+        if fields is None:
+            return None
+        if fields.keys() >= {"level", "message", "timestamp"}:
+            try:
+                if abs(event.parse(line).timestamp) < MILLISECONDS:
+                    return line
+            except InvalidRecord:
+                pass
+        found = json_formats.mapped(fields, text)
+        if found is None:
+            return None
+        level, message, seconds, others = found
+        if self._service and "service" not in others:
+            others["service"] = msgspec.Raw(self._service)
+        made = self._event(level, message, seconds)
+        if others:
+            made = made.removesuffix(self._tail) + b"," + msgspec.json.encode(others)[1:]
+        if line.count(b"[") + line.count(b"{") > BRACKETS and not event.is_event(made):
+            return None
+        return made
+
+    def _event(self, level: str | None, message: bytes, seconds: str | None) -> bytes:
+        stamp = (seconds or times.now()).encode()
+        return BEGINNINGS[level or "INFO"] + message + b',"timestamp":' + stamp + self._tail
+
+    def _cut(self, made: bytes, text: str, size: int) -> bytes:
+        """The event of a line that is too long."""
+        self.cut += 1
+        stated = event.parse(made)
+        seconds = repr(stated.timestamp)
+        return cut(text, size, lambda message: self._event(stated.level, message, seconds))
+
+
+def cut(text: str, size: int, make: Callable[[bytes], bytes]) -> bytes:
+    """What `make` makes of a JSON string that has as much of `text` as fits into a record, and a
+    mark that says of how many bytes."""
+    mark = f" … [cut: the line has {size:,} bytes]"
+    room = MOST - len(make(json_formats.encoded(mark)))
+    return make(json_formats.encoded(_beginning(text, room) + mark))
+
+
+def _beginning(text: str, room: int) -> str:
+    """As much of `text` as takes `room` bytes in JSON, by halving steps: each is encoded once."""
+    length, step = 0, 2**20
+    while step := step // 2:
+        size = len(json_formats.encoded(text[length : length + step])) - len('""')
+        if size <= room:
+            length, room = length + step, room - size
+    return text[:length]
+
+
+def default_service(name: str) -> str:
+    """What a file's name says about who writes it: "shop" for /var/log/shop.log.1."""
+    return Path(name).name.strip("-.").split(".")[0]
+
+
+def summary(logs: Sequence[Lines]) -> str:
+    """What the lines of several logs were, for the line of totals."""
+
+    def total(what: str) -> str:
+        return f"{sum(getattr(lines, what) for lines in logs):,}"
+
+    return (
+        f"; {total('count')} lines: {total('blank')} blank, {total('cut')} cut, "
+        f"{total('replaced')} with bytes that are not UTF-8"
+    )

@@ -1,0 +1,171 @@
+"""Slice: what one poll brought of one partition, as events and rejects."""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
+
+from logpipeline.events.columns import Columns, Record
+from logpipeline.events.event import (
+    InvalidRecord,
+    Partial,
+    Value,
+    checked,
+    one_line,
+    parse,
+    parse_all,
+)
+
+CHUNK = 500  # records that are decoded at once, so that an invalid one slows only these
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An invalid record, and why (`reason` for counting, `error` as a sentence).
+
+    `value` is only the beginning of one that is too large, or in a batch that can't be read.
+    """
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The records of one partition from offset `start` up to, not including, `end`.
+
+    The lists of events are parallel and in the order of their offsets. `times` are the events'
+    own, in Unix seconds, `minutes` these / 60; `lines` have no newline.
+    """
+
+    partition: int
+    start: int
+    end: int
+    offsets: list[int] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+    levels: list[str] = field(default_factory=list)
+    minutes: list[int] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+    @cached_property
+    def counts(self) -> Counter[tuple[int, str]]:
+        """Events per (minute, level)."""
+        return Counter(zip(self.minutes, self.levels, strict=True))
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the lines."""
+        return sum(map(len, self.lines))
+
+    def since(self, offset: int) -> "Slice":
+        """The part of it from `offset` on; empty (`start` == `end`) if it ends before."""
+        if offset <= self.start:
+            return self
+        i = bisect_left(self.offsets, offset)
+        return Slice(
+            self.partition,
+            min(offset, self.end),
+            self.end,
+            self.offsets[i:],
+            self.lines[i:],
+            self.levels[i:],
+            self.minutes[i:],
+            [reject for reject in self.rejects if reject.offset >= offset],
+            self.times[i:],
+        )
+
+    def until(self, offset: int) -> "Slice":
+        """The part of it before `offset`, which is one of `offsets`."""
+        i = bisect_left(self.offsets, offset)
+        return Slice(
+            self.partition,
+            self.start,
+            offset,
+            self.offsets[:i],
+            self.lines[:i],
+            self.levels[:i],
+            self.minutes[:i],
+            [reject for reject in self.rejects if reject.offset < offset],
+            self.times[:i],
+        )
+
+
+def pieces(batch: list[Slice], room: int, most: int) -> Iterator[list[Slice]]:
+    """`batch` in its order, cut: the lines of the first piece, which may have none, take `room`
+    bytes at most, those of the others `most`. A line that takes more is a piece of its own."""
+    piece: list[Slice] = []
+    waiting = deque(batch)
+    while waiting:
+        part = waiting.popleft()
+        ends = list(accumulate(len(line) + 1 for line in part.lines))
+        fit = bisect_right(ends, room)
+        if not fit and room == most:
+            fit = 1
+        if fit >= len(ends):
+            piece.append(part)
+            room -= ends[-1] if ends else 0
+            continue
+        after = part.offsets[fit]
+        waiting.appendleft(part.since(after))
+        yield [*piece, part.until(after)] if fit else piece
+        piece, room = [], most
+    if piece:
+        yield piece
+
+
+def read(
+    partition: int, start: int, polled: Iterable[Record | Columns], most: float = math.inf
+) -> Slice:
+    """The slice that begins at `start` and holds what was polled: events, which may have `most`
+    bytes each, and rejects."""
+    records = Columns.of(polled)
+    end = records.offsets[-1] + 1 if records else start
+    part = Slice(partition, start, end)
+    for i in range(0, len(records), CHUNK):
+        _add(part, records.part(i, i + CHUNK), most)
+    return part
+
+
+def _add(part: Slice, records: Columns, most: float) -> None:
+    parsed = parse_all(records.values, most)
+    if parsed is None:
+        _add_singly(part, records, most)
+        return
+    levels, times = parsed
+    part.offsets.extend(records.offsets)
+    part.lines.extend(records.values)  # type: ignore[arg-type]  # there are only bytes
+    part.levels.extend(levels)
+    part.times.extend(times)
+    first, last = int(min(times) // 60), int(max(times) // 60)
+    if first == last:
+        part.minutes.extend([first] * len(levels))
+    else:
+        part.minutes.extend(int(time // 60) for time in times)
+
+
+def _add_singly(part: Slice, records: Columns, most: float) -> None:
+    for offset, key, value in zip(records.offsets, records.keys, records.values, strict=True):
+        try:
+            event = parse(value, most)
+        except InvalidRecord as error:
+            part.rejects.append(Reject(offset, key, kept(value, most), error.reason, str(error)))
+            continue
+        assert isinstance(value, bytes)  # parse has refused all else
+        part.offsets.append(offset)
+        part.lines.append(one_line(value))
+        part.levels.append(event.level)
+        part.times.append(event.timestamp)
+        part.minutes.append(int(event.timestamp // 60))
+
+
+def kept(value: Value, most: float) -> bytes | None:
+    """What a reject keeps of a record's value: its beginning, if it has more than `most` bytes."""
+    whole = None if value is None else checked(value, most)
+    return whole.beginning if isinstance(whole, Partial) else whole

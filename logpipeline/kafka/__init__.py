@@ -1,0 +1,1 @@
+"""Kafka: connect, authenticate, send and fetch; all that touches kafka-python's private parts."""

@@ -1,0 +1,191 @@
+"""Fetched: what kafka-python has fetched of a partition, given as Columns.
+
+`install` puts subclasses between the library's consumer and its record batches. Checksums,
+transactions, control batches and positions stay the library's work, and so do batches of the
+formats before Kafka 0.11, which no broker since 4.0 takes.
+"""
+
+import logging
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import kafka
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.record import MemoryRecords, MemoryRecordsBuilder
+from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
+
+from logpipeline.events.columns import Columns
+from logpipeline.kafka.payload import Payload
+
+log = logging.getLogger(__name__)
+
+KNOWN = "3.0.12"  # the kafka-python whose private parts are used here
+ROOM = 8 * 2**20  # bytes that one poll unpacks, and a piece or a record more
+
+
+def install(consumer: KafkaConsumer, most: float = math.inf, details: bool = False) -> bool:
+    """Let `consumer.poll` give lists of Columns, as in Payload, of about ROOM bytes.
+
+    False, and a log line, when this kafka-python is not the known one: the lists are of its own
+    records then, which takes longer, and as much memory as a stranger likes.
+    """
+    if kafka.__version__ != KNOWN or not _works():
+        log.warning(
+            "kafka-python %s is not the known %s: its records are decoded by itself, more slowly",
+            *(kafka.__version__, KNOWN),
+        )
+        return False
+    consumer._fetcher.__class__ = PromptFetcher
+    consumer._fetcher.PartitionRecords = partial(Fetched, most=most, details=details)
+    return True
+
+
+class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
+    """The library's class, but `take` gives Columns.
+
+    To the library's own loop each piece of a batch looks like a record, whose value is its Columns.
+    """
+
+    def __init__(
+        self,
+        fetch_offset: int,
+        at: TopicPartition,
+        records: MemoryRecords,
+        most: float = math.inf,
+        details: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(fetch_offset, at, _Batches(records, most, details), **options)
+        self.room = math.inf  # bytes that may be unpacked
+        self._rest = Columns()
+
+    def take(self, n: int) -> Columns:
+        """Up to `n` records, and at least one if there is one, of about `room` bytes.
+
+        An error waits for the next call when there are records before it.
+        """
+        taken = Columns()
+        while len(taken) < n and (self.room > 0 or not taken):
+            try:
+                self._rest = self._rest or self._next_piece()
+            except Exception as error:
+                if not taken:
+                    raise
+                self._next_inline_exception = error
+                break
+            if not self._rest:
+                break
+            taken.extend(self._rest.cut(n - len(taken)))
+            self.next_fetch_offset = taken.offsets[-1] + 1
+        return taken
+
+    def _next_piece(self) -> Columns:
+        """The next of a batch, or record of one that the library decodes; empty at the end."""
+        before = self.bytes_read
+        piece = Columns.of(
+            record.value if isinstance(record.value, Columns) else record
+            for record in super().take(1)
+        )
+        self.room -= self.bytes_read - before
+        return piece
+
+    def _maybe_skip_record(self, record: Any) -> bool:
+        """Asked until the first record is wanted: a piece may begin before the wanted offset."""
+        skip: bool = super()._maybe_skip_record(record)
+        if not skip and isinstance(record.value, Columns):
+            record.value.cut(bisect_left(record.value.offsets, self.fetch_offset))
+        return skip
+
+
+class PromptFetcher(Fetcher):  # type: ignore[misc]
+    """The library's fetcher, which gives Columns and does not sleep over what has come.
+
+    A broker keeps a request for fetch_max_wait_ms (0.5 s) if its partitions have nothing new, and
+    gets no other meanwhile. The library's requests leave out partitions whose records it is still
+    giving: so a backlog in one of them was read at a tenth of the speed.
+    """
+
+    _room: float = ROOM
+
+    def fetched_records(self, *args: Any, **options: Any) -> Any:
+        """What one poll gives: as much as there is room for."""
+        self._room = ROOM
+        if not self._next_partition_records:
+            # Else what is left of a partition that was paused meanwhile would wait for ever.
+            self._next_partition_records: Fetched | None = None
+        return super().fetched_records(*args, **options)
+
+    def _append(self, drained: Any, part: Fetched, max_records: int, update_offsets: bool) -> int:
+        """Move records of `part`. Returns how many, or `max_records`, so that it was the last."""
+        part.room = self._room
+        count: int = super()._append(drained, part, max_records, update_offsets)
+        self._room = part.room
+        return count if self._room > 0 else max_records
+
+    def _create_fetch_requests(self) -> dict[Any, Any]:
+        """For all partitions, once all that came before is taken."""
+        if self._completed_fetches or self._next_partition_records:
+            return {}
+        requests: dict[Any, Any] = super()._create_fetch_requests()
+        return requests
+
+    async def _clean_done_fetch_futures(self) -> None:
+        """Keep what says that a response came after the look for one: else poll sleeps 0.1 s."""
+        if not self._completed_fetches:
+            await super()._clean_done_fetch_futures()
+
+
+class _Batches:
+    """The library's batches, those of the present format wrapped."""
+
+    def __init__(self, records: MemoryRecords, most: float, details: bool) -> None:
+        self._records = records
+        self._options = most, details
+
+    def next_batch(self) -> Any:
+        batch = self._records.next_batch()
+        return _Batch(batch, *self._options) if type(batch) is DefaultRecordBatch else batch
+
+
+class _Batch:
+    """A batch of the library that is iterated as one record for each piece of it."""
+
+    def __init__(self, batch: DefaultRecordBatch, most: float, details: bool) -> None:
+        self._batch = batch
+        self._options = most, details
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        payload = Payload(self._batch, *self._options)
+        before = 0
+        for piece in payload:
+            size, before = payload.position - before, payload.position
+            yield DefaultRecord(size, piece.offsets[-1], -1, 0, None, piece, [])
+
+
+def _works() -> bool:
+    """Whether a small batch gives the same by the library's class and by ours."""
+    builder = MemoryRecordsBuilder(2, 0, 4096)
+    for number in range(3):
+        builder.append(number, b"key", b"value %d" % number)
+    builder.close()
+    at = TopicPartition("self-check", 0)
+    try:
+        theirs = Fetcher.PartitionRecords(1, at, builder.records())
+        ours = Fetched(1, at, builder.records())
+        return all(
+            Columns.of(theirs.take(most)) == Columns.of(ours.take(most))
+            and theirs.next_fetch_offset == ours.next_fetch_offset
+            for most in (1, 2)
+        )
+    except Exception:  # noqa: BLE001 - another version may differ in any way
+        return False

@@ -1,0 +1,20 @@
+"""Settings of the local stack: those of all programs that it starts."""
+
+from logpipeline.alerts.settings import AlertsSettings
+from logpipeline.archive.settings import RotationSettings, StoreSettings
+from logpipeline.consumer.settings import ConsumerSettings
+from logpipeline.dashboard.settings import DashboardSettings
+from logpipeline.producer.settings import ProducerSettings
+from logpipeline.settings import MetricsSettings
+
+
+class StackSettings(
+    DashboardSettings,
+    AlertsSettings,
+    MetricsSettings,
+    StoreSettings,
+    RotationSettings,
+    ProducerSettings,
+    ConsumerSettings,
+):
+    """Every setting that there is."""

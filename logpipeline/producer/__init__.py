@@ -1,0 +1,1 @@
+"""Producer: log files, the simulator, and the logging handler, into Kafka."""

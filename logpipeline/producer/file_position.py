@@ -1,0 +1,82 @@
+"""File position: which file it is, whatever its name, and the offset that has been read.
+
+It finds the file again under another name, as the copy that copytruncate made, or packed by gzip.
+"""
+
+import gzip
+import hashlib
+import os
+import shutil
+import tempfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+HEAD = 1_024  # bytes that tell a file from another one with its inode
+
+
+class FilePosition(msgspec.Struct):
+    """A file, and how far it has been read. `digest` is of its first `head` bytes."""
+
+    device: int
+    inode: int
+    head: int
+    digest: str
+    offset: int
+
+    @classmethod
+    def of(cls, file: IO[bytes], head: bytes, offset: int) -> "FilePosition":
+        state = os.fstat(file.fileno())
+        return cls(state.st_dev, state.st_ino, len(head), _digest(head), offset)
+
+    def is_in(self, file: IO[bytes]) -> bool:
+        """Whether `file` begins with the same bytes, and is as long as what was read."""
+        head = os.pread(file.fileno(), self.head, 0)
+        return os.fstat(file.fileno()).st_size >= self.offset and _digest(head) == self.digest
+
+    def is_of(self, path: Path) -> bool:
+        """Whether `path` is the same file, with what was read still in it. Raises OSError."""
+        if not self.has_inode(path.stat()):
+            return False
+        with path.open("rb") as file:
+            return self.is_in(file)
+
+    def has_inode(self, state: os.stat_result) -> bool:
+        return (state.st_dev, state.st_ino) == (self.device, self.inode)
+
+
+def find(path: Path, place: FilePosition) -> Path | None:
+    """The file of `place` in the folder of the log `path`, whatever its name. Raises OSError."""
+    others = (other for other in path.parent.iterdir() if other.is_file())
+    return next((other for other in others if place.is_of(other)), None)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The file, unpacked when gzip has packed it, as old as it is. Raises OSError, also when it is
+    packed only in part."""
+    if path.suffix != ".gz":
+        return path.open("rb")
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        with gzip.open(path) as packed:
+            shutil.copyfileobj(packed, unpacked)
+    except (EOFError, zlib.error) as error:
+        unpacked.close()
+        raise gzip.BadGzipFile(f"{path}: {error}") from None
+    unpacked.flush()
+    written = path.stat().st_mtime_ns
+    os.utime(unpacked.fileno(), ns=(written, written))
+    return unpacked
+
+
+def end_of(path: Path) -> FilePosition:
+    """The place of a file that has been read, or is not to be. Raises OSError."""
+    with path.open("rb") as file:
+        head = os.pread(file.fileno(), HEAD, 0)
+        return FilePosition.of(file, head, os.fstat(file.fileno()).st_size)
+
+
+def _digest(head: bytes) -> str:
+    return hashlib.sha256(head).hexdigest()

@@ -1,0 +1,1 @@
+"""Recent: the newest events, in Redis."""

@@ -1,0 +1,178 @@
+"""Backlog: what Redis has not got yet, bounded, however long it is away."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from logpipeline.events.event import LEVELS
+from logpipeline.events.slices import Slice
+
+MOST_EVENTS = 50_000  # kept as slices, about 20 MB; older ones are folded
+MOST_BYTES = 16 * 2**20  # of the lines of these
+LIST_BYTES = 4 * 2**20  # a list has so many bytes of lines, if not `cap` lines: see list_bytes
+LINE_BYTES = 512  # or so many for each line that it may have
+NOWHERE = -1  # an offset at which Redis never stands
+
+Counts = Counter[tuple[int, str]]  # (minute, level) → events
+
+
+def list_bytes(cap: int) -> int:
+    """How many bytes a list of at most `cap` lines holds before it may lack an older line."""
+    return max(LIST_BYTES, LINE_BYTES * cap)
+
+
+def _size(lines: Iterable[bytes]) -> int:
+    return sum(map(len, lines))
+
+
+@dataclass
+class News:
+    """What to put into Redis in one step.
+
+    `spans` is partition → [first offset, next offset]; `lists` is level, or "" for all → the
+    newest `cap` lines, oldest first. Those in `cut` have fewer, as these take list_bytes.
+    `times` are those of the list of all, in Unix seconds.
+    """
+
+    cap: int
+    spans: dict[int, list[int]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counter)
+    lists: dict[str, deque[bytes]] = field(default_factory=dict)
+    times: deque[float] = field(default_factory=deque)
+    cut: set[str] = field(default_factory=set)
+    _added: int = 0  # bytes since the lists were last cut
+
+    def __post_init__(self) -> None:
+        self.times = deque(maxlen=self.cap)
+        for name in ("", *LEVELS):
+            self.lists[name] = deque(maxlen=self.cap)
+
+    def add(self, part: Slice) -> None:
+        """Put a slice at the end."""
+        self._span(part.partition, part.start, part.end)
+        self.counts.update(part.counts)
+        self.lists[""].extend(part.lines[-self.cap :])
+        self.times.extend(part.times[-self.cap :])
+        for level, line in zip(part.levels, part.lines, strict=True):
+            self.lists[level].append(line)
+        self._grow(part.size)
+
+    def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
+        """Put (level, line) pairs at the end of the lists alone."""
+        for level, line in lines:
+            self.lists[""].append(line)
+            self.lists[level].append(line)
+            self._grow(len(line))
+
+    def extend(self, later: "News") -> None:
+        """Put all of `later` at the end."""
+        for partition, (start, end) in later.spans.items():
+            self._span(partition, start, end)
+        self.counts.update(later.counts)
+        self.times.extend(later.times)
+        for name, lines in later.lists.items():
+            if name in later.cut:
+                self.lists[name].clear()  # or lines would be missing in between
+                self.cut.add(name)
+            self.lists[name].extend(lines)
+        self._grow(max(map(_size, later.lists.values())))
+
+    def cut_lists(self) -> dict[str, int]:
+        """Drop the oldest lines of a list beyond list_bytes. Returns the bytes of each list."""
+        most, sizes = list_bytes(self.cap), {}
+        for name, lines in self.lists.items():
+            size = _size(lines)
+            while lines and size - len(lines[0]) >= most:
+                size -= len(lines.popleft())
+                self.cut.add(name)
+            sizes[name] = size
+        while len(self.times) > len(self.lists[""]):
+            self.times.popleft()
+        return sizes
+
+    def _grow(self, added: int) -> None:
+        """Cut the lists once in a while, as counting their bytes takes time."""
+        self._added += added
+        if self._added > list_bytes(self.cap):
+            self._added = 0
+            self.cut_lists()
+
+    def _span(self, partition: int, start: int, end: int) -> None:
+        """Lengthen a span. What does not follow the end of it makes a hole."""
+        span = self.spans.setdefault(partition, [start, start])
+        if span[1] != start:
+            span[0] = NOWHERE
+        span[1] = end
+
+
+class Backlog:
+    """Slices in the order of the archive: the newest as they are, older ones folded into one.
+
+    Only slices can be cut where Redis turns out to stand. Folding is for an outage, in which
+    Redis stands still.
+    """
+
+    def __init__(self, cap: int) -> None:
+        self._cap = cap
+        self._folded = News(cap)
+        self._slices: deque[Slice] = deque()
+        self._events = self._bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._slices or self._folded.spans)
+
+    def __len__(self) -> int:
+        """The events in the slices that are not folded."""
+        return self._events
+
+    def add(self, part: Slice) -> None:
+        """Put a slice at the end."""
+        self._slices.append(part)
+        self._events += len(part.lines)
+        self._bytes += part.size
+        while self._events + len(self._slices) > MOST_EVENTS or self._bytes > MOST_BYTES:
+            self._fold()
+
+    def extend(self, later: "Backlog") -> None:
+        """Put all of `later` at the end."""
+        if later._folded.spans:
+            while self._slices:
+                self._fold()
+            self._folded.extend(later._folded)
+        for part in later._slices:
+            self.add(part)
+
+    def ends(self) -> dict[int, int]:
+        """The next offset of each partition in it."""
+        ends = {partition: end for partition, (_, end) in self._folded.spans.items()}
+        return ends | {part.partition: part.end for part in self._slices}
+
+    def after(self, stood: Mapping[int, int]) -> News | None:
+        """What follows the offsets at which Redis stands, 0 where it has none; None when
+        something before it is missing, or when the cut would be in what is folded."""
+        news = News(self._cap)
+        spans = self._folded.spans.items()
+        if any(stood.get(partition, 0) < end for partition, (_, end) in spans):
+            news.extend(self._folded)
+        for part in self._slices:
+            new = part.since(stood.get(part.partition, 0))
+            if new.start < new.end:
+                news.add(new)
+        spans = news.spans.items()
+        return news if all(stood.get(p, 0) == start for p, (start, _) in spans) else None
+
+    def counts(self, stood: Mapping[int, int]) -> Counts:
+        """Of the events that Redis surely has not counted when it stands there."""
+        counts: Counts = Counter()
+        spans = self._folded.spans.items()
+        if all(stood.get(partition, 0) <= start for partition, (start, _) in spans):
+            counts.update(self._folded.counts)
+        for part in self._slices:
+            counts.update(part.since(stood.get(part.partition, 0)).counts)
+        return counts
+
+    def _fold(self) -> None:
+        oldest = self._slices.popleft()
+        self._events -= len(oldest.lines)
+        self._bytes -= oldest.size
+        self._folded.add(oldest)

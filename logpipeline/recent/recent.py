@@ -1,0 +1,306 @@
+"""Recent: the newest events in Redis, which may be slow, away or empty at any time.
+
+A thread of its own sends what `offer` has put into a bounded backlog, so that the archive never
+waits for Redis. Redis stores the next offset of each partition beside the lists, and one script
+changes all of it in one atomic step, only if Redis stands where the sender believes. If it does
+not, what it has already is left out; if something before is missing (it was wiped, or is older
+than it was), the lists are made anew from the last lines of logs.txt.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import redis
+
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.checkpoint import CheckpointError
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.event import InvalidRecord, parse
+from logpipeline.events.slices import Slice
+from logpipeline.outage import Outage
+from logpipeline.recent import redis_client
+from logpipeline.recent.backlog import NOWHERE, Backlog, News, list_bytes
+from logpipeline.recent.redis_client import LAYOUT, check_layout, connect, list_key
+from logpipeline.recent.script import SCRIPT
+from logpipeline.recent.settings import RedisSettings
+from logpipeline.supervision import Supervision
+
+log = logging.getLogger(__name__)
+
+COUNTS_KEPT = 24 * 3600  # seconds
+SCAN_BYTES = 16 * 2**20  # of logs.txt, to make lists anew: about 100,000 events in 0.2 s
+REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
+PACE = 0.05  # seconds from one step to the next while each would replace whole lists
+LOOK_AFTER = 2.0  # seconds without news until it looks whether Redis has forgotten something
+TIMEOUT = 2.0  # seconds for one answer of Redis
+QUICK = 0.5  # seconds, where the archive would wait for it
+BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is away
+REPORT_EVERY = 1.0  # seconds
+LAG_KEPT = 30  # seconds that a lag is believed after its consumer has told it
+TIMES = 16  # list_bytes, 64 MiB if REDIS_MAX_LOGS is not huge: what a list in Redis never exceeds
+FORGET = 3  # unexpected errors after which the lists are made from logs.txt instead
+RACES = 20  # tries against other consumers that change Redis at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPosition:
+    """Where Redis stands: the id of the topic and partition → next offset."""
+
+    topic: str
+    next: dict[int, int]
+
+
+class Recent:
+    """The lists and counts in Redis. `archive` is used only to read the end of logs.txt."""
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        archive: Archive,
+        metrics: Metrics,
+        supervision: Supervision | None = None,
+    ) -> None:
+        self._archive = archive
+        self._metrics = metrics
+        self._supervision = supervision or Supervision(log, settings)
+        self._cap = settings.redis_max_logs
+        self._key = settings.redis_key
+        self._settings = settings
+        self._redis = connect(settings, TIMEOUT)
+        self._script = self._redis.register_script(SCRIPT)
+        self._outage = Outage(log)
+        self._reported: dict[str, int] = {}  # reason → dead letters that Redis has counted
+        self._lag: dict[int, int] | None = None  # that Redis was last told
+        self._reported_at = 0.0
+        self._stand: RedisPosition | None = None  # None: look
+        self._sending = Backlog(self._cap)  # the sender's own, as is:
+        self._made_up = 0  # of what is `_missed`, which the other thread counts
+        self._missed = 0
+        self._many = False  # so many events that they replace a whole list
+        self._news = threading.Condition()  # guards what follows
+        self._offered = Backlog(self._cap)
+        self._topic_id = ""
+        self._reached: dict[int, int] = {}  # partition → next offset that Redis must get to
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="recent", daemon=True)
+        self._thread.start()
+
+    def replay_from(self, archived: Mapping[int, int]) -> dict[int, int]:
+        """For partitions that were just assigned, and the next offsets in the archive: the
+        offsets from which Redis wants records. They are not above the archive's, and equal to
+        them when Redis is away or too far back: then it gets the end of logs.txt later."""
+        stand = RedisPosition("", {})
+        if not self._outage:
+            with suppress(redis.RedisError, OSError), connect(self._settings, QUICK) as quick:
+                stand = self._look(quick)
+        starts = dict(archived)
+        with self._news:
+            if self._topic_id != self._archive.topic_id:
+                self._topic_id = self._archive.topic_id
+                self._reached.clear()
+            waiting = self._offered.ends() | self._sending.ends()
+            for partition, end in archived.items():
+                if partition in waiting:
+                    continue
+                at = stand.next.get(partition, end) if stand.topic == self._topic_id else end
+                starts[partition] = at if end - REPLAY_MOST <= at <= end else end
+                self._reached[partition] = starts[partition]
+        return starts
+
+    def offer(self, batch: list[Slice]) -> None:
+        """Take over what Redis should get. Never waits for Redis."""
+        with self._news:
+            for part in batch:
+                new = part.since(self._reached.get(part.partition, part.start))
+                if new.start < new.end:
+                    # The rejects are none of Redis', and would keep their bytes in an outage.
+                    self._offered.add(replace(new, rejects=[]) if new.rejects else new)
+                    self._reached[part.partition] = new.end
+            self._news.notify()
+
+    def miss(self) -> None:
+        """Note that a batch could not be offered: the end of logs.txt makes up for it."""
+        self._missed += 1
+
+    def close(self) -> None:
+        """Send what is left, for a few seconds; the next start goes on from there."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._thread.join(TIMEOUT)
+        self._redis.close()
+
+    def _run(self) -> None:
+        wait: float | None = 0.0
+        tries = 0
+        while wait is not None:
+            try:
+                wait = self._turn(tries)
+            except BaseException as error:  # noqa: BLE001 - the thread must not end
+                wait = self._unexpected(error)
+            tries = tries + 1 if wait else 0
+            with self._news:
+                if wait and self._news.wait_for(lambda: self._closing, wait):
+                    return
+        with suppress(redis.RedisError, OSError):
+            self._report()
+
+    def _turn(self, tries: int) -> float | None:
+        """Send what there is. Returns the seconds to wait, None when it is time to end."""
+        try:
+            if not self._wait():
+                return None
+            self._send()
+            if time.monotonic() - self._reported_at >= REPORT_EVERY:
+                self._report()
+        except (redis.RedisError, OSError, CheckpointError) as error:
+            self._fail()
+            reason = redis_client.reason(self._settings, error)
+            self._outage.report(f"no Redis, the archive goes on without it: {reason}")
+            return BACKOFF[min(tries, 3)]
+        self._metrics.redis_up.set(True)
+        self._outage.resolve("Redis is back and has the newest events again")
+        self._supervision.resolve("redis")
+        return 0.0
+
+    def _fail(self) -> None:
+        self._stand = None
+        self._metrics.redis_up.set(False)
+        self._metrics.redis_failures.inc()
+
+    def _unexpected(self, error: BaseException) -> float:
+        """Report it, and after a few times do without what may be its cause. Returns the seconds
+        to wait."""
+        self._fail()
+        if self._supervision.tries("redis") >= FORGET:
+            self.miss()
+            with self._news:
+                self._sending, self._offered = Backlog(self._cap), Backlog(self._cap)
+        return self._supervision.note("redis", error)
+
+    def _wait(self) -> bool:
+        """Wait for news, or until it is time to look at Redis. False when it is time to end."""
+        with self._news:
+            if self._many:
+                self._news.wait_for(lambda: self._closing, PACE)
+            if not (self._offered or self._sending or self._closing):
+                self._news.wait(LOOK_AFTER)
+                if not self._offered:
+                    self._stand = None
+            self._sending.extend(self._offered)
+            self._offered = Backlog(self._cap)
+            self._many = len(self._sending) > self._cap
+            return bool(self._sending) or not self._closing
+
+    def _send(self) -> None:
+        """Bring Redis to where it must be. Raises redis.RedisError, OSError, CheckpointError."""
+        for _ in range(RACES):
+            stand = self._stand or self._look(self._redis)
+            self._stand = self._advance(stand)
+            if self._stand:
+                with self._news:
+                    self._sending = Backlog(self._cap)
+                return
+        raise redis.WatchError("other consumers were quicker each time")
+
+    def _report(self) -> None:
+        """Tell alerts.py and the page how far this consumer is behind, and add its new dead
+        letters. Raises redis.RedisError, OSError."""
+        letters, lag = self._metrics.letters(), self._metrics.lag
+        with self._redis.pipeline() as both:
+            if lag and lag is not self._lag:  # the old one again: the reading stands still
+                both.hset(f"{self._key}:lag", mapping={str(p): n for p, n in lag.items()})
+                both.expire(f"{self._key}:lag", LAG_KEPT)
+            for reason, number in letters.items():
+                if new := number - self._reported.get(reason, 0):
+                    both.hincrby(f"{self._key}:dead-letters", reason, new)
+            both.execute()
+        self._reported, self._lag, self._reported_at = letters, lag, time.monotonic()
+
+    def _advance(self, stand: RedisPosition) -> RedisPosition | None:
+        """Put in what Redis lacks if it stands there. Returns where it stands then, None when it
+        stands elsewhere. Raises redis.RedisError, OSError, CheckpointError."""
+        topic = self._archive.topic_id
+        news = self._sending.after(stand.next) if stand.topic == topic else None
+        if news is None or self._lacks(stand, news):
+            missed = self._missed
+            news = self._anew(stand)
+            after = RedisPosition(topic, {p: end for p, (_, end) in news.spans.items()})
+            done = self._apply(stand, news, replace=True)
+            if done:
+                self._made_up = missed
+            if done and (stand.topic or news.lists[""]):  # else both are new
+                log.info("Redis was empty or behind: its lists are made from the end of logs.txt")
+        else:
+            after = RedisPosition(
+                topic, stand.next | {p: end for p, (_, end) in news.spans.items()}
+            )
+            done = not news.spans or self._apply(stand, news, replace=False)
+        return after if done else None
+
+    def _lacks(self, stand: RedisPosition, news: News) -> bool:
+        """Whether Redis lacks events that are in no backlog any more."""
+        with self._news:
+            coming = news.spans.keys() | self._offered.ends().keys()
+            reached = self._reached.items()
+            return self._missed > self._made_up or any(
+                stand.next.get(p, 0) < n for p, n in reached if p not in coming
+            )
+
+    def _anew(self, stand: RedisPosition) -> News:
+        """What the end of logs.txt says that the lists should hold, and counts that are not in
+        Redis yet. Raises OSError, CheckpointError."""
+        tail = self._archive.tail(SCAN_BYTES)
+        news = News(self._cap)
+        counts: Counter[tuple[int, str]] = Counter()
+        for line in tail.lines:
+            try:
+                event = parse(line)
+            except InvalidRecord:
+                continue
+            except Exception as error:  # noqa: BLE001 - one line must not keep the others away
+                self._supervision.note("redis", error)
+                continue
+            news.add_lines([(event.level, line)])
+            counts[int(event.timestamp // 60), event.level] += 1
+        seen = stand.next if stand.topic == self._archive.topic_id else {}
+        news.spans = {p: [NOWHERE, max(n, seen.get(p, 0))] for p, n in tail.next.items()}
+        news.counts = self._sending.counts(seen) if stand.topic else counts
+        return news
+
+    def _look(self, client: redis.Redis) -> RedisPosition:
+        """Where Redis stands. Raises redis.RedisError, NewerLayout among them, OSError."""
+        check_layout(client, self._key)
+        with client.pipeline() as both:
+            both.get(f"{self._key}:topic")
+            both.hgetall(f"{self._key}:offsets")
+            topic, offsets = both.execute()
+        return RedisPosition((topic or b"").decode(), {int(p): int(n) for p, n in offsets.items()})
+
+    def _apply(self, stand: RedisPosition, news: News, replace: bool) -> bool:
+        """Run the script; False if Redis was not at `stand`. Raises redis.RedisError, OSError."""
+        topic = self._archive.topic_id
+        seen = stand.next if stand.topic == topic else {}
+        sizes = news.cut_lists()
+        lists = {level: lines for level, lines in news.lists.items() if lines or replace}
+        arguments: list[str | int | bytes] = [topic, stand.topic, int(replace), self._cap]
+        arguments += [COUNTS_KEPT, LAYOUT, TIMES * list_bytes(self._cap), len(news.spans)]
+        for partition, (_, end) in news.spans.items():
+            arguments += [partition, seen.get(partition, ""), end]
+        arguments.append(len(news.counts))
+        for (minute, level), events in news.counts.items():
+            arguments += [f"{self._key}:counts:{minute}", level, events]
+        for level, lines in lists.items():
+            arguments += [int(replace or level in news.cut), sizes[level], len(lines)]
+            arguments += lines
+        keys = [f"{self._key}:{name}" for name in ("offsets", "topic", "version", "bytes")]
+        keys += [list_key(self._key, level) for level in lists]
+        done = bool(self._script(keys=keys, args=arguments))
+        if done:
+            self._metrics.stored(news, anew=replace)
+        return done

@@ -1,0 +1,97 @@
+"""Client: what everybody that reads or writes Redis has in common."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool, parse_url
+from redis.retry import Retry
+
+from logpipeline.recent.settings import RedisSettings
+from logpipeline.settings import PASSWORD_IN_URL
+from logpipeline.tls import causes, describe_tls_error
+
+LOGIN = "REDIS_USERNAME, REDIS_PASSWORD"
+DIGITS = 19  # of the largest number in Redis, 2^63 - 1
+LAYOUT = 1  # of the keys in Redis; `<prefix>:version` says which, none is 1
+
+
+class NewerLayout(redis.RedisError):
+    """Redis has what this version can't read; str() is one line that says what to do."""
+
+
+def check_layout(client: redis.Redis, key: str) -> None:
+    """Raises NewerLayout, redis.RedisError, OSError."""
+    [answer] = cast(list[bytes | None], client.mget(f"{key}:version"))
+    version = int(answer) if answer and answer.isdigit() and len(answer) <= DIGITS else LAYOUT
+    if version > LAYOUT:
+        raise NewerLayout(
+            f"{key}:version is {version}, from a newer version; this one knows {LAYOUT}: "
+            "bring this one up to date, or set another REDIS_KEY"
+        )
+
+
+def connect(settings: RedisSettings, timeout: float) -> redis.Redis:
+    """A client that gives up after `timeout` seconds, and leaves trying again to its caller."""
+    options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
+    if settings.redis_username:
+        options["username"] = settings.redis_username
+    if settings.redis_password:
+        options["password"] = settings.redis_password
+    if settings.redis_url.startswith("rediss:"):
+        options |= {  # host name and signature are checked, as is redis-py's default
+            "ssl_ca_certs": settings.redis_ssl_cafile or None,
+            "ssl_certfile": settings.redis_ssl_certfile or None,
+            "ssl_keyfile": settings.redis_ssl_keyfile or None,
+        }
+    pool = ConnectionPool(
+        **options,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def address(settings: RedisSettings) -> str:
+    """REDIS_URL without user and password."""
+    return PASSWORD_IN_URL.sub("***", settings.redis_url)
+
+
+def reason(settings: RedisSettings, error: BaseException) -> str:
+    """What a client's error means, in one sentence that says where and what to do."""
+    if not isinstance(error, redis.RedisError):
+        return str(error) or type(error).__name__
+    where = f"Redis at {address(settings)}"
+    known = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
+    user = settings.redis_username or known.get("username") or "default"
+    over_tls = settings.redis_url.startswith("rediss:")
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return f"{where} does not let user {user!r} do all that is needed, see its ACL: {error}"
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        if settings.redis_password or known.get("password"):
+            return f"{where} refuses user {user!r} and the password ({LOGIN}): {error}"
+        return f"{where} wants a password ({LOGIN})"
+    if found := describe_tls_error(error):
+        return f"{where} can't be used: {found} (REDIS_URL, REDIS_SSL_…)"
+    hint = ""
+    if over_tls and isinstance(error, redis.TimeoutError):
+        hint = " (without TLS it is redis://)"
+    elif not over_tls and any(isinstance(e, ConnectionResetError) for e in causes(error)):
+        hint = " (with TLS it is rediss://)"
+    return f"{where} can't be used: {str(error) or type(error).__name__}{hint}"
+
+
+def list_key(key: str, level: str) -> str:
+    """The list of a level, "" for that of all, below the prefix `key`."""
+    return f"{key}:{level}" if level else key
+
+
+def numbers(answer: Mapping[bytes, bytes]) -> dict[str, int]:
+    """A hash of numbers, without what somebody else may have put there."""
+    return {
+        name.decode(errors="replace"): int(value)
+        for name, value in answer.items()
+        if value.isdigit() and len(value) <= DIGITS
+    }

@@ -1,0 +1,77 @@
+"""Recent's script: what Redis does in one atomic step, lists, trims, counts and offsets."""
+
+# KEYS: offsets, topic, version, bytes, then a list per list in ARGV.
+# ARGV: topic id, the topic id seen, 1 to replace the lists, cap, seconds that counts are kept,
+# version, bytes of a list; then groups, each with its number of members first: (partition, offset
+# seen or '', next offset)…; (key, level, events)…; then per list: 1 to replace it, the bytes of the
+# lines, their number, the lines. Of each list the bytes are known that it has at most: only when
+# these are too many are its lines counted, and the oldest dropped until it has half of them.
+SCRIPT = """
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
+if (tonumber(redis.call('GET', KEYS[3]) or '') or 0) > tonumber(ARGV[6]) then return 0 end
+redis.call('HLEN', KEYS[4])  -- a key of another type fails here, before anything is written
+if ARGV[3] ~= '1' then
+  for i = 5, #KEYS do redis.call('LLEN', KEYS[i]) end
+end
+local most = tonumber(ARGV[7])
+local at = 8
+local function group(size)
+  local members = {}
+  local count = tonumber(ARGV[at])
+  for i = 1, count do
+    members[i] = {}
+    for j = 1, size do members[i][j] = ARGV[at + (i - 1) * size + j] end
+  end
+  at = at + 1 + count * size
+  return members
+end
+local offsets = group(3)
+if ARGV[1] == ARGV[2] then
+  for _, o in ipairs(offsets) do
+    if (redis.call('HGET', KEYS[1], o[1]) or '') ~= o[2] then return 0 end
+  end
+else
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[2], ARGV[1])
+end
+redis.call('SET', KEYS[3], ARGV[6])
+for _, o in ipairs(offsets) do redis.call('HSET', KEYS[1], o[1], o[3]) end
+for _, c in ipairs(group(3)) do
+  redis.call('HINCRBY', c[1], c[2], c[3])
+  redis.call('EXPIRE', c[1], ARGV[5])
+end
+local function shortened(list)
+  local bytes, from = 0, 0
+  while true do
+    local lines = redis.call('LRANGE', list, from, from + 499)
+    for n, line in ipairs(lines) do
+      bytes = bytes + #line
+      if bytes >= most / 2 then
+        redis.call('LTRIM', list, 0, from + n - 1)
+        return bytes
+      end
+    end
+    from = from + #lines
+    if #lines < 500 then return bytes end
+  end
+end
+local known, held = {}, {}
+if #KEYS > 4 then known = redis.call('HMGET', KEYS[4], unpack(KEYS, 5)) end
+for i = 5, #KEYS do
+  local bytes = (tonumber(known[i - 4] or '') or most) + ARGV[at + 1]
+  if ARGV[at] == '1' then
+    redis.call('DEL', KEYS[i])
+    bytes = tonumber(ARGV[at + 1])
+  end
+  local last = at + 2 + tonumber(ARGV[at + 2])
+  for first = at + 3, last, 1000 do
+    redis.call('LPUSH', KEYS[i], unpack(ARGV, first, math.min(first + 999, last)))
+  end
+  at = last + 1
+  redis.call('LTRIM', KEYS[i], 0, ARGV[4] - 1)
+  if bytes > most then bytes = shortened(KEYS[i]) end
+  held[#held + 1], held[#held + 2] = KEYS[i], bytes
+end
+if #held > 0 then redis.call('HSET', KEYS[4], unpack(held)) end
+return 1
+"""

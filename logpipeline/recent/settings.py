@@ -1,0 +1,61 @@
+"""Settings of Redis: where it is, what lets a client in, and the keys."""
+
+import re
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import field_validator, model_validator
+from redis.connection import parse_url
+
+from logpipeline import tls
+from logpipeline.settings import A_NAME, A_PEM, RoomSettings, secret, setting
+
+FILES = ("redis_ssl_cafile", "redis_ssl_certfile", "redis_ssl_keyfile")
+
+
+class RedisSettings(RoomSettings):
+    """What every client of Redis needs."""
+
+    redis_url: str = secret(
+        "redis://localhost:6379/0",
+        "Redis server; rediss:// for TLS; user and password may be inside",
+        "redis://[user:password@]host[:port][/number], rediss://… or unix:///path",
+    )
+    redis_username: str = setting("", "user of Redis; overrides REDIS_URL's", "a name")
+    redis_password: str = secret("", "password of Redis; overrides REDIS_URL's", "a password")
+    redis_ssl_cafile: str = setting(
+        "", "PEM file of the authority of Redis' certificate; empty: the system's", A_PEM
+    )
+    redis_ssl_certfile: str = setting("", "PEM file of this client's certificate", A_PEM)
+    redis_ssl_keyfile: str = setting("", "PEM file of that certificate's key", A_PEM)
+    redis_key: str = setting("logs", "prefix of every Redis key", "a name", pattern=A_NAME)
+    redis_max_logs: int = setting(
+        1000, "events in each Redis list", "a whole number from 1 to 1000000", ge=1, le=1_000_000
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        options = parse_url(value)  # type: ignore[no-untyped-call]
+        if any(name.startswith("ssl_") for name in options):
+            raise ValueError("there are settings for it; and a certificate is always checked")
+        address = urlsplit(value)
+        if re.search(r"\s", value) or not (address.hostname or address.path):
+            raise ValueError("no address")
+        if address.scheme != "unix":
+            if not address.hostname or address.port == 0:
+                raise ValueError("no host")
+            if not re.fullmatch(r"/?|/\d+", address.path):
+                raise ValueError("not a database's number")
+        return value
+
+    @model_validator(mode="after")
+    def _access_to_redis(self) -> Self:
+        known = parse_url(self.redis_url)  # type: ignore[no-untyped-call]
+        if self.redis_username and not (self.redis_password or known.get("password")):
+            raise self.refusal("redis_password", "must be a password, with REDIS_USERNAME")
+        for name in FILES:
+            if getattr(self, name) and urlsplit(self.redis_url).scheme != "rediss":
+                raise self.refusal(name, "requires a rediss:// REDIS_URL")
+        tls.check("REDIS_SSL_", *(getattr(self, name) for name in FILES))
+        return self

@@ -1,0 +1,1 @@
+"""Replay: dead letters and rotated files, sent to Kafka again, once."""

@@ -1,0 +1,127 @@
+"""Journal: the topic `<KAFKA_TOPIC>.replayed`, which says what has been sent again, and by whom.
+
+Kafka takes an entry together with the records that it is about, or neither, so it is never
+wrong. It is kept for ever; each entry is small and readable.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing, suppress
+
+import msgspec
+from kafka import KafkaAdminClient
+from kafka.errors import TopicAlreadyExistsError
+
+from logpipeline.kafka import connection
+from logpipeline.kafka.settings import KafkaSettings
+from logpipeline.kafka.topic_reader import read, topic_ids
+from logpipeline.replay.original import Origin, Original
+from logpipeline.replay.ranges import Ranges
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """Of one run: the numbers of one origin that it sent to the topic of that id, or, without
+    any, that the run has begun. `again` is the word of --again."""
+
+    run: str
+    topic_id: str
+    again: str = ""
+    name: str = ""
+    id: str = ""
+    sent: list[tuple[int, int]] = []
+
+
+class JournalError(Exception):
+    """The journal can't be used; str() is one line that says why."""
+
+
+class Overtaken(Exception):  # noqa: N818 - it is a verdict, not a failure
+    """Another replay into the topic has begun, and goes on in place of this one."""
+
+
+class Journal:
+    """What was sent under the word `again`, by `run` and by others, as it was when it was read.
+
+    `sent` counts what this run has sent. Raises JournalError, KafkaError, OSError.
+    """
+
+    def __init__(self, settings: KafkaSettings, run: str, again: str) -> None:
+        self._run = run
+        self._again = again
+        self.name = name(settings)
+        self._runs: list[str] = []  # as they have begun
+        self.sent = 0
+        self._others: defaultdict[Origin, Ranges] = defaultdict(Ranges)
+        self._mine: defaultdict[Origin, Ranges] = defaultdict(Ranges)
+        ids = topic_ids(settings, settings.kafka_topic, self.name)
+        self._topic_id = ids.get(settings.kafka_topic, "")
+        if self.name in ids:
+            for record in read(settings, self.name):
+                try:
+                    self._add(msgspec.json.decode(record.value or b"", type=Entry))
+                except msgspec.MsgspecError as error:
+                    place = f"{self.name}[{record.partition}]@{record.offset}"
+                    raise JournalError(f"{place} is no entry of a replay: {error}") from None
+
+    def begun(self) -> bool:
+        """Whether this run has begun. Raises Overtaken when another one has since."""
+        if self._run in self._runs and self._runs[-1] != self._run:
+            raise Overtaken("another replay has begun: it goes on in place of this one")
+        return self._run in self._runs
+
+    def by_others(self, original: Original) -> bool:
+        """Whether an earlier run has sent it."""
+        return original.number in self._others[original.origin]
+
+    def take(self, original: Original) -> bool:
+        """Note that this run sends it. False when it has already."""
+        mine = self._mine[original.origin]
+        if original.number in mine:
+            return False
+        mine.add(original.number, original.number + 1)
+        return True
+
+    def beginning(self) -> bytes:
+        """The entry that says that this run has begun."""
+        return self._encoded(Origin("", ""), Ranges())
+
+    def entries(self, block: Iterable[Original]) -> list[bytes]:
+        """Those of a block that is sent."""
+        sent: defaultdict[Origin, Ranges] = defaultdict(Ranges)
+        for original in block:
+            sent[original.origin].add(original.number, original.number + 1)
+        return [self._encoded(origin, numbers) for origin, numbers in sent.items()]
+
+    def _encoded(self, origin: Origin, sent: Ranges) -> bytes:
+        entry = Entry(self._run, self._topic_id, self._again, *origin, sent.pairs())
+        return msgspec.json.encode(entry)
+
+    def _add(self, entry: Entry) -> None:
+        if not entry.sent:
+            self._runs.append(entry.run)
+        if (entry.topic_id, entry.again) != (self._topic_id, self._again):
+            return  # a topic that was deleted since, or another word
+        mine = entry.run == self._run
+        for start, end in entry.sent:
+            (self._mine if mine else self._others)[Origin(entry.name, entry.id)].add(start, end)
+            self.sent += mine * (end - start)
+
+
+def name(settings: KafkaSettings) -> str:
+    """The journal's topic."""
+    return f"{settings.kafka_topic}.replayed"
+
+
+def ensure(settings: KafkaSettings) -> None:
+    """Make the journal's topic if it is missing. Raises KafkaError, OSError."""
+    options = {
+        "num_partitions": 1,
+        "replication_factor": settings.kafka_replication_factor,
+        "configs": {"retention.ms": "-1", "retention.bytes": "-1"},
+    }
+    access = connection.access(settings)
+    with closing(KafkaAdminClient(**access, bootstrap_timeout_ms=5_000)) as admin:
+        if name(settings) in admin.list_topics():
+            return
+        with suppress(TopicAlreadyExistsError):  # somebody else was quicker
+            admin.create_topics({name(settings): options}, wait_for_metadata=True)

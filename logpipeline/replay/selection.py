@@ -1,0 +1,64 @@
+"""Selection: what of a source is to be sent again."""
+
+import logging
+from collections import Counter
+from collections.abc import Generator, Iterable
+
+from logpipeline.events.event import InvalidRecord, parse
+from logpipeline.replay.journal import Journal
+from logpipeline.replay.original import Origin, Original
+
+log = logging.getLogger(__name__)
+
+
+class Selection:
+    """Chooses from `source`, as often as it is asked, and counts the rest of the last time.
+
+    `before` counts what earlier runs have sent, `no_events` by reason what would only become a
+    dead letter again, `refused` holds what the topic does not take.
+    """
+
+    def __init__(self, source: Iterable[Original]) -> None:
+        self._source = source
+        self._said: set[str] = set()
+        self.before = 0
+        self.no_events: Counter[str] = Counter()
+        self.refused: set[tuple[Origin, int]] = set()
+
+    def of(self, journal: Journal) -> Generator[Original, None, None]:
+        """The events that `journal` does not know, each once. Raises what the source does."""
+        self.before = 0
+        self.no_events.clear()
+        for original in self._source:
+            try:
+                parse(original.value)
+            except InvalidRecord as error:
+                self._count(original, error)
+                continue
+            if journal.by_others(original):
+                self.before += 1
+            elif (original.origin, original.number) not in self.refused and journal.take(original):
+                yield original
+
+    def refuse(self, originals: Iterable[Original], sentence: str) -> None:
+        """Leave these out from now on."""
+        for original in originals:
+            log.error("not delivered: %s: %s", original.mark, sentence)
+            self.refused.add((original.origin, original.number))
+
+    def __str__(self) -> str:
+        """For the line of totals."""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.no_events.most_common())
+        return (
+            f"{self.before:,} were sent before, {self.no_events.total():,} are no events"
+            f"{f' ({reasons})' if reasons else ''}, {len(self.refused):,} undelivered"
+        )
+
+    def _count(self, original: Original, error: InvalidRecord) -> None:
+        self.no_events[error.reason] += 1
+        if error.reason not in self._said:
+            self._said.add(error.reason)
+            log.info(
+                "no event, not sent (the first of its kind, others are counted): %s: %s",
+                *(original.mark, error),
+            )

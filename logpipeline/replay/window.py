@@ -1,0 +1,39 @@
+"""Window: from when to when, as people say it."""
+
+import math
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from logpipeline.archive.settings import SECONDS
+
+A_TIME = (
+    "2026-11-24 or 2026-11-24T19:00 (local time, or with +01:00 or Z), Unix seconds, "
+    "or how long ago: 90s, 30m, 2h, 7d"
+)
+AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+UNIX = re.compile(r"\d{9,11}(\.\d+)?", re.ASCII)  # from 1973 on; eight digits are a date
+
+
+@dataclass(frozen=True)
+class Window:
+    """From `since` up to, not including, `to`, in Unix seconds."""
+
+    since: float = 0.0
+    to: float = math.inf
+
+    def __contains__(self, moment: float) -> bool:
+        return self.since <= moment < self.to
+
+
+def moment(text: str) -> float:
+    """Unix seconds of what A_TIME allows. Raises ValueError."""
+    if ago := AGO.fullmatch(text):
+        return time.time() - int(ago[1]) * SECONDS[ago[2]]
+    if UNIX.fullmatch(text):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (OverflowError, OSError) as error:  # the year 1
+        raise ValueError(str(error)) from None

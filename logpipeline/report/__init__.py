@@ -1,0 +1,1 @@
+"""Report: trends of the archive as one HTML page, and SQL."""

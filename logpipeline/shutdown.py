@@ -1,0 +1,83 @@
+"""Stop: the flag that SIGTERM and Ctrl-C raise."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+log = logging.getLogger(__name__)
+
+STEP = 0.05  # seconds; kafka-python has no wakeup(), so every wait looks at the flag
+
+
+class Shutdown:
+    """True once somebody has asked the process to stop. A second Ctrl-C ends it at once.
+
+    `looked` is when (time.monotonic) the main loop last asked: one that turns does so all the time.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+        self.looked = time.monotonic()
+
+    def __bool__(self) -> bool:
+        self.looked = time.monotonic()
+        return self._requested
+
+    def on_signals(self) -> "Shutdown":
+        """Let SIGTERM, SIGINT and the closing of the terminal raise it. For the main thread.
+
+        The SIGHUP that logrotate sends needs nothing: files that have moved are noticed anyhow.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request)
+        if not _has_terminal():
+            signal.signal(signal.SIGHUP, _note)
+        else:
+            signal.signal(signal.SIGHUP, self._hang_up)
+        return self
+
+    def request(self) -> None:
+        self._requested = True
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but not past a request to stop. Returns whether there was one."""
+        deadline = time.monotonic() + seconds
+        while not self and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(STEP, left))
+        return self._requested
+
+    def backoff(self, first: float = 0.2, most: float = 5.0) -> Iterator[int]:
+        """Count the tries of something, with doubling waits between; ends on a request to stop."""
+        seconds, tries = first, 0
+        while not self:
+            yield tries
+            tries += 1
+            self.wait(seconds)
+            seconds = min(2 * seconds, most)
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        if _has_terminal():
+            _note(number, frame)
+        else:
+            self._request(number, frame)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self._requested:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._requested = True
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    log.info("%s: looking for files that have moved", signal.Signals(number).name)

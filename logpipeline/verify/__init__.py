@@ -1,0 +1,1 @@
+"""Verify: whether Kafka, logs.txt and Redis agree."""

@@ -1,0 +1,83 @@
+"""Files: logs.txt after its rotated files, as if it had never been rotated."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
+from logpipeline.archive.rotated import RotatedFile
+
+
+@dataclass(frozen=True)
+class File:
+    """One of them: what `open` gives has `length` bytes, unpacked."""
+
+    name: str
+    length: int
+    open: Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Offsets of a stream that no file holds, although some before them and after them are held:
+    from `first` up to, not including, `next`. The file that follows is `before`."""
+
+    stream: str
+    first: int
+    next: int
+    before: str
+
+
+@dataclass
+class Files:
+    """In their order, with one `checkpoint` for all. `apart` are older ones that don't connect."""
+
+    files: list[File]
+    checkpoint: Checkpoint
+    holes: list[Hole] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rotated: Sequence[RotatedFile], newest: File, checkpoint: Checkpoint) -> "Files":
+        """`checkpoint` is that of the newest one. Raises OSError."""
+        whole = cls([newest], checkpoint)
+        open_topics = set(checkpoint.topics)
+        for file in reversed(rotated):
+            earlier = file.checkpoint()
+            following = whole.files[0].name
+            if earlier is None or whole.apart:
+                whole.apart.append(file.path().name)
+                continue
+            whole._shift(earlier.length)
+            whole.files.insert(0, File(file.path().name, earlier.length, file.open))
+            for name in list(open_topics):
+                if not whole._precede(name, earlier, following):
+                    open_topics.remove(name)
+        return whole
+
+    def _shift(self, length: int) -> None:
+        """Put so many bytes before all."""
+        self.checkpoint.length += length
+        for topic in self.checkpoint.topics.values():
+            topic.since += length
+
+    def _precede(self, name: str, earlier: Checkpoint, following: str) -> bool:
+        """Put what `earlier` says of the topic before it. False when it began later."""
+        topic, known = self.checkpoint.topics[name], earlier.topics.get(name)
+        began = topic.since > earlier.length
+        if began or known is None or known.id != topic.id:
+            return False
+        for partition, at in known.partitions.items():
+            self._connect(name, topic, partition, at, following)
+        topic.since = known.since
+        return True
+
+    def _connect(
+        self, name: str, topic: Topic, partition: int, at: Partition, following: str
+    ) -> None:
+        later = topic.partitions.get(partition, Partition(at.next, at.next))
+        gaps = [*at.gaps, *later.gaps]
+        if at.next < later.first:
+            self.holes.append(Hole(f"{name}[{partition}]", at.next, later.first, following))
+            gaps.insert(len(at.gaps), (at.next, later.first))
+        topic.partitions[partition] = Partition(at.first, later.next, gaps)

@@ -1,0 +1,71 @@
+"""Letters: which records have a dead letter, by the headers of the dead-letter topic."""
+
+from contextlib import closing
+
+from kafka import TopicPartition
+
+from logpipeline.kafka.records import Records
+from logpipeline.verify.settings import VerifySettings
+from logpipeline.verify.snapshot import KafkaView
+
+
+class Letters:
+    """The whole dead-letter topic, as one bit for each offset that may have a letter.
+
+    `ids` are those of the topics that the offsets are of: letters that tell another are left out.
+
+    `doubled` counts letters beyond the first of a record; `incomplete` says that Kafka has
+    deleted some. Raises KafkaError.
+    """
+
+    def __init__(
+        self,
+        settings: VerifySettings,
+        kafka: KafkaView,
+        spans: dict[TopicPartition, tuple[int, int]],
+        ids: dict[str, str],
+    ) -> None:
+        self._spans = spans
+        self._ids = ids
+        self._marks = {at: bytearray((end - start) // 8 + 1) for at, (start, end) in spans.items()}
+        self.doubled = 0
+        ats = [at for at in kafka.end if at.topic == settings.kafka_dead_letter_topic]
+        self.incomplete = any(kafka.first[at] for at in ats)
+        with closing(
+            Records(
+                settings,
+                {at: (kafka.first[at], kafka.end[at]) for at in ats},
+            )
+        ) as records:
+            while records.unread:
+                for letters in records.poll(ats).values():
+                    for letter in letters:
+                        self._mark(dict(letter.headers))
+
+    def before(self, at: TopicPartition, offset: int) -> int:
+        """How many records before that offset have one."""
+        index, bits = divmod(offset - self._spans[at][0], 8)
+        marks = self._marks[at]
+        whole = int.from_bytes(marks[:index], "little")
+        return whole.bit_count() + (marks[index] & (1 << bits) - 1).bit_count()
+
+    def has(self, at: TopicPartition, offset: int) -> bool:
+        index, bit = divmod(offset - self._spans[at][0], 8)
+        return bool(self._marks[at][index] >> bit & 1)
+
+    def _mark(self, headers: dict[str, bytes]) -> None:
+        try:
+            topic = headers["source.topic"].decode()
+            at = TopicPartition(topic, int(headers["source.partition"]))
+            offset = int(headers["source.offset"])
+            topic_id = headers.get("source.topic_id", b"").decode()
+        except (KeyError, ValueError, AttributeError):
+            return  # somebody else's
+        if topic_id and topic_id != self._ids.get(topic):
+            return
+        start, end = self._spans.get(at, (0, 0))
+        if start <= offset < end:
+            if self.has(at, offset):
+                self.doubled += 1
+            index, bit = divmod(offset - start, 8)
+            self._marks[at][index] |= 1 << bit

@@ -1,0 +1,164 @@
+"""Audit of Redis: whether its lists, offsets and counts are those of the end of logs.txt."""
+
+from collections import Counter, deque
+
+from logpipeline.archive.checkpoint import Topic
+from logpipeline.events.event import InvalidRecord, is_event, parse
+from logpipeline.recent.backlog import list_bytes
+from logpipeline.recent.recent import SCAN_BYTES
+from logpipeline.recent.redis_client import list_key
+from logpipeline.verify.findings import Findings
+from logpipeline.verify.interleaving import Interleaving, Stream
+from logpipeline.verify.lines import Lines
+from logpipeline.verify.settings import VerifySettings
+from logpipeline.verify.snapshot import Snapshot
+from logpipeline.verify.sources import Source, Sources
+
+
+class Newest:
+    """What an Interleaving of a list that begins with the newest event finds, in offsets again.
+
+    Its streams have negative offsets, as what should come first is the newest.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str, int]] = []
+
+    def add_offset(self, kind: str, stream: str, offset: int) -> None:
+        self.found.append((kind, stream, -offset))
+
+
+def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) -> Findings:
+    """Whether each list holds the newest events, newest first, each partition's in its order.
+
+    It may be a moment behind logs.txt: it is compared with what logs.txt had at the offsets that
+    Redis has. To be called when `sources` have been read to their end. Raises OSError.
+    """
+    findings = Findings()
+    checkpoint, redis = snapshot.archive.checkpoint, snapshot.redis
+    topic = checkpoint.topics[settings.kafka_topic]
+    mine = [source for source in sources.all if source.at.topic == settings.kafka_topic]
+    _audit_offsets(snapshot, topic, settings.kafka_topic, findings)
+    # Others write to the same lists or the same file, or logs.txt had lines before this topic's.
+    shared = bool(len(checkpoint.topics) > 1 or topic.since or _foreign(snapshot, topic))
+    at_end = _levels_at_end(snapshot)
+    for level, lines in redis.lists.items():
+        key = list_key(settings.redis_key, level)
+        later = sum(source.later[level] for source in mine)
+        least = 0 if shared else min(settings.redis_max_logs, at_end[level] - later)
+        if len(lines) > settings.redis_max_logs:
+            text = f"{key} has {len(lines):,}, REDIS_MAX_LOGS is {settings.redis_max_logs:,}"
+            findings.add("too long", text)
+        held = sum(map(len, lines))
+        if len(lines) < least and held < list_bytes(settings.redis_max_logs):
+            findings.add("too short", f"{key} has {len(lines):,} events, logs.txt {least:,}")
+        _audit_list(key, level, lines[: settings.redis_max_logs], mine, shared, findings)
+    if shared or any(source.known.first or source.unseen for source in mine):
+        findings.notes.append("counts are not compared: logs.txt has not the whole topic")
+    else:
+        _audit_counts(settings.redis_key, redis.counts, sources.counts, findings)
+    findings.agreed = (
+        f"{len(redis.lists['']):,} newest events and those of each level, newest first, "
+        f"and {sum(redis.counts.values()):,} counted"
+    )
+    return findings
+
+
+def _foreign(snapshot: Snapshot, topic: Topic) -> set[int]:
+    """Partitions that Redis has from another host's logs.txt."""
+    commits = {at.partition: commit for at, commit in snapshot.kafka.commits.items()}
+    ours = snapshot.archive.checkpoint.archive
+    return {
+        partition
+        for partition, commit in commits.items()
+        if commit.archive != ours
+        and (partition not in topic.partitions or topic.partitions[partition].next < commit.offset)
+    }
+
+
+def _audit_offsets(snapshot: Snapshot, topic: Topic, name: str, findings: Findings) -> None:
+    redis = snapshot.redis
+    if snapshot.behind and redis.topic_id != topic.id:
+        what = f"topic id {redis.topic_id}" if redis.topic_id else "nothing"
+        findings.add("behind logs.txt", f"it has {what}, logs.txt is of topic id {topic.id}")
+        return
+    for partition, stands in snapshot.behind.items():
+        text = f"{name}[{partition}] is at {redis.next.get(partition, 0)}, logs.txt at {stands}"
+        findings.add("behind logs.txt", text)
+    for partition, at in redis.next.items():
+        known = topic.partitions.get(partition)
+        stands = known.next if known else 0
+        if at > stands and partition not in _foreign(snapshot, topic):
+            text = f"{name}[{partition}] is at {at}, logs.txt at {stands}"
+            findings.add("ahead of logs.txt", text)
+
+
+def _levels_at_end(snapshot: Snapshot) -> Counter[str]:
+    """How many events of each level, "" for all, logs.txt has as far back as a consumer looks
+    when it makes the lists anew."""
+    archive = snapshot.archive
+    length = archive.checkpoint.length
+    begin = max(0, length - SCAN_BYTES)
+    levels: Counter[str] = Counter()
+    lines = iter(Lines(archive.files.files, begin, length))
+    if begin:
+        next(lines)
+    for line in lines:
+        try:
+            levels.update(("", parse(line).level))
+        except InvalidRecord:
+            continue
+    return levels
+
+
+def _audit_list(
+    key: str,
+    level: str,
+    lines: list[bytes],
+    sources: list[Source],
+    shared: bool,
+    findings: Findings,
+) -> None:
+    streams = []
+    older = []  # streams of which Kafka has not all, so that others may be in the list
+    for source in sources:
+        newest = reversed(source.newest[level])
+        pairs = [(-offset, digest) for offset, digest in newest]
+        stream = Stream(
+            source.stream.name,
+            deque(offset for offset, _ in pairs),
+            deque(digest for _, digest in pairs),
+            ended=True,
+        )
+        streams.append(stream)
+        if source.span[0] or source.span[1] < source.known.next:
+            older.append(stream)
+
+    def accept(line: bytes) -> bool:
+        return (shared or any(not stream.offsets for stream in older)) and is_event(line)
+
+    newest_first = Newest()
+    interleaving = Interleaving(streams, newest_first, accept=accept)
+    for index, line in enumerate(lines):
+        if not interleaving.take(line, index):
+            break
+    interleaving.finish(complete=False)
+    for kind, name, offset in sorted(newest_first.found):
+        findings.add_offset(f"{kind} in {key}", name, offset)
+    seen = Counter(map(hash, lines))
+    for line_ in interleaving.surplus:
+        kind = "doubled" if seen[line_.hash] > 1 else "not of logs.txt"
+        findings.add(f"{kind} in {key}", f"index {line_.number}")
+
+
+def _audit_counts(
+    key: str,
+    counts: Counter[tuple[int, str]],
+    most: Counter[tuple[int, str]],
+    findings: Findings,
+) -> None:
+    """They may be lower than Kafka's events (Redis was wiped), but never higher."""
+    for (minute, level), events in sorted(counts.items()):
+        if events > most[minute, level]:
+            text = f"{key}:counts:{minute} {level} is {events:,}, Kafka has {most[minute, level]:,}"
+            findings.add("counted too often", text)

@@ -1,0 +1,97 @@
+"""Forked: programs for tests that start and kill many, without a start of Python for each.
+
+They are forked from a server process that has imported what they need: multiprocessing's.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from multiprocessing import connection
+from pathlib import Path
+
+from logpipeline.localstack.child import PR_SET_PDEATHSIG
+from tests.support.process import ROOT, Process
+
+PRELOADED = [
+    "consumer",
+    "producer",
+    "replay",
+    "kafka",
+    "kafka.admin",
+    "tests.support.records",
+    "tests.support.forked",
+]
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(PRELOADED)
+
+
+class Forked(Process):
+    """`program` is a script of the repository, such as "consumer.py", a module of its tests, or
+    "-c" with code as the first of its arguments."""
+
+    def __init__(
+        self, program: str, arguments: list[str], log_file: Path, env: dict[str, str]
+    ) -> None:
+        self.command = [program, *arguments]
+        self.log_file = log_file
+        log_file.touch()
+        self.popen = _Popen(self.command, log_file, env)  # type: ignore[assignment]
+
+    def kill(self) -> None:
+        """SIGKILL; it may be too young to lead its group."""
+        self.signal(signal.SIGKILL)
+        self.popen.wait()
+
+
+class _Popen:
+    """What Process uses of a subprocess.Popen."""
+
+    lock = threading.Lock()  # each start asks after all children, as a wait of another thread does
+
+    def __init__(self, command: list[str], log_file: Path, env: dict[str, str]) -> None:
+        self._process = CONTEXT.Process(target=_run, args=(command, log_file, env))
+        with self.lock:
+            self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self.poll()
+
+    def poll(self) -> int | None:
+        with self.lock:
+            return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        connection.wait([self._process.sentinel], timeout)
+        status = self.poll()
+        if status is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return status
+
+
+def _run(command: list[str], log_file: Path, env: dict[str, str]) -> None:
+    """Be that program, in a session and with an environment of its own."""
+    os.setsid()
+    if sys.platform == "linux":  # as the server ends with the test, so does this
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    output = os.open(log_file, os.O_WRONLY | os.O_APPEND)
+    for number, opened in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
+        os.dup2(opened, number)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(log_file.parent)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
+    sys.argv = command
+    if command[0] == "-c":
+        sys.argv = ["-c", *command[2:]]
+        exec(command[1], {"__name__": "__main__"})  # noqa: S102 - the test's own
+    elif command[0].endswith(".py"):
+        runpy.run_path(str(ROOT / command[0]), run_name="__main__")
+    else:
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)

@@ -1,0 +1,61 @@
+"""Holding: what consumers and alerts.py leave in Redis, put there by a test."""
+
+import json
+import time
+
+import redis
+
+from logpipeline.events.event import LEVELS, InvalidRecord, parse
+
+
+def event(level: str = "INFO", message: str = "hello", **fields: object) -> bytes:
+    """An event's bytes, of now unless `timestamp` is given."""
+    whole = {"level": level, "message": message, "timestamp": time.time(), **fields}
+    return json.dumps(whole).encode()
+
+
+class Holding:
+    """The keys below `key`, in the form of the contract."""
+
+    def __init__(self, client: redis.Redis, key: str, cap: int = 1_000) -> None:
+        self.client = client
+        self.key = key
+        self._cap = cap
+
+    def add(self, *lines: bytes) -> None:
+        """The lines arrive, in this order; what is no event is in the list of all alone."""
+        with self.client.pipeline() as step:
+            for line in lines:
+                step.lpush(self.key, line)
+                try:
+                    parsed = parse(line)
+                except InvalidRecord:
+                    continue
+                step.lpush(f"{self.key}:{parsed.level}", line)
+                minute = int(parsed.timestamp // 60)
+                step.hincrby(f"{self.key}:counts:{minute}", parsed.level, 1)
+            for name in (self.key, *(f"{self.key}:{level}" for level in LEVELS)):
+                step.ltrim(name, 0, self._cap - 1)
+            step.hincrby(f"{self.key}:offsets", "0", len(lines))
+            step.execute()
+
+    def tell(self, lag: int | None = None, **letters: int) -> None:
+        """What consumers say of themselves."""
+        if lag is not None:
+            self.client.hset(f"{self.key}:lag", "0", str(lag))
+        for reason, count in letters.items():
+            self.client.hset(f"{self.key}:dead-letters", reason.replace("_", " "), count)
+
+    def alert(self, rule: str, subject: str, summary: str, state: str = "open") -> None:
+        """alerts.py opens an alert, or it is over."""
+        now = time.time()
+        words = {"rule": rule, "subject": subject, "severity": "critical", "summary": summary}
+        name = f"{self.key}:alerts"
+        id_ = f"{rule}/{subject}".encode("utf-8", "surrogatepass")
+        if state == "over":
+            self.client.hdel(name, id_)
+        else:
+            value = json.dumps({**words, "since": now, "last": now, "told": now})
+            self.client.hset(name, id_, value)
+        self.client.set(f"{name}:lease", "somebody")
+        self.client.lpush(f"{name}:history", json.dumps({**words, "state": state, "at": now}))

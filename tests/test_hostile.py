@@ -1,0 +1,220 @@
+"""What a stranger sends to real Kafka hurts no event beside it, and takes little memory."""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis as RedisClient
+
+from config import Settings
+from logpipeline.events.event import DEEPEST
+from logpipeline.kafka import topics
+from logpipeline.shutdown import Shutdown
+from tests.conftest import RunScript
+from tests.support import segments
+from tests.support.process import Process
+from tests.support.raw import CODECS, giant, produce, record, sealed, varint, zstd_of
+from tests.support.records import event
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
+
+PATIENCE = 120.0  # seconds; this machine may be busy with something else
+MOST_MEMORY = 300 * 10**6  # bytes that consumer.py may take
+LARGE = 2**20 - 2**13  # bytes of a large event
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    made = settings.model_copy(update={"kafka_partitions": 1})
+    assert topics.ensure(made, Shutdown(), topics.to_read(made))
+    return made
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[RedisClient]:
+    with RedisClient.from_url(settings.redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def run(settings: Settings, run_script: RunScript) -> Callable[[str], Process]:
+    return lambda name: run_script(name)
+
+
+def numbered(start: int, end: int) -> list[bytes]:
+    return [event(number) for number in range(start, end)]
+
+
+def put(settings: Settings, batch: bytes) -> int:
+    return produce(settings.kafka_bootstrap_servers, settings.kafka_topic, 0, batch)
+
+
+def put_events(settings: Settings, values: list[bytes]) -> None:
+    send(settings.kafka_bootstrap_servers, settings.kafka_topic, values, partition=0)
+
+
+def lines(settings: Settings) -> list[bytes]:
+    path = settings.log_file
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def arrived(settings: Settings, redis: RedisClient, expected: list[bytes]) -> None:
+    """Wait until exactly these are in logs.txt, and the newest of them in Redis."""
+
+    def there() -> bool:
+        found = redis.lrange(settings.redis_key, 0, -1)
+        newest = expected[-settings.redis_max_logs :][::-1]
+        return found == newest and lines(settings) == expected
+
+    try:
+        until(there, PATIENCE)
+    except AssertionError:
+        said = "\n".join(path.read_text() for path in settings.log_file.parent.glob("*.output"))
+        have = len(lines(settings)), redis.llen(settings.redis_key)
+        raise AssertionError(f"{have} of {len(expected)}\n{said}") from None
+
+
+def letters(settings: Settings) -> list[tuple[int, str, bytes | None]]:
+    """Offset, error and value of the dead letters."""
+    found = read_all(settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic)
+    headers = [dict(one.headers) for one in found]
+    return [
+        (int(of["source.offset"]), of["error"].decode(), one.value)
+        for of, one in zip(headers, found, strict=True)
+    ]
+
+
+def agrees(run: Callable[[str], Process], events: int, others: int) -> None:
+    verify = run("verify.py")
+    assert verify.wait(PATIENCE) == 0, verify.output()
+    assert f"{events:,} events, and {others:,} others with a dead letter each" in verify.output()
+    peak = memory(verify)
+    assert peak < MOST_MEMORY, f"verify.py took {peak:,} bytes"
+
+
+def memory(process: Process) -> int:
+    """The most bytes that it has had in memory, or 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
+
+
+def test_an_event_that_is_nested_too_deeply_is_a_dead_letter_and_those_after_it_arrive(
+    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+) -> None:
+    def nested(arrays: int) -> bytes:
+        return event()[:-1] + b',"x":' + b"[" * arrays + b"1" + b"]" * arrays + b"}"
+
+    deep = [nested(arrays) for arrays in (991, 970, 1_000, 100_000, DEEPEST)]
+    good = [nested(DEEPEST - 1), *numbered(0, 1_000)]
+    put_events(settings, [*deep, *good])
+    consumer = run("consumer.py")
+    arrived(settings, redis, good)
+    sentence = "the value is nested more than 100 deep"
+    assert letters(settings) == [(n, sentence, value) for n, value in enumerate(deep)]
+    agrees(run, len(good), len(deep))
+    consumer.kill()
+    put_events(settings, [deep[0], event(1_000)])
+    run("consumer.py")
+    arrived(settings, redis, [*good, event(1_000)])
+
+
+@pytest.mark.parametrize("window", ["java", "small"])
+def test_a_record_that_unpacks_to_200_mb_costs_no_memory_and_no_event(
+    settings: Settings, redis: RedisClient, run: Callable[[str], Process], window: str
+) -> None:
+    parts = [*map(record, range(50), numbered(0, 50)), *giant(50, 200)]
+    parts += map(record, range(51, 100), numbered(51, 100))
+    packed = zstd_of(parts) if window == "java" else CODECS[segments.ZSTD](b"".join(parts))
+    put_events(settings, numbered(1_000, 1_100))
+    consumer = run("consumer.py")
+    for start in range(3):
+        put(settings, sealed(packed, 100, segments.ZSTD))
+        put_events(settings, numbered(2_000 + start * 100, 2_100 + start * 100))
+    beside = [*numbered(0, 50), *numbered(51, 100)]
+    expected = numbered(1_000, 1_100)
+    for start in range(3):
+        expected += [*beside, *numbered(2_000 + start * 100, 2_100 + start * 100)]
+    arrived(settings, redis, expected)
+    sentence = "the value has 209,715,200 bytes; EVENT_MAX_BYTES is 1,048,576"
+    assert letters(settings) == [(offset, sentence, b"x" * 2**16) for offset in (150, 350, 550)]
+    agrees(run, len(expected), 3)
+    assert memory(consumer) < MOST_MEMORY
+
+
+def test_a_batch_of_many_events_that_unpacks_to_much_arrives_whole(
+    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+) -> None:
+    some = [event(number, message="y" * 100_000) for number in range(1_500)]
+    put(settings, sealed(zstd_of(map(record, range(1_500), some)), 1_500, segments.ZSTD))
+    put_events(settings, numbered(5_000, 5_010))
+    consumer = run("consumer.py")
+    until(lambda: len(lines(settings)) == 1_510, PATIENCE)
+    assert lines(settings) == [*some, *numbered(5_000, 5_010)]
+    assert memory(consumer) < MOST_MEMORY
+
+
+def test_events_of_1_mib_at_full_rate_take_little_memory(
+    settings: Settings, run: Callable[[str], Process]
+) -> None:
+    dice = random.Random(5)
+    seen = 0
+    consumer = run("consumer.py")
+    for start in range(0, 400, 50):
+        some = [
+            event(n, message=dice.randbytes(LARGE // 2 - 100).hex())
+            for n in range(start, start + 50)
+        ]
+        put_events(settings, some)
+        seen += 50
+    until(lambda: settings.log_file.stat().st_size > 400 * (LARGE - 500), PATIENCE)
+    until(lambda: len(lines(settings)) == seen, PATIENCE)
+    assert [json.loads(line)["message"][:4] for line in lines(settings)[-1:]]
+    assert memory(consumer) < MOST_MEMORY
+
+
+def test_invalid_records_of_1_mib_take_little_memory(
+    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+) -> None:
+    put_events(settings, [b"%06d" % number + b"z" * LARGE for number in range(200)])
+    put_events(settings, numbered(0, 10))
+    consumer = run("consumer.py")
+    arrived(settings, redis, numbered(0, 10))
+    found = letters(settings)
+    assert [(offset, (value or b"")[:6]) for offset, _, value in found] == [
+        (number, b"%06d" % number) for number in range(200)
+    ]
+    assert memory(consumer) < MOST_MEMORY
+
+
+def test_batches_that_no_library_sends_arrive(
+    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+) -> None:
+    """Kafka takes them: header keys that are not UTF-8, attributes, offsets that make no sense."""
+    run("consumer.py")
+    expected = []
+    no_utf8 = varint(1) + varint(2) + b"\xff\xfe" + varint(-1)
+    for compression in CODECS:
+        some = numbered(compression * 100, compression * 100 + 3)
+        one, two, three = some
+        payload = record(0, one, headers=no_utf8) + record(1, two, attributes=255)
+        packed = CODECS[compression](payload + record(2, three))
+        if compression in {segments.GZIP, segments.LZ4}:
+            packed += b"what is after it is not looked at"
+        put(settings, sealed(packed, 3, compression))
+        put_events(settings, [event(compression * 100 + 50)])
+        expected += [*some, event(compression * 100 + 50)]
+    for numbers in ([0, 0, 0], [2, 1, 0], [2**31 - 1, 0, 5], [-7, 1, 2]):
+        some = [event(number * 1_000) for number in numbers]
+        payload = b"".join(map(record, numbers, some))
+        put(settings, sealed(payload, 3, segments.NONE))
+        put_events(settings, [event(-1)])
+        expected += [*some, event(-1)]
+    arrived(settings, redis, expected)
+    agrees(run, len(expected), 0)
