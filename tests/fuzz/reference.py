@@ -48,7 +48,7 @@ def doubtful(value: bytes | None) -> bool:
 def nesting(value: bytes) -> int:
     """How deep arrays and objects are in one another, in JSON that is well-formed."""
     brackets = STRING.sub(b"", value).translate(None, OTHERS)
-    return max(accumulate(map(STEPS.__getitem__, brackets)), default=0)
+    return max(accumulate(map(STEPS.__getitem__, brackets), initial=0))
 
 
 def deep_down(work: Callable[[], Any]) -> Any:
