@@ -23,7 +23,6 @@ from deploy.supply.lock import configured
 from logpipeline.kafka.settings import KafkaSettings
 from tests.support.clone import copy_files
 from tests.support.process import ROOT
-from tests.support.readme import TEXT
 from tests.test_handler import arrived
 from tests.test_supply import stated, version
 
@@ -39,6 +38,9 @@ EXTRAS = {
 [EVERYTHING] = EXTRAS.pop("all")
 # kafka-python itself unpacks with them what other producers have sent.
 CODECS = {"python-snappy", "zstandard"}
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = "\n".join([README, *(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))])
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE)
 OF_A_CLONE = {"localstack"}  # it starts the scripts, which no wheel has
 ROOMS = {path.parent.name for path in (ROOT / "logpipeline").glob("*/__init__.py")} - OF_A_CLONE
 PROGRAMS = {
@@ -95,8 +97,8 @@ def python(
     found = folder / "bin" / "python"
     if request.param == "newest":
         run(sys.executable, "-m", "venv", folder, cwd=folder)
-        [readmes] = re.findall(r"^\$ (pip install) /\S+$", TEXT, re.MULTILINE)
-        run(folder / "bin" / "pip", *readmes.split()[1:], clone, cwd=folder)
+        [written] = re.findall(r"^\$ pip (install .*)/path/to/\S+$", PAGES, re.MULTILINE)
+        run(folder / "bin" / "pip", *written.split(), clone, cwd=folder)
     else:
         wheel = request.getfixturevalue("wheel")
         uv = [sys.executable, "-m", "uv"]
@@ -163,9 +165,8 @@ ENVIRONMENT = {
 }
 
 
-def application(folder: Path) -> Path:
-    """A program with a config.py of its own, and with README's lines for the handler."""
-    [block] = re.findall(r"^```python\n((?:(?!```).)*Handler.*?)^```", TEXT, re.DOTALL | re.M)
+def application(folder: Path, block: str) -> Path:
+    """A program with a config.py of its own, and with the lines for the handler from README."""
     (folder / "config.py").write_text(CONFIG)
     (folder / ".env").write_text("REDIS_URL=nonsense\nDASHBOARD_PORT=nonsense\n")
     program = folder / "shop.py"
@@ -190,13 +191,15 @@ def other_peoples(settings: Settings) -> dict[str, str]:
 
 
 @asks_the_index
+@pytest.mark.parametrize("block", [block for block in BLOCKS if "KafkaLogHandler" in block])
 def test_readmes_lines_send_records_from_a_program_with_its_own_config(
-    python: Path, settings: Settings, tmp_path: Path
+    python: Path, block: str, settings: Settings, tmp_path: Path
 ) -> None:
-    program = application(tmp_path)
+    program = application(tmp_path, block)
     assert run(python, program, cwd=tmp_path, env=other_peoples(settings)) == ""
     [sent] = arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
     assert sent.pop("timestamp") > 0
+    sent.pop("exception", None)  # some of them log one
     assert sent == {
         "level": "ERROR",
         "message": "Payment failed",
@@ -208,7 +211,7 @@ def test_readmes_lines_send_records_from_a_program_with_its_own_config(
 
 @asks_the_index
 def test_a_wrong_setting_ends_such_a_program_with_its_name(python: Path, tmp_path: Path) -> None:
-    program = application(tmp_path)
+    program = application(tmp_path, BLOCKS[0])
     program.write_text(
         f"try:\n    exec({program.read_text()!r})\n"
         "except ValueError as error:\n    print(error, error.__cause__)"
@@ -250,7 +253,7 @@ def test_the_metadata_is_valid_and_says_what_it_is(wheel: Path) -> None:
         assert file.read(papers) == (ROOT / "LICENSE").read_bytes()
     assert metadata.license_expression == "MIT"
     assert str(metadata.requires_python) == ">=3.11"
-    assert metadata.description == TEXT
+    assert metadata.description == README
     assert metadata.description_content_type == "text/markdown"
 
 
