@@ -16,10 +16,10 @@ import config
 from logpipeline import command_line
 from logpipeline.alerts import rules
 from logpipeline.alerts.metrics import AlertsMetrics
-from logpipeline.alerts.settings import urls
 from logpipeline.alerts.targets import TargetError, Targets
 from logpipeline.alerts.watch import Watch
 from logpipeline.health import Endpoint
+from logpipeline.settings import urls
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("alerts")

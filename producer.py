@@ -16,12 +16,12 @@ from typing import NoReturn
 
 import config
 from logpipeline import command_line
-from logpipeline.consumer.metrics import ProducerMetrics
 from logpipeline.health import Endpoint
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.pace import paced
 from logpipeline.producer.follow import Follow
 from logpipeline.producer.input import Input
+from logpipeline.producer.metrics import ProducerMetrics
 from logpipeline.producer.progress import Progress
 from logpipeline.producer.source import Simulated, Source
 from logpipeline.producer.tail import TailError

@@ -65,6 +65,11 @@ def size(value: object) -> object:
     return value
 
 
+def urls(text: str) -> list[str]:
+    """Several URLs in one setting: each begins at a scheme, as some have commas inside."""
+    return re.split(r"[\s,]+(?=\w[\w+.-]*://)", text.strip(" ,\t\r\n")) if text.strip() else []
+
+
 class RoomSettings(BaseSettings):
     """What the settings of every room are made of; those of a program inherit from its rooms'.
 

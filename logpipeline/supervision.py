@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from logpipeline.settings import PASSWORD_IN_URL, RoomSettings
+from logpipeline.settings import PASSWORD_IN_URL, RoomSettings, urls
 
 FIRST, MOST = 0.2, 5.0  # seconds until the next try; doubled each time
 CALM = 10.0  # seconds without an error after which a step works again, whatever it has done
@@ -132,9 +132,8 @@ class Supervision:
             if failure and (sure or time.monotonic() - failure.at > CALM):
                 del self._failures[step]
                 if failure.logged:
-                    self._log.info(
-                        "%s works again after unexpected errors: %d", step, failure.tries
-                    )
+                    tries = failure.tries
+                    self._log.info("%s works again after %d unexpected errors", step, tries)
 
     def _is_news(self, where: str) -> bool:
         """Whether this traceback is to be logged: the first time, and when it is back later on."""
@@ -154,13 +153,19 @@ def _place(step: str, error: BaseException) -> str:
 
 def _secrets(settings: RoomSettings) -> list[str]:
     """Every form in which a secret may stand in a text, the longest first."""
-    found = set()
+    found: set[str] = set()
     for name in settings.secrets():
-        value = getattr(settings, name)
-        parts = [value, *value.split()]
-        if name.endswith("_url"):  # the rest of it is needed to understand
-            inside = [match[0] for match in PASSWORD_IN_URL.finditer(value)]
-            parts = [part for whole in inside for part in (whole, whole.rpartition(":")[2])]
-        for part in parts:
-            found |= {part, unquote(part), quote(part, safe=""), repr(part)[1:-1]}
+        value, several = getattr(settings, name), name.endswith("_urls")
+        for each in urls(value) if several else [value]:
+            for part in _parts(each, whole=several):
+                found |= {part, unquote(part), quote(part, safe=""), repr(part)[1:-1]}
     return sorted((each for each in found if len(each) >= SHORTEST), key=len, reverse=True)
+
+
+def _parts(value: str, whole: bool) -> list[str]:
+    """What is secret of a setting's value: of a URL what is before its "@", or the `whole`."""
+    if "://" not in value:
+        return [value]
+    inside = [match[0] for match in PASSWORD_IN_URL.finditer(value)]
+    parts = inside + [each.rpartition(":")[2] for each in inside]
+    return [*parts, value.partition("://")[2]] if whole else parts

@@ -8,9 +8,8 @@ from pydantic import ValidationError
 
 import config
 from logpipeline import command_line
-from logpipeline.alerts.settings import urls
 from logpipeline.kafka import settings as kafka_settings
-from logpipeline.settings import one_of
+from logpipeline.settings import one_of, urls
 from tests.support import certificates
 
 ROOT = Path(__file__).parent.parent

@@ -14,16 +14,19 @@ import pytest
 from config import Settings
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
-from logpipeline.consumer.metrics import Metrics
+from logpipeline.archive.store import Store
 from logpipeline.events.lines import Lines
 from logpipeline.files import own_target, remove_drafts, replace_file
 from logpipeline.kafka import topics
+from logpipeline.producer.follow import Follow
 from logpipeline.producer.tail import Tail, TailError
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.process import ROOT
 from tests.support.records import event, events
 from tests.support.topics import send
 from tests.support.waiting import until
@@ -135,7 +138,7 @@ def finished(path: Path, number: int = 2) -> None:
 def keep(path: Path, **settings: Any) -> None:
     """Let a keeper do once what there is to do."""
     with closing(
-        Retention(Settings(_env_file=None, log_file=path, **settings), Metrics())
+        Retention(Settings(_env_file=None, log_file=path, **settings), ArchiveMetrics())
     ) as keeper:
         keeper.tend()
 
@@ -361,3 +364,70 @@ def test_links_in_a_shared_folder_are_said_once_and_the_consumer_goes_on_without
     assert target.read_bytes() == SECRET
     assert "Traceback" not in consumer.output()
     assert consumer.output().count("logs.txt.lock is a symbolic link") == 1
+
+
+ODD = ['it\'s "mine"; $(x) `y` %41 #1', "[a-z]*?{1,2}", "naïve 日本 \\ & |", "-rf", "..x", "~"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_every_path_setting_takes_any_name_and_a_way_up(
+    run_script: RunScript, environment: dict[str, str], settings: Settings, name: str
+) -> None:
+    top = settings.log_file.parent
+    folder = top / name
+    folder.mkdir()
+    up = Path(name) / ".." / name  # from where the scripts run
+    store = (folder / "store").resolve()
+    store.mkdir()
+    (folder / "password").write_text("secret-pass\n")
+    (folder / "rules.toml").write_text((ROOT / "alerts.toml").read_text())
+    log = folder / f"{name}.log"
+    log.write_text("one\ntwo\n")
+    path = folder / f"{name}.txt"
+    finished(path, 3)
+    odd = {
+        "LOG_FILE": str(up / f"{name}.txt"),
+        "STATE_DIR": str(up / "state"),
+        "ALERTS_FILE": str(up / "rules.toml"),
+        "DASHBOARD_PASSWORD_FILE": str(up / "password"),
+        "ARCHIVE_URL": store.as_uri().replace("~", "%7E"),
+        "LOG_KEEP_FILES": "1",
+    }
+    env = environment | odd
+    del env["DASHBOARD_PASSWORD"]
+    producer = run_script("producer.py", f"--follow={up / log.name}", env=env)
+    consumer = run_script("consumer.py", env=env)
+    alerts = run_script("alerts.py", env=env)
+    until(lambda: path.exists() and b"two" in path.read_bytes(), PATIENCE, str(consumer))
+    until(lambda: len(list(store.iterdir())) == 6, PATIENCE, str(consumer))
+    until(lambda: len(rotated(path)) == 1, PATIENCE, str(consumer))
+    alerts.wait_for("watching", PATIENCE)
+    for process in (producer, consumer, alerts):
+        process.terminate()
+        assert process.wait() == 0, process
+        assert "Traceback" not in process.output()
+    assert len(list((folder / "state").glob("*.json"))) == 1
+    assert {each.name for each in folder.iterdir()} >= {path.name, "store", "state"}
+
+
+def test_the_position_of_a_log_whose_name_is_as_long_as_can_be(
+    tmp_path: Path, settings: Settings
+) -> None:
+    log = tmp_path / ("日" * 85)
+    log.write_text("one\n")
+    mine = settings.model_copy(update={"state_dir": tmp_path / "state"})
+    with closing(Follow([str(log)], None, mine, Shutdown())):
+        pass
+    assert len(list((tmp_path / "state").glob("*.json"))) == 1
+
+
+def test_what_is_sent_to_a_folder_has_the_mode_of_what_is_here(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    here = tmp_path / "logs-1.txt"
+    for chosen in (0o600, 0o640):
+        here.write_bytes(b"%o" % chosen)
+        here.chmod(chosen)
+        Store(f"file://{tmp_path}/store").put(here)
+        there = tmp_path / "store" / here.name
+        assert mode(there) == chosen
+        there.unlink()

@@ -232,7 +232,7 @@ def test_beyond_its_bound_it_drops_counts_and_tells_but_never_waits_long(
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "KafkaLogHandler: dropping records: 50 are waiting for Kafka",
-        "KafkaLogHandler: 0 records were not delivered, 950 were dropped",
+        "KafkaLogHandler: records not delivered: 0, dropped: 950",
     ]
 
 
@@ -304,7 +304,7 @@ def test_a_programs_end_does_not_wait_for_kafka_for_ever(
     run = run_script(program(tmp_path, "work('a')"), env=env)
     assert run.wait(60) == 0, run
     assert time.monotonic() - start < EXIT + JOIN + 10
-    assert "KafkaLogHandler: 100 records were not delivered, 0 were dropped" in run.output()
+    assert "KafkaLogHandler: records not delivered: 100, dropped: 0" in run.output()
     assert "Traceback" not in run.output()
 
 
@@ -462,7 +462,7 @@ def test_a_programs_end_waits_once_for_a_kafka_that_is_away(
         mine.flush()
         mine.close()
     assert naps == []
-    said = ["KafkaLogHandler: 1 records were not delivered, 0 were dropped"]
+    said = ["KafkaLogHandler: records not delivered: 1, dropped: 0"]
     assert capsys.readouterr().err.splitlines() == said
 
 
@@ -506,7 +506,7 @@ def test_what_kafka_refuses_is_told_at_the_end(
     flush(logger)
     logger.handlers[0].close()
     said = capsys.readouterr().err.splitlines()
-    assert said == ["KafkaLogHandler: 1 records were not delivered, 0 were dropped"]
+    assert said == ["KafkaLogHandler: records not delivered: 1, dropped: 0"]
 
 
 @pytest.mark.parametrize("name", ["send", "settle", "when_ready"])

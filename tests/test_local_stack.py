@@ -17,12 +17,13 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from config import Settings
+from logpipeline.events.shown import shown
 from logpipeline.localstack import jars
 from logpipeline.localstack.child import spawn
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import Server, ServerError, free_port
-from logpipeline.recent.__main__ import printable, shown
+from logpipeline.terminal import printable
 from tests.support.process import ROOT, Process
 from tests.support.waiting import until
 

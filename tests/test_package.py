@@ -300,9 +300,9 @@ def test_each_program_has_an_extra_with_what_it_imports_and_no_more() -> None:
     assert set(EXTRAS) == PROGRAMS
     for program in PROGRAMS:
         needed = distributions_of(imported(*modules(program)))
-        assert needed <= closure([*BASE, *EXTRAS[program]]), program
+        assert needed <= closure([*BASE, *EXTRAS[program]]), f"extra {program} lacks some"
         direct = {canonicalize_name(one.name) for one in EXTRAS[program]}
-        assert direct <= needed | CODECS, program
+        assert direct <= needed | CODECS, f"extra {program} has too many"
 
 
 def modules(program: str) -> list[str]:

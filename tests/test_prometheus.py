@@ -9,7 +9,8 @@ from logpipeline.alerts.metrics import AlertsMetrics
 from logpipeline.alerts.rules import load
 from logpipeline.alerts.targets import Targets
 from logpipeline.alerts.watch import Watch
-from logpipeline.consumer.metrics import Metrics, ProducerMetrics
+from logpipeline.consumer.metrics import Metrics
+from logpipeline.producer.metrics import ProducerMetrics
 from tests.support.process import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"

@@ -12,8 +12,9 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
-from logpipeline.recent.__main__ import printable, short, shown
+from logpipeline.events.shown import shown
 from logpipeline.recent.newest import LONGEST, ROOM, SCANNED, head
+from logpipeline.terminal import printable, short
 from tests.support.process import ROOT
 
 MEGABYTE = 2**20
@@ -118,6 +119,16 @@ def test_small_lines_are_those_of_lrange(
     lines = head(client, key, first, last)
     assert [line.text for line in lines] == client.lrange(key, first, last)
     assert all(line.size == len(line.text) for line in lines)
+
+
+def test_a_terminal_without_unicode_gets_escapes(
+    client: RedisClient, key: str, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    client.rpush(key, event("é 🎉"))
+    done = show(redis_server, key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\\xe9 \\U0001f389\n")
 
 
 def test_show_prints_large_events_cut_and_says_what_is_left_out(

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from logpipeline.archive.rotated import rotated
 from logpipeline.kafka import topics
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
+from logpipeline.supervision import Supervision, Unexpected
 from tests.support.process import ROOT, Process
 from tests.support.raising import STEPS
 from tests.support.records import event
@@ -265,4 +267,101 @@ def test_an_event_that_redis_cant_have_holds_up_nothing(run: Run) -> None:
     it.send(3, message="venom")
     it.arrives(it.sent)
     assert {value for value, _ in it.letters()} == {b"not an event"}
+    close(it)
+
+
+def raises(error: BaseException) -> BaseException:
+    """The error, as it is once it has been raised."""
+    try:
+        raise error
+    except BaseException as raised:  # noqa: BLE001
+        return raised
+
+
+def test_an_error_is_logged_once_counted_each_time_and_again_when_it_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    counted: list[str] = []
+    it = Supervision(log, count=counted.append)
+    waits = [it.note("step", raises(ValueError(str(n)))) for n in range(8)]
+    assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    assert caplog.text.count("Traceback") == 1
+    it.note("step", raises(KeyError("x")))
+    assert caplog.text.count("Traceback") == 2
+    assert counted == ["step"] * 9
+    assert it.missing() == "unexpected KeyError in step"
+    it.resolve("step", sure=False)
+    assert it.tries("step") == 9
+    it.resolve("step", "another")
+    assert (it.tries("step"), it.missing()) == (0, "")
+    assert caplog.text.count("step works again after 9 unexpected errors") == 1
+
+
+def test_an_error_that_comes_and_goes_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    it = Supervision(log)
+    for number in range(1_000):
+        it.note("step", raises(ValueError(f"record {number}")))
+        it.resolve("step")
+    assert len(caplog.records) == 2
+
+
+def test_an_outage_passes_and_what_nobody_foresaw_does_not() -> None:
+    it = Supervision(log)
+    with pytest.raises(OSError, match="disk"), it.step("append", (OSError,)):
+        raise OSError("disk full")
+    assert not it.missing()
+    with pytest.raises(Unexpected), it.step("append", (OSError,)):
+        raise ValueError
+    missed: list[str] = []
+    with it.optional("offer", otherwise=lambda: missed.append("offer")):
+        raise ValueError
+    assert missed == ["offer"]
+    assert it.missing() == "unexpected ValueError in append; unexpected ValueError in offer"
+
+
+SECRETS: dict[str, Any] = {
+    "kafka_security_protocol": "SASL_PLAINTEXT",
+    "kafka_sasl_mechanism": "PLAIN",
+    "kafka_sasl_username": "alice",
+    "kafka_sasl_password": "kafk'a\\pass",
+    "redis_url": "redis://bob:redis%2Fpass@localhost:6379/0",
+    "redis_password": "another/pass",
+    "archive_url": "s3://AKID:s3%2Fpass@bucket/prefix",
+    "dashboard_password": "dashboard pass",
+    "alert_urls": "slack://tokenA/tokenB/tokenC, mailto://carol:mail-pass@example.org",
+}
+
+
+def test_no_secret_is_in_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(_env_file=None, **SECRETS)
+    it = Supervision(log, settings)
+    forms = ["kafk'a\\pass", "redis%2Fpass", "redis/pass", "another/pass", "another%2Fpass"]
+    forms += ["s3%2Fpass", "s3/pass", "dashboard pass", "tokenA/tokenB/tokenC", "mail-pass"]
+    texts = [*forms, repr("kafk'a\\pass"), settings.redis_url, settings.archive_url]
+    texts += settings.alert_urls.split(", ")
+    for number, text in enumerate(texts):
+        cause = raises(ValueError(f"cause {text}"))
+        error = RuntimeError(f"it is {text}")
+        error.__cause__ = cause
+        it.note(str(number), raises(error))
+    said = caplog.text + it.missing()
+    assert said.count("RuntimeError: it is") == len(texts)
+    assert not [form for form in forms if form in said]
+    assert "localhost:6379" in said, "the rest of a URL is needed"
+
+
+def test_no_secret_is_where_others_of_the_machine_can_look(run: Run) -> None:
+    it = run("append")
+    it.fail("ever")
+    it.send(1)
+    until(lambda: it.errors() >= 2, PATIENCE)
+    shown = [it.ready()[1], Path(f"/proc/{it.process.pid}/cmdline").read_text()]
+    for path in ("/metrics", "/healthz"):
+        with it.get(path) as answer:
+            shown.append(answer.read().decode())
+    assert not any(PASSWORD in text for text in shown)
     close(it)

@@ -14,9 +14,9 @@ import pytest
 from logpipeline.events import event
 from logpipeline.events.lines import Lines
 from logpipeline.producer import tail
-from logpipeline.producer.file_position import is_rotated
 from logpipeline.producer.open_file import OpenFile
 from logpipeline.producer.tail import Tail, TailError
+from logpipeline.rotation import is_rotated
 
 MANY = 2_000
 

@@ -12,7 +12,7 @@ import msgspec
 import redis
 
 from logpipeline.alerts.alert import Alert, Notice
-from logpipeline.recent.__main__ import short
+from logpipeline.terminal import short
 
 log = logging.getLogger(__name__)
 

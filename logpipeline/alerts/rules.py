@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from logpipeline.alerts.snapshot import MOST_ERRORS, History
-from logpipeline.recent.__main__ import short
+from logpipeline.terminal import short
 
 SECONDS = "seconds, a whole number from 1 to 86400"
 COUNT = "a whole number from 0"

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import field_validator
 
 from logpipeline.recent.settings import RedisSettings
-from logpipeline.settings import A_PORT, file_path, secret, setting
+from logpipeline.settings import A_PORT, file_path, secret, setting, urls
 
 
 class AlertsSettings(RedisSettings):
@@ -35,8 +35,3 @@ class AlertsSettings(RedisSettings):
     @classmethod
     def _rules(cls, value: object) -> object:
         return file_path(value)
-
-
-def urls(text: str) -> list[str]:
-    """The URLs of ALERT_URLS: each begins at a scheme, as some have commas inside."""
-    return re.split(r"[\s,]+(?=\w[\w+.-]*://)", text.strip(" ,\t\r\n")) if text.strip() else []

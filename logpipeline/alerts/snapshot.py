@@ -9,9 +9,9 @@ import msgspec
 import redis
 
 from logpipeline.events.event import LEVELS, InvalidRecord, parse
-from logpipeline.recent.__main__ import short
 from logpipeline.recent.newest import head
 from logpipeline.recent.redis_client import check_layout, numbers
+from logpipeline.terminal import short
 
 PAGE = 200  # events read from a list at once
 MOST_ERRORS = 1_000  # and of each list at most

@@ -16,7 +16,7 @@ import apprise
 
 from logpipeline.alerts.alert import Notice
 from logpipeline.alerts.trouble import Trouble
-from logpipeline.recent.__main__ import short
+from logpipeline.terminal import short
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import IO
 
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError
 from logpipeline.archive.packing import BROKEN, PACKED, unpacked
-from logpipeline.producer.file_position import is_rotated
+from logpipeline.rotation import is_rotated
 
 log = logging.getLogger(__name__)
 

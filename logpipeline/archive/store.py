@@ -7,7 +7,7 @@ is compared by size and by the MD5 that S3 gives as ETag; where a store gives no
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from hashlib import md5
 from pathlib import Path
@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from logpipeline.archive.settings import StoreSettings
-from logpipeline.files import sync
+from logpipeline.files import PERMISSIONS, sync
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -158,6 +158,8 @@ class Store:
             max_concurrency=2,
         )
         if isinstance(store, LocalStore) and store.prefix:
+            with suppress(PermissionError):  # a file system without modes
+                (store.prefix / path.name).chmod(path.stat().st_mode & PERMISSIONS)
             sync(store.prefix / path.name)
             sync(store.prefix)
 

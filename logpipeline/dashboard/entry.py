@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from logpipeline.events.event import level_of
-from logpipeline.recent.__main__ import printable
+from logpipeline.terminal import printable
 
 UNKNOWN = "?"  # the level of what is no event
 LINE = 400  # characters of a message in the list

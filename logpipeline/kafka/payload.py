@@ -14,12 +14,13 @@ from operator import lt
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
-from logpipeline.events.columns import Columns, Headers, decode
+from logpipeline.events.columns import Columns, Headers
 from logpipeline.events.event import BEGINNING, Partial, Value
 from logpipeline.kafka.codecs import unpacked
+from logpipeline.kafka.decoding import decode
 from logpipeline.kafka.stream import Stream
 
-PIECE = 2 * 2**20  # bytes
+PIECE = 1 * 2**20  # bytes
 HEADERS = 2**16  # bytes of a record's headers that are looked at
 MOST_HEADERS = 20  # of a record
 

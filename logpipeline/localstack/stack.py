@@ -23,8 +23,8 @@ from logpipeline.localstack.redis import Redis, binary
 from logpipeline.localstack.script import Script
 from logpipeline.localstack.server import ServerError
 from logpipeline.localstack.settings import StackSettings
-from logpipeline.recent.__main__ import coloured, paint, printable
 from logpipeline.settings import RoomSettings
+from logpipeline.terminal import coloured, paint, printable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "alerts": 31}

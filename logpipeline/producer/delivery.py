@@ -92,7 +92,7 @@ class Delivery:
         delivered = self._outbox.delivered if self._outbox else 0
         missing = self.waiting + self._answered - delivered
         if missing or self._dropped:
-            _print(f"{missing} records were not delivered, {self._dropped} were dropped")
+            _print(f"records not delivered: {missing}, dropped: {self._dropped}")
 
     def forget(self) -> None:
         """Leave the connection to the parent process, after a fork."""
@@ -166,19 +166,27 @@ class Delivery:
 
     def _send_next(self, outbox: Outbox) -> bool:
         """Send the next event, if any. Returns False at the end of the queue or after a stop."""
-        waiting = outbox.settle()
-        unreported = self._dropped > self._reported
-        if unreported and time.monotonic() > self._reported_at + REPORT:
+        if self._dropped > self._reported and time.monotonic() > self._reported_at + REPORT:
             self._report_dropped(outbox)
         if self._next is None:
-            try:
-                self._next = self._queue.get(timeout=STEP if waiting or unreported else None)
-            except Empty:
-                return True
+            self._next = self._queued(outbox)
+        if self._next is None:
+            return True
         if self._next == END or not outbox.send(self._key, self._next, self._on_ack):
             return False
         self._next = None
         return True
+
+    def _queued(self, outbox: Outbox) -> bytes | None:
+        """The next event, or None after STEP seconds if events or reports are pending."""
+        try:
+            return self._queue.get_nowait()
+        except Empty:
+            pass
+        busy = outbox.settle() or self._dropped > self._reported
+        with suppress(Empty):
+            return self._queue.get(timeout=STEP if busy else None)
+        return None
 
     def _on_ack(self) -> None:
         self._answered += 1

@@ -1,13 +1,11 @@
-"""Rotation: the files that a log has left behind.
+"""File position: which file it is, whatever its name, and the offset that has been read.
 
-A file is known by its `Place`, which finds it again under another name, as the copy that
-copytruncate made, or packed by gzip.
+It finds the file again under another name, as the copy that copytruncate made, or packed by gzip.
 """
 
 import gzip
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 import zlib
@@ -17,8 +15,6 @@ from typing import IO
 import msgspec
 
 HEAD = 1_024  # bytes that tell a file from another one with its inode
-# app.log.1, app.log-20240323, app.log.2024-03-23_22.gz
-ROTATED = re.compile(r"[.-]\d[\d._T:-]*(\.gz)?", re.ASCII)
 
 
 class FilePosition(msgspec.Struct):
@@ -55,22 +51,6 @@ def find(path: Path, place: FilePosition) -> Path | None:
     """The file of `place` in the folder of the log `path`, whatever its name. Raises OSError."""
     others = (other for other in path.parent.iterdir() if other.is_file())
     return next((other for other in others if place.is_of(other)), None)
-
-
-def rotated(path: Path) -> list[Path]:
-    """The rotated files of the log `path`, in the order in which they were written."""
-    others = [other for other in path.parent.iterdir() if is_rotated(other, path)]
-    return sorted(others, key=lambda other: other.stat().st_mtime_ns)
-
-
-def is_rotated(other: Path, path: Path) -> bool:
-    """Whether the name of `other` is what rotation gives to the log `path`."""
-    return (
-        other.name.startswith(path.name)
-        and ROTATED.fullmatch(other.name, len(path.name)) is not None
-        and other.parent == path.parent
-        and other.is_file()
-    )
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -16,16 +16,17 @@ from pathlib import Path
 from logpipeline.events.lines import Lines, default_service, summary
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.outage import Outage
-from logpipeline.producer.file_position import is_rotated
 from logpipeline.producer.settings import ProducerSettings
 from logpipeline.producer.source import Event, Source
 from logpipeline.producer.tail import Tail, TailError
+from logpipeline.rotation import is_rotated
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
 POLL = 0.2  # seconds between looks when nothing is written
 DISCOVER = 1.0  # seconds between looks for files that match
+NAME = 200  # bytes of a log's name in that of its position; a file's name may have 255
 SAVE = 1.0  # seconds between positions put on disk
 
 
@@ -127,7 +128,8 @@ class Follow(Source):
     def _tail(self, path: Path) -> Tail:
         """Raises TailError, OSError."""
         of = hashlib.sha256(f"{self._topic}\n{path}".encode("utf-8", "surrogateescape"))
-        state = self._folder / f"{path.name[:100]}-{of.hexdigest()[:16]}.json"
+        name = os.fsencode(path.name[:100])[:NAME]
+        state = self._folder / f"{os.fsdecode(name)}-{of.hexdigest()[:16]}.json"
         service = default_service(path.name) if self._service is None else self._service
         return Tail(path, state, Lines(service))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from logpipeline import rotation
 from logpipeline.events.lines import Lines
 from logpipeline.files import open_file, read_file, remove_drafts, replace_file
 from logpipeline.producer import file_position
@@ -110,9 +111,7 @@ class Tail:
             state = msgspec.json.decode(self._saved, type=State)
         except FileNotFoundError:
             if self.path.parent.is_dir():
-                self._seen = [
-                    file_position.end_of(other) for other in file_position.rotated(self.path)
-                ]
+                self._seen = [file_position.end_of(other) for other in rotation.rotated(self.path)]
             return
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise TailError(
@@ -187,7 +186,7 @@ class Tail:
         Raises OSError.
         """
         unknown, seen = [], []
-        for other in file_position.rotated(self.path):
+        for other in rotation.rotated(self.path):
             if known := next((place for place in self._seen if place.is_of(other)), None):
                 seen.append(known)
             elif not self.has(other.stat()) and other.stat().st_size:

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from logpipeline.kafka import connection
+from logpipeline.kafka import clients
 from logpipeline.kafka.outbox import BATCHED, RELIABLE
-from logpipeline.kafka.settings import KafkaSettings
+from logpipeline.replay.settings import ReplaySettings
 from logpipeline.shutdown import Shutdown
 
 OPEN_MS = 10_000  # Kafka gives up a transaction whose sender is gone; its readers wait until then
@@ -44,14 +43,11 @@ class Transactions:
     After an exception it is of no use any more. For one thread. Raises KafkaError, OSError.
     """
 
-    def __init__(self, settings: KafkaSettings, name: str, stop: Shutdown) -> None:
+    def __init__(self, settings: ReplaySettings, name: str, stop: Shutdown) -> None:
         self._stop = stop
-        self._producer = KafkaProducer(
-            **connection.access(settings),
-            bootstrap_timeout_ms=5_000,
+        self._producer = clients.producer(
+            settings,
             max_block_ms=10_000,
-            reconnect_backoff_max_ms=1_000,
-            metrics_enabled=False,
             transactional_id=name,
             transaction_timeout_ms=OPEN_MS,
             **RELIABLE,

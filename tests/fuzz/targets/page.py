@@ -13,7 +13,7 @@ from logpipeline.dashboard import event_list, panels
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import entry
 from logpipeline.dashboard.state import DashboardState
-from logpipeline.recent.__main__ import shown
+from logpipeline.events.shown import shown
 from tests.fuzz.hostile import Parts, anything, encoded, joined, texts
 from tests.fuzz.reference import deep_down
 from tests.fuzz.target import MIB, Target, hold, pure

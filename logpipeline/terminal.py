@@ -1,0 +1,36 @@
+"""Terminal: text that it shows as it is, and colours where its owner wants them."""
+
+import os
+from typing import TextIO
+
+
+def short(text: str, most: int) -> str:
+    """As `printable`, of `most` characters at most, and a sign that there were more."""
+    return printable(text) if len(text) <= most else printable(text[:most]) + "…"
+
+
+def printable(text: str) -> str:
+    """The text without anything that a terminal would obey: controls, bidi marks, surrogates."""
+    return text if text.isprintable() else text.translate(VISIBLE)
+
+
+class _Visible(dict[int, str]):
+    """What is shown for a character, by its code."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if not character.isprintable():
+            character = character.encode("unicode_escape").decode()
+        return character
+
+
+VISIBLE = _Visible((code, _Visible()[code]) for code in range(256))
+
+
+def paint(text: str, code: int | None, in_colour: bool) -> str:
+    return text if code is None or not in_colour else f"\x1b[{code}m{text}\x1b[0m"
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether it is a terminal whose owner has not set NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
