@@ -40,7 +40,11 @@ EXTRAS = {
 CODECS = {"python-snappy", "zstandard"}
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = "\n".join([README, *(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))])
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE)
+BLOCKS = [
+    block
+    for block in re.findall(r"^```python\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE)
+    if "KafkaLogHandler" in block
+]
 OF_A_CLONE = {"localstack"}  # it starts the scripts, which no wheel has
 ROOMS = {path.parent.name for path in (ROOT / "logpipeline").glob("*/__init__.py")} - OF_A_CLONE
 PROGRAMS = {
@@ -191,7 +195,7 @@ def other_peoples(settings: Settings) -> dict[str, str]:
 
 
 @asks_the_index
-@pytest.mark.parametrize("block", [block for block in BLOCKS if "KafkaLogHandler" in block])
+@pytest.mark.parametrize("block", BLOCKS)
 def test_readmes_lines_send_records_from_a_program_with_its_own_config(
     python: Path, block: str, settings: Settings, tmp_path: Path
 ) -> None:
