@@ -4,9 +4,10 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from logpipeline.settings import RoomSettings, SettingsError
+from logpipeline.terminal import printable
 
 USAGE_ERROR = 2
 AnySettings = TypeVar("AnySettings", bound=RoomSettings)
@@ -43,13 +44,25 @@ def load(
 
 def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:
     """End the program with one line on stderr: for a user's mistake, instead of a traceback."""
-    print(f"{program}: {sentence}", file=sys.stderr)
+    print(f"{program}: {printable(sentence)}", file=sys.stderr)
     raise SystemExit(status)
+
+
+class _Line(logging.Formatter):
+    """One line a message, whatever is in it: some of it comes from strangers."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return printable(super().formatMessage(record))
+
+    def formatException(self, error: Any) -> str:  # noqa: N802
+        return "\n".join(map(printable, super().formatException(error).split("\n")))
 
 
 def log_to_stderr() -> None:
     """One line a message, the pipeline's own alone: kafka-python reports each retry."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 

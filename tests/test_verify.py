@@ -499,6 +499,34 @@ def test_what_cannot_be_looked_at_is_said_in_one_line(
         assert run.output().count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda p: p.redis.hset(p.key(":offsets"), "\x1b[2J", "1"),
+        lambda p: p.redis.hset(p.key(":offsets"), "1", "\x1b[2J"),
+        lambda p: p.redis.hset(p.key(":counts:\x1b[2J"), "INFO", "1"),
+        lambda p: p.redis.hset(p.key(":counts:1"), b"\xff", "1"),
+        lambda p: p.redis.hset(p.key(":counts:1"), "INFO", "9" * 5_000),
+        lambda p: p.redis.set(p.key(":topic"), b"\xff\x1b[2J"),
+        lambda p: p.redis.set(p.key(":offsets"), "1"),
+        lambda p: p.redis.set(p.key(":version"), b"\x1b[2J"),
+    ],
+)
+def test_what_somebody_else_has_put_into_redis_is_said_in_lines_without_escapes(
+    pipeline: Pipeline,
+    run_script: RunScript,
+    edit: Callable[[Pipeline], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshot, "CATCH_UP", 0.5)
+    edit(pipeline)
+    run = run_script("verify.py", env=os.environ | variables(pipeline.settings))
+    assert run.wait(60) in {0, 1, 2}
+    assert "Traceback" not in run.output()
+    assert run.output().count("\n") in {1, 3}
+    assert run.output().replace("\n", "").isprintable()
+
+
 @pytest.fixture(scope="module")
 def settled_rotated(
     kafka_servers: str,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import redis
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError
 
@@ -182,16 +183,24 @@ def _redis(settings: VerifySettings) -> RedisView:
             for minute in minutes:
                 together.hgetall(minute)
             topic_id, offsets, *rest = together.execute()
-    counts = Counter(
+    lists = dict(zip(("", *LEVELS), rest, strict=False))
+    try:
+        counts = _counts(minutes, rest[1 + len(LEVELS) :])
+        next_offsets = {int(partition): int(offset) for partition, offset in offsets.items()}
+        return RedisView((topic_id or b"").decode(), next_offsets, lists, counts)
+    except ValueError as error:
+        raise redis.ResponseError(f"{key}:… has what no consumer writes: {error}") from None
+
+
+def _counts(minutes: list[bytes], found: list[dict[bytes, bytes]]) -> Counter[tuple[int, str]]:
+    """(minute, level) → events. Raises ValueError."""
+    return Counter(
         {
             (int(minute.rpartition(b":")[2]), level.decode()): int(events)
-            for minute, levels in zip(minutes, rest[1 + len(LEVELS) :], strict=True)
+            for minute, levels in zip(minutes, found, strict=True)
             for level, events in levels.items()
         }
     )
-    lists = dict(zip(("", *LEVELS), rest, strict=False))
-    next_offsets = {int(partition): int(offset) for partition, offset in offsets.items()}
-    return RedisView((topic_id or b"").decode(), next_offsets, lists, counts)
 
 
 def _archive(settings: VerifySettings) -> ArchiveView:
