@@ -94,9 +94,11 @@ def consume(
     poison = Poison(settings.kafka_topic, settings.event_max_bytes, supervision, stop)
     limits = RotationPolicy.of(settings)
     with (
-        closing(Retention(settings, metrics, store, supervision)),
-        closing(Archive(settings.log_file, settings.kafka_topic, metrics, limits)) as archive,
-        closing(Recent(settings, archive, metrics, supervision)) as recent,
+        closing(Retention(settings, metrics.archive, store, supervision)),
+        closing(
+            Archive(settings.log_file, settings.kafka_topic, metrics.archive, limits)
+        ) as archive,
+        closing(Recent(settings, archive, metrics.recent, metrics.tally, supervision)) as recent,
         closing(DeadLetters(settings, archive, metrics)) as dead_letters,
         closing(Subscription(settings, archive, recent, metrics, poison)) as subscription,
     ):
@@ -109,12 +111,12 @@ def consume(
                     if not dead_letters.send(batch, stop):
                         break
                 with step("append", HANDLED):  # 2. logs.txt on disk, then its checkpoint,
-                    archive.append(batch)
+                    archived = archive.append(batch)
                 # 3. Redis when it can, from a thread of its own,
                 with optional("offer", bool(batch), otherwise=recent.miss):
                     recent.offer(batch)
                 with optional("commit", bool(batch), HANDLED):  # 4. Kafka's commit last
-                    subscription.commit(batch)
+                    subscription.commit(batch, archived)
                 supervision.resolve("poll", "dead_letter", "append", sure=bool(batch))
             except FORESEEN as problem:
                 archive.complain(problem)

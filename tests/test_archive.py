@@ -59,7 +59,7 @@ def test_events_are_appended_and_accounted_for(archive: Archive, path: Path) -> 
     archive.append([events(0, 0, 3), events(2, 5, 7)])
     archive.append([events(0, 3, 4)])
     assert messages(path) == numbered(0, 1, 2, 5, 6, 3)
-    assert archive.standing().next == {0: 4, 2: 7}
+    assert archive.position().next == {0: 4, 2: 7}
     state = json.loads(checkpoint(path).read_bytes())
     assert state["length"] == path.stat().st_size
     assert state["topics"][TOPIC]["partitions"]["2"] == {"first": 5, "next": 7, "gaps": []}
@@ -80,7 +80,7 @@ def test_records_that_come_too_early_are_refused(archive: Archive, path: Path) -
     with pytest.raises(OffsetGap, match=r"partition 0 came from 3, 2 is next"):
         archive.append([events(1, 0, 1), events(0, 3, 5)])
     assert messages(path) == numbered(0, 1)
-    assert archive.standing().next == {0: 2}
+    assert archive.position().next == {0: 2}
 
 
 def test_a_gap_that_kafka_made_is_remembered(archive: Archive, path: Path) -> None:
@@ -104,12 +104,12 @@ def test_a_torn_tail_is_cut_before_anything_is_appended(
 
 def test_batches_without_events_move_the_checkpoint_alone(archive: Archive, path: Path) -> None:
     archive.append([events(0, 0, 0)])
-    assert archive.standing().next == {}
+    assert archive.position().next == {}
     rejected = events(0, 0, 3)
     for column in (rejected.offsets, rejected.lines, rejected.levels, rejected.minutes):
         column.clear()
     archive.append([rejected])
-    assert archive.standing().next == {0: 3}
+    assert archive.position().next == {0: 3}
     assert path.read_bytes() == b""
 
 
@@ -119,7 +119,7 @@ def test_two_archives_on_one_file_see_each_others_work(archive: Archive, path: P
     other.append([events(0, 0, 3), events(1, 0, 1)])
     archive.append([events(0, 0, 4)])
     assert messages(path) == numbered(0, 1, 2, 0, 3)
-    assert archive.standing() == other.standing()
+    assert archive.position() == other.position()
     other.close()
 
 
@@ -127,8 +127,8 @@ def test_topics_that_share_a_file_keep_their_own_offsets(archive: Archive, path:
     other = opened_at(path, topic="other")
     archive.append([events(0, 0, 2)])
     other.append([events(0, 7, 9)])
-    assert archive.standing().next == {0: 2}
-    assert other.standing().next == {0: 9}
+    assert archive.position().next == {0: 2}
+    assert other.position().next == {0: 9}
     assert messages(path) == numbered(0, 1, 7, 8)
     other.close()
 
@@ -139,7 +139,7 @@ def test_a_topic_that_was_made_again_starts_over(
     archive.append([events(0, 0, 5)])
     again = opened_at(path, "another id")
     assert "topic logs was deleted and made again" in caplog.text
-    assert again.standing().next == {}
+    assert again.position().next == {}
     again.append([events(0, 0, 2)])
     assert messages(path) == numbered(0, 1, 2, 3, 4, 0, 1)
     again.close()
@@ -356,7 +356,7 @@ def test_writers_that_are_killed_at_any_moment_leave_each_event_once(path: Path)
             writer.kill()
         archive = opened_at(path)
         found = [json.loads(line) for line in path.read_bytes().splitlines()]
-        for partition, end in archive.standing().next.items():
+        for partition, end in archive.position().next.items():
             mine = [line["message"] for line in found if line["partition"] == partition]
             assert mine == numbered(*range(end)), f"round {round_}"
         archive.close()

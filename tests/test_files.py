@@ -14,11 +14,11 @@ import pytest
 from config import Settings
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
 from logpipeline.archive.store import Store
-from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.lines import Lines
 from logpipeline.files import own_target, remove_drafts, replace_file
 from logpipeline.kafka import topics
@@ -138,7 +138,7 @@ def finished(path: Path, number: int = 2) -> None:
 def keep(path: Path, **settings: Any) -> None:
     """Let a keeper do once what there is to do."""
     with closing(
-        Retention(Settings(_env_file=None, log_file=path, **settings), Metrics())
+        Retention(Settings(_env_file=None, log_file=path, **settings), ArchiveMetrics())
     ) as keeper:
         keeper.tend()
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -363,6 +364,17 @@ def test_no_end_of_a_line_makes_anything_else_slow(
     work: Callable[[str], object], example: str
 ) -> None:
     assert slow(work, example) == []
+
+
+def test_times_that_are_remembered_take_little_memory() -> None:
+    plain = read("Jun 14 15:16:01 combo sshd: x")
+    tracemalloc.start()
+    try:
+        for spaces in range(4_000, 8_000):
+            assert read(f"Jun{' ' * spaces}14 15:16:01 combo sshd: x") == plain
+        assert tracemalloc.get_traced_memory()[0] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_numbers_are_unix_times_by_their_size() -> None:

@@ -6,14 +6,20 @@ import os
 import signal
 import subprocess
 import termios
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from config import Settings
 from logpipeline.events import event
 from logpipeline.events.text_formats import FORMATS
+from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
+from logpipeline.producer.input import Input
+from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import Process
 from tests.support.refusal import refusal
@@ -79,6 +85,23 @@ def test_several_files_packed_ones_and_events_of_ours(
     assert messages([first, second]) == ["one", "\ufffdtwo"]
     assert b'"service":"shop"' in first
     assert "; 3 lines: 0 blank, 0 cut, 1 with bytes that are not UTF-8" in totals(run)
+
+
+def test_a_packed_file_of_one_endless_line_takes_little_memory(tmp_path: Path) -> None:
+    packed = tmp_path / "bomb.log.gz"
+    with gzip.open(packed, "wb", 1) as file:
+        for _ in range(256):
+            file.write(b"x" * 2**20)
+    source = Input([str(packed)], None, Shutdown())
+    outbox = cast(Outbox, None)  # of which it needs nothing
+    tracemalloc.start()
+    try:
+        with closing(source):
+            [(_, value)] = source.events(outbox)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert event.parse(value).message.endswith(f"[cut: the line has {256 * 2**20:,} bytes]")
 
 
 def test_lines_over_kafkas_limit_arrive_cut(

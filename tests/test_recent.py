@@ -13,7 +13,6 @@ from redis import RedisError
 
 from config import Settings
 from logpipeline.archive.archive import Archive
-from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.event import LEVELS
 from logpipeline.events.slices import Slice, read
 from logpipeline.localstack.redis import Redis
@@ -33,8 +32,10 @@ class Pair:
     def __init__(self, settings: Settings, start: dict[int, int] | None = None) -> None:
         self.archive = Archive(settings.log_file, settings.kafka_topic)
         self.archive.open("topic-id")
-        self.recent = Recent(settings, self.archive, Metrics())
-        self.starts = self.recent.replay_from(start or self.archive.standing().next or {0: 0, 1: 0})
+        self.recent = Recent(settings, self.archive)
+        self.starts = self.recent.replay_from(
+            "topic-id", start or self.archive.position().next or {0: 0, 1: 0}
+        )
 
     def store(self, *batch: Slice) -> None:
         self.archive.append(list(batch))
@@ -343,7 +344,7 @@ def test_a_topic_made_again_starts_the_offsets_anew(
     pair.store(mixed(0, 0, 30), mixed(1, 0, 30))
     settled(client, small.redis_key, {0: 30, 1: 30})
     pair.archive.open("another id")
-    assert pair.recent.replay_from({0: 0}) == {0: 0}
+    assert pair.recent.replay_from("another id", {0: 0}) == {0: 0}
     pair.store(mixed(0, 0, 10))
     settled(client, small.redis_key, {0: 10})
     lines = mixed(0, 0, 30).lines + mixed(1, 0, 30).lines + mixed(0, 0, 10).lines

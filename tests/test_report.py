@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import zstandard
 
 from config import Settings
 from logpipeline.report.page import ceiling
@@ -185,6 +186,90 @@ def test_a_packed_file_that_is_broken_is_named(logs: Path) -> None:
     done = report(logs)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
+
+
+LONG = b"x" * (40 * 2**20)
+UNREADABLE = {
+    "logs-20261123T100000.000000Z.txt.zst": zstandard.compress(LONG),
+    "logs-20261123T100001.000000Z.txt.gz": gzip.compress(LONG, 1),
+    "logs-20261123T100002.000000Z.txt": LONG,
+    "logs-20261123T100003.000000Z.txt.zst": b"not packed",
+    "logs-20261123T100004.000000Z.txt.gz": b"",
+    "logs-20261123T100005.000000Z.txt.gz": gzip.compress(line(NOON) * 100)[:-5],
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_file_that_can_not_be_read_is_said_and_the_others_are_read(name: str, logs: Path) -> None:
+    (logs.parent / name).write_bytes(UNREADABLE[name])
+    done = report(logs, "--day", "2026-11-23")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "report.html\n", 1)
+    assert f"{name} is left out: " in done.stderr
+    page = (logs.parent / "report.html").read_text("utf-8")
+    assert "<b>60</b><span>events" in page
+    assert f"{name} can’t be read" in page
+    asked = report(logs, "--sql", "SELECT count(*) AS c FROM events")
+    assert asked.returncode == 1
+    assert re.search(r"│ +60 │", asked.stdout)
+
+
+def test_an_answer_has_nothing_that_a_terminal_obeys(logs: Path) -> None:
+    logs.write_bytes(line(NOON, "ERROR", "s\x9b31m", "a\x1b[31m\u202eb\r\0"))
+    done = report(logs, "--sql", "SELECT message, service FROM events WHERE level = 'ERROR'")
+    assert re.search(r"[^\n -~─-╿]", done.stdout) is None, ascii(done.stdout)
+    assert "\\u202eb" in done.stdout
+
+
+def test_long_names_and_messages_are_cut_on_the_page(logs: Path) -> None:
+    names = [str(number) + "<\x01>" * 53_333 for number in range(12)]
+    lines = [line(NOON + i, "ERROR", names[i % 12], names[i % 12]) for i in range(240)]
+    logs.write_bytes(b"".join(lines))
+    found = day(logs)
+    assert max(len(count.service or "") for count in found.counts) == 101
+    assert report(logs, "--day", "2026-11-23").returncode == 0
+    page = (logs.parent / "report.html").read_text("utf-8")
+    assert len(page) < 2_000_000
+    assert page.count("&lt;\\x01&gt;") > 12
+    assert "…</th>" in page
+
+
+def test_of_ten_thousand_services_the_largest_are_shown(logs: Path) -> None:
+    counts = {f"s{number:04}": 1 + number // 1_000 for number in range(10_000)}
+    lines = [line(NOON + i, "INFO", name) for name, events in counts.items() for i in range(events)]
+    failing = [line(NOON, "ERROR", f"failing-{n}") for n in range(3)]
+    logs.write_bytes(b"".join([*lines, *failing]))
+    for packed in files(logs)[:-1]:
+        packed.unlink()
+    found = day(logs)
+    named = {count.service for count in found.counts} - {None}
+    assert sum(count.events for count in found.counts) == sum(counts.values()) + 3
+    assert found.services == 10_003
+    assert {f"failing-{n}" for n in range(3)} < named
+    assert len(named) == 24
+    assert report(logs, "--day", "2026-11-23").returncode == 0
+    page = (logs.parent / "report.html").read_text("utf-8")
+    assert "<b>10,003</b><span>services" in page
+    assert "and 9,991 more with fewer events" in page
+    assert "failing-2" in page
+    assert len(page) < 200_000
+
+
+def test_memory_is_bounded_whatever_the_files_unpack_to(logs: Path) -> None:
+    event = line(NOON, "ERROR", "web", "x" * 1_000)
+    packer = zstandard.ZstdCompressor().compressobj()
+    packed = [packer.compress(event * 1_000) for _ in range(500)]  # half a gigabyte
+    for older in files(logs)[:-1]:
+        older.unlink()
+    (logs.parent / "logs-20261123T113001Z.txt.zst").write_bytes(b"".join([*packed, packer.flush()]))
+    code = (
+        "import report.__main__, re, sys; report.__main__.main(sys.argv[1:]);"
+        "print(re.search('VmHWM:[^0-9]*([0-9]+)', open('/proc/self/status').read())[1])"
+    )
+    command = [sys.executable, "-c", code, "--day", "2026-11-23"]
+    environment = os.environ | {"LOG_FILE": str(logs), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=logs.parent, env=environment, capture_output=True, text=True)
+    assert int(done.stdout.split()[-1]) < 400_000  # KiB
+    assert "<b>500,020</b><span>events" in (logs.parent / "report.html").read_text("utf-8")
 
 
 PER_HOUR = """SELECT date_trunc('hour', time) AS hour, service, count(*) AS errors FROM events

@@ -20,6 +20,7 @@ from config import Settings
 from logpipeline.archive import packing
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import RotatedFile, rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
@@ -74,7 +75,7 @@ def flat(path: Path) -> list[str]:
 def keep(path: Path, **settings: Any) -> None:
     """Let a keeper do once what there is to do."""
     mine = Settings(_env_file=None, log_file=path, **settings)
-    with closing(Retention(mine, Metrics())) as keeper:
+    with closing(Retention(mine, ArchiveMetrics())) as keeper:
         keeper.tend()
 
 
@@ -335,7 +336,7 @@ def test_a_full_disk_leaves_rotated_files_as_they_are(
             while filler.write(b"full" * 1_000):
                 pass
         settings = Settings(_env_file=None, log_file=path)
-        with closing(Retention(settings, metrics)):
+        with closing(Retention(settings, metrics.archive)):
             until(lambda: "rotated files wait as they are" in caplog.text)
             assert files(path) == [numbered(0, 1), numbered(2, 3), numbered(4)]
             (tmp_path / "filler").unlink()
@@ -426,7 +427,7 @@ from logpipeline.archive.rotation_policy import Limits
 from tests.records import events
 archive = Archive(Path(sys.argv[1]), "logs", limits=Limits(bytes=int(sys.argv[2])))
 archive.open("topic-id")
-at = archive.standing().next.get(0, 0)
+at = archive.position().next.get(0, 0)
 while True:
     archive.append([events(0, at, at + 7)])
     at += 7
@@ -435,7 +436,7 @@ while True:
 
 def test_writers_and_keepers_killed_at_any_moment_leave_each_event_once(path: Path) -> None:
     settings = Settings(_env_file=None, log_file=path, log_compress="gz")
-    with closing(Retention(settings, Metrics())):
+    with closing(Retention(settings, ArchiveMetrics())):
         for round_ in range(12):
             arguments = [WRITER, str(path), str(20 * LINE)]
             writer = Forked("-c", arguments, path.with_name("output"), dict(os.environ))

@@ -180,6 +180,12 @@ class TestDeadLetters:
     def test_old_ones_are_no_news(self) -> None:
         assert told(steady(range(900), dead_letters={"NaN": 1000})) == []
 
+    def test_reasons_are_cut(self) -> None:
+        before = steady(range(400), dead_letters={"x" * 10_000: 0})
+        after = steady(range(400, 420), dead_letters={"x" * 10_000: 100})
+        [notice] = told(iter([*before, *after]))
+        assert notice.summary.endswith(": " + "x" * 40 + "… 100")
+
     def test_a_redis_that_was_emptied_begins_at_zero(self) -> None:
         before = steady(range(400), dead_letters={"NaN": 1000})
         after = steady(range(400, 900), dead_letters={"NaN": 4})

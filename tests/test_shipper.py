@@ -15,6 +15,7 @@ from config import Settings
 from logpipeline.archive import uploader
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import RotatedFile, rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
@@ -58,7 +59,7 @@ def keep(path: Path, nas: Path, **settings: Any) -> Metrics:
     """Let a keeper do once what there is to do."""
     metrics = Metrics()
     mine = Settings(_env_file=None, log_file=path, **settings)
-    with closing(Retention(mine, metrics, Store(f"file://{nas}"))) as keeper:
+    with closing(Retention(mine, metrics.archive, Store(f"file://{nas}"))) as keeper:
         keeper.tend()
     return metrics
 
@@ -113,7 +114,7 @@ def test_a_store_that_comes_back_is_found_again(
     nas.rmdir()
     settings = Settings(_env_file=None, log_file=path)
     metrics = Metrics()
-    with closing(Retention(settings, metrics, Store(f"file://{nas}"))):
+    with closing(Retention(settings, metrics.archive, Store(f"file://{nas}"))):
         failures = {"step": "ship"}
         get = metrics.registry.get_sample_value
         until(lambda: (get("log_consumer_failures_total", failures) or 0) >= 2, 30)
@@ -128,7 +129,7 @@ def test_what_was_deleted_there_is_sent_again_before_it_is_deleted_here(
 ) -> None:
     settings = Settings(_env_file=None, log_file=path, log_keep_files=1)
     found = finish(path, 1)
-    with closing(Retention(settings, Metrics(), Store(f"file://{nas}"))) as keeper:
+    with closing(Retention(settings, ArchiveMetrics(), Store(f"file://{nas}"))) as keeper:
         keeper.tend()
         sent = nas / found[0].path().name
         bytes_ = sent.read_bytes()

@@ -121,6 +121,16 @@ def test_small_lines_are_those_of_lrange(
     assert all(line.size == len(line.text) for line in lines)
 
 
+def test_a_terminal_without_unicode_gets_escapes(
+    client: RedisClient, key: str, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    client.rpush(key, event("é 🎉"))
+    done = show(redis_server, key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\\xe9 \\U0001f389\n")
+
+
 def test_show_prints_large_events_cut_and_says_what_is_left_out(
     client: RedisClient, key: str, redis_server: str
 ) -> None:

@@ -30,9 +30,9 @@ import msgspec
 
 from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
 from logpipeline.archive.log_file import LogFile
+from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.rotated import by_name, last_lines, moved_to, next_rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
-from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.slices import Slice, pieces
 from logpipeline.files import open_file, remove_drafts, sync
 from logpipeline.locks import locked
@@ -75,18 +75,18 @@ class Archive:
         self,
         path: Path,
         topic: str,
-        metrics: Metrics | None = None,
+        metrics: ArchiveMetrics | None = None,
         limits: RotationPolicy = RotationPolicy(),  # noqa: B008 - it is immutable
     ) -> None:
         self.path = path
         self.topic = topic
-        self.topic_id = ""
+        self._topic_id = ""
         self._checkpoint_path = path.with_name(path.name + ".checkpoint")
         self._lock_path = path.with_name(path.name + ".lock")
         self._file = LogFile(path)
         self._limits = limits
         self._last: bytes | None = None
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics or ArchiveMetrics()
         self._metrics.watch_checkpoint(self._checkpoint_path)
         self._outage = Outage(log)
 
@@ -95,7 +95,7 @@ class Archive:
 
         Raises CheckpointError, OSError.
         """
-        self.topic_id = topic_id
+        self._topic_id = topic_id
         with self._locked() as checkpoint:
             remove_drafts(self.path.parent, self._is_checkpoint)
             known = checkpoint.topics.get(self.topic)
@@ -109,17 +109,13 @@ class Archive:
             self._save(checkpoint)
             sync(self.path.parent)
 
-    def standing(self) -> ArchivePosition:
-        """How far it is now. Needs no lock. Raises CheckpointError, OSError."""
-        checkpoint = self._read()
-        partitions = checkpoint.topic(self.topic, self.topic_id).partitions
-        return ArchivePosition(
-            checkpoint.archive, {p: known.next for p, known in partitions.items()}
-        )
+    def position(self) -> ArchivePosition:
+        """The next offsets now. Needs no lock. Raises CheckpointError, OSError."""
+        return self._position_in(self._read())
 
     def unseen(self, batch: list[Slice]) -> list[Slice]:
         """`batch` without what the archive holds. Raises CheckpointError, OSError."""
-        return _fresh(self._read().topic(self.topic, self.topic_id), batch)
+        return _fresh(self._read().topic(self.topic, self._topic_id), batch)
 
     def begin(self, partition: int, offset: int) -> None:
         """Let `partition` go on at `offset`: its first, or past a gap, or back after a loss.
@@ -127,12 +123,13 @@ class Archive:
         Raises CheckpointError, OSError.
         """
         with self._locked() as checkpoint:
-            partitions = checkpoint.topic(self.topic, self.topic_id).partitions
+            partitions = checkpoint.topic(self.topic, self._topic_id).partitions
             partitions.setdefault(partition, Partition(offset, offset)).advance(offset)
             self._save(checkpoint)
 
-    def append(self, batch: list[Slice]) -> None:
-        """Put the events of `batch` into logs.txt, on disk, unless they are there.
+    def append(self, batch: list[Slice]) -> ArchivePosition:
+        """Put the events of `batch` into logs.txt, on disk, unless they are there. Returns the
+        position after them.
 
         Rotates logs.txt first when it is time; so it should be called without events, too. Raises
         OSError (nothing is in the file then, or it is cut next time), CheckpointError, and Gap
@@ -141,25 +138,31 @@ class Archive:
         with self._locked() as checkpoint:
             if checkpoint.begun and self._limits.over(checkpoint.begun, time.time()):
                 self._rotate(checkpoint)
-            topic = checkpoint.topic(self.topic, self.topic_id)
+            topic = checkpoint.topic(self.topic, self._topic_id)
             for piece in self._pieces(_fresh(topic, batch), checkpoint):
                 self._put(piece, topic, checkpoint)
+            return self._position_in(checkpoint)
 
     def complain(self, problem: Exception) -> None:
         """Say a problem that keeps the archive from going on: once, not at each try."""
-        self._metrics.archive_up.set(False)
-        self._metrics.archive_failures.inc()
+        self._metrics.up.set(False)
+        self._metrics.append_failures.inc()
         self._outage.report(f"{self.path} can't go on, waiting: {problem}", logging.ERROR)
 
     def tail(self, most: int) -> Tail:
         """The last whole lines within `most` bytes, of the rotated files too. Needs no lock: what a
         checkpoint accounts for does not change. Raises CheckpointError, OSError."""
         checkpoint, lines = last_lines(self.path, self._read, most)
-        partitions = checkpoint.topic(self.topic, self.topic_id).partitions
+        partitions = checkpoint.topic(self.topic, self._topic_id).partitions
         return Tail(lines, {p: known.next for p, known in partitions.items()})
 
     def close(self) -> None:
         self._file.close()
+
+    def _position_in(self, checkpoint: Checkpoint) -> ArchivePosition:
+        partitions = checkpoint.topic(self.topic, self._topic_id).partitions
+        offsets = {partition: known.next for partition, known in partitions.items()}
+        return ArchivePosition(checkpoint.archive, offsets)
 
     def _pieces(self, fresh: list[Slice], checkpoint: Checkpoint) -> Iterator[list[Slice]]:
         """What to append at once; logs.txt is rotated between two pieces."""
@@ -202,8 +205,8 @@ class Archive:
 
     def _note(self, fresh: list[Slice], size: int) -> None:
         self._outage.resolve(f"{self.path} goes on")
-        self._metrics.archive_up.set(True)
-        self._metrics.archived(fresh, size)
+        self._metrics.up.set(True)
+        self._metrics.appended(fresh, size)
 
     def _is_checkpoint(self, name: str) -> bool:
         """Whether it is the name of the checkpoint of logs.txt, or of a rotated file."""

@@ -18,12 +18,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.packing import BROKEN, PACKED, packer, unpacked
 from logpipeline.archive.rotated import RotatedFile, by_name, rotated
 from logpipeline.archive.settings import RotationSettings
 from logpipeline.archive.store import Store
 from logpipeline.archive.uploader import Uploader
-from logpipeline.consumer.metrics import Metrics
 from logpipeline.files import draft_of, open_file, remove_drafts, sync
 from logpipeline.locks import locked
 from logpipeline.outage import Outage
@@ -47,7 +47,7 @@ class Retention:
     def __init__(
         self,
         settings: RotationSettings,
-        metrics: Metrics,
+        metrics: ArchiveMetrics,
         store: Store | None = None,
         supervision: Supervision | None = None,
     ) -> None:

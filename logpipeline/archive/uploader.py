@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Sequence
 
+from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.rotated import RotatedFile
 from logpipeline.archive.store import OtherContentError, Store, StoreError
-from logpipeline.consumer.metrics import Metrics
 from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ RETRY = 10.0  # seconds until a store that refused is asked again
 class Uploader:
     """For one thread. `closing` is set when no further file should be begun."""
 
-    def __init__(self, store: Store, metrics: Metrics, closing: threading.Event) -> None:
+    def __init__(self, store: Store, metrics: ArchiveMetrics, closing: threading.Event) -> None:
         self._store = store
         self._metrics = metrics
         self._closing = closing

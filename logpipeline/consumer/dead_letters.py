@@ -5,7 +5,7 @@ import math
 import time
 from contextlib import closing, suppress
 
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from kafka.producer.future import FutureRecordMetadata
@@ -13,7 +13,7 @@ from kafka.producer.future import FutureRecordMetadata
 from logpipeline.archive.archive import Archive
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.slices import Reject, Slice
-from logpipeline.kafka import connection, topics
+from logpipeline.kafka import clients, connection, topics
 from logpipeline.kafka.settings import DeadLetterSettings
 from logpipeline.outage import Outage
 from logpipeline.shutdown import Shutdown
@@ -24,7 +24,7 @@ PATIENCE = 2.0  # seconds
 STEP = 0.005  # seconds between looks at what Kafka has taken
 FRAME = 1_024  # bytes that a batch may add to a record
 BATCH = 16_384  # bytes
-Letter = tuple[int, Reject]  # with its partition
+Letter = tuple[Slice, Reject]  # with the slice that it is from
 
 
 class DeadLetters:
@@ -49,16 +49,16 @@ class DeadLetters:
         if not any(part.rejects for part in batch):
             return True
         letters = [
-            (part.partition, reject)
+            (part, reject)
             for part in self._archive.unseen(batch)
             for reject in part.rejects
-            if reject.offset >= self._reached.get((self._archive.topic_id, part.partition), 0)
+            if reject.offset >= self._reached.get((part.topic_id, part.partition), 0)
         ]
         for _ in stop.backoff():
             letters = self._send(letters, stop)
             if not letters:
                 for part in batch:
-                    self._reached[self._archive.topic_id, part.partition] = part.end
+                    self._reached[part.topic_id, part.partition] = part.end
                 return True
         return False
 
@@ -83,7 +83,7 @@ class DeadLetters:
         self._await([future for _, future in sent], stop)
         for letter, future in sent:
             if future.is_done and not future.exception:
-                self._metrics.dead_letters.labels(letter[1].reason).inc()
+                self._metrics.tally.add_letter(letter[1].reason)
             else:
                 left.append(letter)
         if failure := next((future.exception for _, future in sent if future.exception), None):
@@ -104,7 +104,7 @@ class DeadLetters:
                 deadline = min(deadline, time.monotonic() + PATIENCE)
             time.sleep(STEP)
 
-    def _post(self, partition: int, reject: Reject) -> FutureRecordMetadata:
+    def _post(self, part: Slice, reject: Reject) -> FutureRecordMetadata:
         """Put it on its way; the beginning of one that the topic does not take whole.
 
         Raises KafkaError, OSError.
@@ -112,10 +112,10 @@ class DeadLetters:
         producer = self._producer or self._connect()
         source = [
             ("source.topic", self._settings.kafka_topic.encode()),
-            ("source.partition", b"%d" % partition),
+            ("source.partition", b"%d" % part.partition),
             ("source.offset", b"%d" % reject.offset),
             # A topic that was deleted and made again has the same offsets once more.
-            ("source.topic_id", self._archive.topic_id.encode()),
+            ("source.topic_id", part.topic_id.encode()),
         ]
         key = reject.key
         if key is None and reject.value is None:
@@ -131,17 +131,15 @@ class DeadLetters:
 
     def _connect(self) -> KafkaProducer:
         """Raises KafkaError, OSError."""
-        access = connection.access(self._settings)
         resource = ConfigResource(ConfigResourceType.TOPIC, self._topic, ["max.message.bytes"])
-        with closing(KafkaAdminClient(**access, bootstrap_timeout_ms=5_000)) as admin:
+        with closing(clients.admin(self._settings)) as admin:
             described = admin.describe_configs([resource], config_filter="all")
         limit = described["topic"].get(self._topic, {}).get("max.message.bytes")
         if limit is None:
             raise UnknownTopicOrPartitionError(f"no topic {self._topic}")
         self._limit = int(limit["value"]) - FRAME
-        self._producer = KafkaProducer(
-            **access,
-            bootstrap_timeout_ms=5_000,
+        self._producer = clients.producer(
+            self._settings,
             acks="all",
             compression_type="lz4",
             # What passes this, but not the topic's own limit, fails all that comes after it.
@@ -150,6 +148,5 @@ class DeadLetters:
             max_block_ms=5_000,
             # A batch that exceeds it in an outage wedges the idempotent producer for good.
             delivery_timeout_ms=2**31 - 1,
-            metrics_enabled=False,
         )
         return self._producer

@@ -45,17 +45,17 @@ class Poison:
         self._stop = stop
         self._found_at = -SOON  # time.monotonic()
 
-    def read(self, partition: int, start: int, polled: Sequence[Any]) -> Slice:
+    def read(self, partition: int, start: int, polled: Sequence[Any], topic_id: str) -> Slice:
         """`batch.read`, with the records that it fails for as rejects. Raises what it raises for
         others too."""
         try:
-            return slices.read(partition, start, polled, self._most)
+            return slices.read(partition, start, polled, self._most, topic_id)
         except OUTAGE:
             raise
         except Exception as error:  # noqa: BLE001 - if it is a record's fault
             slices.read(partition, 0, [Columns([0], [None], [VALID])])
             self._supervision.note("poll", error)
-            return self._read_singly(partition, start, Columns.of(polled))
+            return self._read_singly(partition, start, Columns.of(polled), topic_id)
 
     def taken_out(self, records: list[Slice], dead_letters: DeadLetters) -> list[Slice]:
         """The batch, with what fails for one of its records alone as a reject.
@@ -73,7 +73,7 @@ class Poison:
         soon = time.monotonic() - self._found_at < SOON
         return self._supervision.tries(step) >= (1 if soon else TRIES)
 
-    def _read_singly(self, partition: int, start: int, records: Columns) -> Slice:
+    def _read_singly(self, partition: int, start: int, records: Columns, topic_id: str) -> Slice:
         parts = []
         for i in range(len(records)):
             record = records.part(i, i + 1)
@@ -84,7 +84,7 @@ class Poison:
                 reject = Reject(offset, key, slices.kept(value, self._most), REASON, "")
                 reject = self._reject(partition, reject, error)
                 parts.append(Slice(partition, offset, offset + 1, rejects=[reject]))
-        whole = Slice(partition, start, parts[-1].end)
+        whole = Slice(partition, start, parts[-1].end, topic_id=topic_id)
         for name in _lists(whole):
             getattr(whole, name).extend(each for part in parts for each in getattr(part, name))
         return whole
@@ -131,7 +131,11 @@ class Poison:
         and with another error."""
 
         def fails(reject: Reject) -> Exception | None:
-            alone = Slice(part.partition, reject.offset, reject.offset + 1, rejects=[reject])
+            alone = Slice(
+                *(part.partition, reject.offset, reject.offset + 1),
+                rejects=[reject],
+                topic_id=part.topic_id,
+            )
             return _error_of(lambda: dead_letters.send([alone], self._stop))
 
         taken = []

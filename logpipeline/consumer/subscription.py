@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     KafkaError,
@@ -23,9 +23,10 @@ from logpipeline.archive.archive import Archive, ArchivePosition
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.consumer.poison import Poison
+from logpipeline.consumer.resume_point import ResumePoint, resume_point
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.events.slices import Slice
-from logpipeline.kafka import connection, fetcher
+from logpipeline.kafka import clients, connection, fetcher
 from logpipeline.kafka.commit import Commit
 from logpipeline.outage import Outage
 from logpipeline.recent.recent import Recent
@@ -68,22 +69,18 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._heard = self._lag_noted = time.monotonic()
         self._away = Outage(log)
         self._trouble = Outage(log)
-        self._consumer = KafkaConsumer(
-            **connection.access(settings),
+        self._consumer = clients.consumer(
+            settings,
             group_id=settings.kafka_group_id,
             client_rack=settings.kafka_client_rack,
-            enable_auto_commit=False,
-            isolation_level="read_committed",  # what a transaction took back is no record
             auto_offset_reset="none",
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_500,
             max_poll_interval_ms=60_000,
-            reconnect_backoff_max_ms=1_000,
             metadata_max_age_ms=15_000,  # how soon new partitions and a new topic are noticed
             max_poll_records=MOST_RECORDS,
             fetch_max_bytes=FETCH_BYTES,
-            metrics_enabled=False,
         )
         fetcher.install(self._consumer, settings.event_max_bytes)
         self._topic_id = ""
@@ -128,7 +125,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         for at, records in polled.items():
             start = self._positions.get(at.partition)
             if start is not None and at.partition not in unsettled:
-                part = self._poison.read(at.partition, start, records)
+                part = self._poison.read(at.partition, start, records, self._topic_id)
                 self._positions[at.partition] = part.end
                 slices.append(part)
         return slices
@@ -138,32 +135,30 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         with self._lock:
             self._unsettled |= {at.partition for at in self._consumer.assignment()}
 
-    def commit(self, slices: list[Slice]) -> None:
-        """Tell Kafka how far the archive is: for other hosts and for tools that show the lag.
-
-        It does not wait: restarts go by the archive's own checkpoint. Raises CheckpointError,
-        OSError.
-        """
+    def commit(self, slices: list[Slice], archived: ArchivePosition) -> None:
+        """Commit the archive's position after `slices`, for other hosts and for tools that show
+        the lag. It does not wait: restarts go by the archive's own checkpoint."""
         if slices:
-            offsets = self._offsets({part.partition for part in slices})
+            offsets = self._offsets({part.partition for part in slices}, archived)
             self._consumer.commit_async(offsets, callback=self._committed)
 
     def close(self) -> None:
         """Commit once more, waiting for it, and leave the group."""
         try:
-            if offsets := self._offsets(set(self._positions)):
+            if offsets := self._offsets(set(self._positions), self._archive.position()):
                 self._consumer.commit(offsets, timeout_ms=CLOSE_MS)
         except (KafkaError, CheckpointError, OSError) as error:
             self._committed({}, error)
         self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
 
-    def _offsets(self, partitions: set[int]) -> dict[TopicPartition, OffsetAndMetadata]:
+    def _offsets(
+        self, partitions: set[int], archived: ArchivePosition
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
         """What to commit."""
-        archive = self._archive.standing()
         return {
-            at: Commit(archive.next[at.partition], archive.id, self._topic_id).for_kafka()
+            at: Commit(archived.next[at.partition], archived.id, self._topic_id).for_kafka()
             for at in self._consumer.assignment()
-            if at.partition in partitions & archive.next.keys()
+            if at.partition in partitions & archived.next.keys()
         }
 
     def _committed(self, offsets: object, response: object) -> None:
@@ -193,11 +188,11 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         ats = [TopicPartition(self._topic, partition) for partition in unsettled]
         try:
             firsts = self._consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
-            places = self._places(ats, firsts)
+            offsets = self._resume_offsets(ats, firsts)
         except (KafkaError, KeyError) as error:
             log.debug("can't settle yet: %s", error)
             return
-        for partition, replay in self._recent.replay_from(places).items():
+        for partition, replay in self._recent.replay_from(self._topic_id, offsets).items():
             at = TopicPartition(self._topic, partition)
             position = max(replay, firsts[at])
             with self._lock:
@@ -206,61 +201,63 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._consumer.seek(at, position)
                 self._positions[partition] = position
                 self._unsettled.discard(partition)
-        self._consumer.commit_async(self._offsets(set(places)), callback=self._committed)
+        self._consumer.commit_async(
+            self._offsets(set(offsets), self._archive.position()), callback=self._committed
+        )
 
-    def _places(
+    def _resume_offsets(
         self, ats: list[TopicPartition], firsts: dict[TopicPartition, int]
     ) -> dict[int, int]:
-        """The archive's next offset of each partition, brought in line with what Kafka has.
+        """The offset at which the archive continues each partition, of which that is certain.
 
         Raises KafkaError, CheckpointError, OSError.
         """
-        archive = self._archive.standing()
+        archived = self._archive.position()
         ends = self._consumer.end_offsets(ats, timeout_ms=REQUEST_MS)
-        places = {}
+        offsets = {}
         for at in ats:
-            committed = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
-            commit = Commit.of(committed) if committed else None
-            place = self._place(at.partition, archive, commit, firsts[at], ends[at])
-            if place is not None:
-                places[at.partition] = place
-        return places
+            known = archived.next.get(at.partition)
+            point = resume_point(
+                known, self._committed_by_others(at, archived), firsts[at], ends[at]
+            )
+            if point.lost and not self._is_settled(at.partition):
+                continue
+            self._short_since.pop(at.partition, None)
+            self._report_missing(at.partition, point)
+            if point.offset != known:
+                self._archive.begin(at.partition, point.offset)
+            offsets[at.partition] = point.offset
+        return offsets
 
-    def _place(
-        self,
-        partition: int,
-        archive: ArchivePosition,
-        commit: Commit | None,
-        first: int,
-        end: int,
-    ) -> int | None:
-        """Where the archive goes on; None while that is not certain."""
-        place = known = archive.next.get(partition)
-        if commit and commit.archive != archive.id and commit.is_of(self._topic_id):
-            place = max(known or 0, commit.offset)
-        if place is None or place < first:
-            if place is not None:
-                self._metrics.gap_records.inc(first - place)
-                log.error(
-                    "%s[%d]: Kafka has deleted offsets %d to %d before they were read: %d records "
-                    "are lost (raise the topic's retention.ms)",
-                    *(self._topic, partition, place, first - 1, first - place),
-                )
-            place = first
-        if place > end:
-            since = self._short_since.setdefault(partition, time.monotonic())
-            if time.monotonic() - since < SETTLED_LOSS:
-                return None
+    def _committed_by_others(self, at: TopicPartition, archived: ArchivePosition) -> int | None:
+        """The next offset that another host's archive has committed. Raises KafkaError."""
+        committed = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
+        commit = Commit.of(committed) if committed else None
+        if commit and commit.archive != archived.id and commit.is_of(self._topic_id):
+            return commit.offset
+        return None
+
+    def _is_settled(self, partition: int) -> bool:
+        """Whether Kafka's end has been below the archive for so long that it will stay so."""
+        since = self._short_since.setdefault(partition, time.monotonic())
+        return time.monotonic() - since >= SETTLED_LOSS
+
+    def _report_missing(self, partition: int, point: ResumePoint) -> None:
+        """Log which records Kafka has deleted or lost."""
+        if point.deleted:
+            self._metrics.gap_records.inc(len(point.deleted))
+            log.error(
+                "%s[%d]: Kafka deleted offsets %d to %d before they were read: %d records are "
+                "lost (raise the topic's retention.ms)",
+                *(self._topic, partition, point.deleted[0], point.deleted[-1], len(point.deleted)),
+            )
+        if point.lost:
             log.error(
                 "%s[%d]: Kafka ends at offset %d, but %s has its records up to %d: Kafka has lost "
-                "them (unclean leader election, or an old backup); going on at %d",
-                *(self._topic, partition, end, self._archive.path, place - 1, end),
+                "them (unclean leader election, or an old backup); resuming at %d",
+                *(self._topic, partition, point.offset, self._archive.path),
+                *(point.lost[-1], point.offset),
             )
-            place = end
-        self._short_since.pop(partition, None)
-        if place != known:
-            self._archive.begin(partition, place)
-        return place
 
     def _note_lag(self) -> None:
         """Say how far the sinks are behind Kafka, as of its last answer to each partition."""
@@ -274,7 +271,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
                 end = self._consumer.highwater(at)
                 if end is not None and at.partition in self._positions:
                     lag[at.partition] = max(0, end - self._positions[at.partition])
-        self._metrics.behind(lag)
+        self._metrics.tally.set_lag(lag)
 
     def _listen(self, heard: bool) -> None:
         """Say once when Kafka goes away, and when it is back."""

@@ -41,7 +41,8 @@ class Slice:
     """The records of one partition from offset `start` up to, not including, `end`.
 
     The lists of events are parallel and in the order of their offsets. `times` are the events'
-    own, in Unix seconds, `minutes` these / 60; `lines` have no newline.
+    own, in Unix seconds, `minutes` these / 60; `lines` have no newline. `topic_id` tells a topic
+    from a deleted one of the same name.
     """
 
     partition: int
@@ -53,6 +54,7 @@ class Slice:
     minutes: list[int] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    topic_id: str = ""
 
     @cached_property
     def counts(self) -> Counter[tuple[int, str]]:
@@ -79,6 +81,7 @@ class Slice:
             self.minutes[i:],
             [reject for reject in self.rejects if reject.offset >= offset],
             self.times[i:],
+            self.topic_id,
         )
 
     def until(self, offset: int) -> "Slice":
@@ -94,6 +97,7 @@ class Slice:
             self.minutes[:i],
             [reject for reject in self.rejects if reject.offset < offset],
             self.times[:i],
+            self.topic_id,
         )
 
 
@@ -121,13 +125,17 @@ def pieces(batch: list[Slice], room: int, most: int) -> Iterator[list[Slice]]:
 
 
 def read(
-    partition: int, start: int, polled: Iterable[Record | Columns], most: float = math.inf
+    partition: int,
+    start: int,
+    polled: Iterable[Record | Columns],
+    most: float = math.inf,
+    topic_id: str = "",
 ) -> Slice:
     """The slice that begins at `start` and holds what was polled: events, which may have `most`
     bytes each, and rejects."""
     records = Columns.of(polled)
     end = records.offsets[-1] + 1 if records else start
-    part = Slice(partition, start, end)
+    part = Slice(partition, start, end, topic_id=topic_id)
     for i in range(0, len(records), CHUNK):
         _add(part, records.part(i, i + CHUNK), most)
     return part

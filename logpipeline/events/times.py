@@ -21,6 +21,7 @@ WHOLE_ISO = re.compile(ISO, re.ASCII)
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 DAY = 86_400
 YEARLESS = {"%b %d %H:%M", "%m-%d %H:%M", "%m.%d %H:%M", "%m%d %H:%M"}
+LONGEST = 40  # characters of a time down to its minute, as logs write them
 YEARS = 12  # that a time without one may be old: February 29 comes within eight
 
 # A number is a Unix time from 1973 on; by its size in seconds, or in these parts of one.
@@ -39,6 +40,8 @@ def seconds(
 
     `at` is everything down to the minute, in strptime's `clock`, "" for ISO.
     """
+    if len(at) > LONGEST:  # by its spaces; what is remembered must be small
+        at = " ".join(at.split())
     if clock in YEARLESS:
         minute = _yearless(at, clock, zone, int(time.time()) // DAY)
     else:

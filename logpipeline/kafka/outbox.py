@@ -11,13 +11,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Self
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from kafka.future import Future
 from kafka.partitioner import Partitioner
 from kafka.partitioner.default import murmur2
 
-from logpipeline.kafka import connection, topics
+from logpipeline.kafka import clients, connection, topics
 from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.shutdown import Shutdown
 
@@ -66,13 +65,10 @@ class Outbox:
         self.away = False  # Kafka
         self.outages = 0
         self._said: set[type] = set()
-        self._producer = KafkaProducer(
-            **connection.access(settings),
-            bootstrap_timeout_ms=5_000,
+        self._producer = clients.producer(
+            settings,
             max_block_ms=1_000,
-            reconnect_backoff_max_ms=1_000,
             partitioner=ByKey(),
-            metrics_enabled=False,
             **RELIABLE,
             **BATCHED,
         )

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
-from logpipeline.kafka import connection
+from logpipeline.kafka import clients
 from logpipeline.kafka.settings import KafkaSettings
 
 POLL_MS = 500
@@ -28,15 +28,11 @@ class Records:
         self, settings: KafkaSettings, spans: Mapping[TopicPartition, tuple[int, int]]
     ) -> None:
         self._ends = {at: end for at, (start, end) in spans.items() if start < end}
-        self._consumer = KafkaConsumer(
-            **connection.access(settings),
-            enable_auto_commit=False,
-            isolation_level="read_committed",
+        self._consumer = clients.consumer(
+            settings,
             auto_offset_reset="none",
             max_poll_records=WHOLE_FETCHES,
             max_partition_fetch_bytes=FETCH_BYTES,
-            reconnect_backoff_max_ms=1_000,
-            metrics_enabled=False,
         )
         self._consumer.assign(list(self._ends))
         for at in self._ends:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from logpipeline.kafka import connection
+from logpipeline.kafka import clients, connection
 from logpipeline.kafka.settings import DeadLetterSettings, KafkaSettings
 from logpipeline.outage import Outage
 from logpipeline.shutdown import Shutdown
@@ -65,9 +65,7 @@ def ensure(settings: KafkaSettings, stop: Shutdown, needs: Needs) -> bool:
 def _create_missing(settings: KafkaSettings, needs: Needs) -> str:
     """Returns "" when the topics exist and may be used, else what is in the way."""
     try:
-        with closing(
-            KafkaAdminClient(**connection.access(settings), bootstrap_timeout_ms=5_000)
-        ) as admin:
+        with closing(clients.admin(settings)) as admin:
             existing = set(admin.list_topics())
             for name, need in needs.items():
                 if name not in existing:

@@ -38,9 +38,7 @@ class Input(Source):
         self._files: list[tuple[str, File]] = []
         self._lines = [Lines(default_service(n) if service is None else service) for n in names]
         for name in names:
-            file = _open(name)
-            self._opened.callback(file.close)
-            self._files.append((name, file))
+            self._files.append((name, _open(name, self._opened)))
         files = [file for _, file in self._files]
         if all(_is_regular(file) for file in files):
             self.size = sum(os.fstat(file.fileno()).st_size for file in files)
@@ -90,11 +88,11 @@ class Input(Source):
         return b""
 
 
-def _open(name: str) -> File:
+def _open(name: str, opened: ExitStack) -> File:
     """Raises OSError."""
     if name == STANDARD_INPUT:
         return open(0, "rb", buffering=0, closefd=False)
-    file = Path(name).open("rb")  # noqa: SIM115
+    file = opened.enter_context(Path(name).open("rb"))  # noqa: SIM115
     if not _is_regular(file) or file.peek(2)[:2] != GZIP:
         return file
     return gzip.GzipFile(fileobj=file)

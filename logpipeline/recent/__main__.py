@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import redis
 
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(lines) < options.count and sum(line.size for line in lines) >= SCANNED:
         print(f"events before these {len(lines)} are left out: they are large", file=sys.stderr)
     in_colour = coloured(sys.stdout)
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may have no sign for a character
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         for line in reversed(lines):
             print(shown(line.text, in_colour, line.size))

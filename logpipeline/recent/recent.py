@@ -4,7 +4,7 @@ A thread of its own sends what `offer` has put into a bounded backlog, so that t
 waits for Redis. Redis stores the next offset of each partition beside the lists, and one script
 changes all of it in one atomic step, only if Redis stands where the sender believes. If it does
 not, what it has already is left out; if something before is missing (it was wiped, or is older
-than it was), the lists are made anew from the last lines of logs.txt.
+than it was), the lists are rebuilt from the last lines of logs.txt.
 """
 
 import logging
@@ -19,21 +19,22 @@ import redis
 
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import CheckpointError
-from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.event import InvalidRecord, parse
 from logpipeline.events.slices import Slice
 from logpipeline.outage import Outage
 from logpipeline.recent import redis_client
 from logpipeline.recent.backlog import NOWHERE, Backlog, News, list_bytes
+from logpipeline.recent.metrics import RecentMetrics
 from logpipeline.recent.redis_client import LAYOUT, check_layout, connect, list_key
 from logpipeline.recent.script import SCRIPT
 from logpipeline.recent.settings import RedisSettings
+from logpipeline.recent.tally import Tally
 from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
 COUNTS_KEPT = 24 * 3600  # seconds
-SCAN_BYTES = 16 * 2**20  # of logs.txt, to make lists anew: about 100,000 events in 0.2 s
+SCAN_BYTES = 16 * 2**20  # of logs.txt, to rebuild lists: about 100,000 events in 0.2 s
 REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
 PACE = 0.05  # seconds from one step to the next while each would replace whole lists
 LOOK_AFTER = 2.0  # seconds without news until it looks whether Redis has forgotten something
@@ -62,11 +63,13 @@ class Recent:
         self,
         settings: RedisSettings,
         archive: Archive,
-        metrics: Metrics,
+        metrics: RecentMetrics | None = None,
+        tally: Tally | None = None,
         supervision: Supervision | None = None,
     ) -> None:
         self._archive = archive
-        self._metrics = metrics
+        self._metrics = metrics or RecentMetrics()
+        self._tally = tally or Tally()
         self._supervision = supervision or Supervision(log, settings)
         self._cap = settings.redis_max_logs
         self._key = settings.redis_key
@@ -74,8 +77,6 @@ class Recent:
         self._redis = connect(settings, TIMEOUT)
         self._script = self._redis.register_script(SCRIPT)
         self._outage = Outage(log)
-        self._reported: dict[str, int] = {}  # reason → dead letters that Redis has counted
-        self._lag: dict[int, int] | None = None  # that Redis was last told
         self._reported_at = 0.0
         self._stand: RedisPosition | None = None  # None: look
         self._sending = Backlog(self._cap)  # the sender's own, as is:
@@ -90,7 +91,7 @@ class Recent:
         self._thread = threading.Thread(target=self._run, name="recent", daemon=True)
         self._thread.start()
 
-    def replay_from(self, archived: Mapping[int, int]) -> dict[int, int]:
+    def replay_from(self, topic_id: str, archived: Mapping[int, int]) -> dict[int, int]:
         """For partitions that were just assigned, and the next offsets in the archive: the
         offsets from which Redis wants records. They are not above the archive's, and equal to
         them when Redis is away or too far back: then it gets the end of logs.txt later."""
@@ -100,8 +101,8 @@ class Recent:
                 stand = self._look(quick)
         starts = dict(archived)
         with self._news:
-            if self._topic_id != self._archive.topic_id:
-                self._topic_id = self._archive.topic_id
+            if self._topic_id != topic_id:
+                self._topic_id = topic_id
                 self._reached.clear()
             waiting = self._offered.ends() | self._sending.ends()
             for partition, end in archived.items():
@@ -155,7 +156,8 @@ class Recent:
         try:
             if not self._wait():
                 return None
-            self._send()
+            if self._topic_id:  # else it is not known yet what is read
+                self._send()
             if time.monotonic() - self._reported_at >= REPORT_EVERY:
                 self._report()
         except (redis.RedisError, OSError, CheckpointError) as error:
@@ -163,15 +165,15 @@ class Recent:
             reason = redis_client.reason(self._settings, error)
             self._outage.report(f"no Redis, the archive goes on without it: {reason}")
             return BACKOFF[min(tries, 3)]
-        self._metrics.redis_up.set(True)
+        self._metrics.up.set(True)
         self._outage.resolve("Redis is back and has the newest events again")
         self._supervision.resolve("redis")
         return 0.0
 
     def _fail(self) -> None:
         self._stand = None
-        self._metrics.redis_up.set(False)
-        self._metrics.redis_failures.inc()
+        self._metrics.up.set(False)
+        self._metrics.failures.inc()
 
     def _unexpected(self, error: BaseException) -> float:
         """Report it, and after a few times do without what may be its cause. Returns the seconds
@@ -209,27 +211,32 @@ class Recent:
         raise redis.WatchError("other consumers were quicker each time")
 
     def _report(self) -> None:
-        """Tell alerts.py and the page how far this consumer is behind, and add its new dead
-        letters. Raises redis.RedisError, OSError."""
-        letters, lag = self._metrics.letters(), self._metrics.lag
-        with self._redis.pipeline() as both:
-            if lag and lag is not self._lag:  # the old one again: the reading stands still
-                both.hset(f"{self._key}:lag", mapping={str(p): n for p, n in lag.items()})
-                both.expire(f"{self._key}:lag", LAG_KEPT)
-            for reason, number in letters.items():
-                if new := number - self._reported.get(reason, 0):
-                    both.hincrby(f"{self._key}:dead-letters", reason, new)
-            both.execute()
-        self._reported, self._lag, self._reported_at = letters, lag, time.monotonic()
+        """Tell alerts.py and the page the lag, and add new dead letters. Raises redis.RedisError,
+        OSError."""
+        tallied = self._tally.take()
+        try:
+            with self._redis.pipeline() as both:
+                if tallied.lag:
+                    both.hset(
+                        f"{self._key}:lag", mapping={str(p): n for p, n in tallied.lag.items()}
+                    )
+                    both.expire(f"{self._key}:lag", LAG_KEPT)
+                for reason, number in tallied.letters.items():
+                    both.hincrby(f"{self._key}:dead-letters", reason, number)
+                both.execute()
+        except BaseException:
+            self._tally.give_back(tallied)
+            raise
+        self._reported_at = time.monotonic()
 
     def _advance(self, stand: RedisPosition) -> RedisPosition | None:
         """Put in what Redis lacks if it stands there. Returns where it stands then, None when it
         stands elsewhere. Raises redis.RedisError, OSError, CheckpointError."""
-        topic = self._archive.topic_id
+        topic = self._topic_id
         news = self._sending.after(stand.next) if stand.topic == topic else None
         if news is None or self._lacks(stand, news):
             missed = self._missed
-            news = self._anew(stand)
+            news = self._rebuilt(stand)
             after = RedisPosition(topic, {p: end for p, (_, end) in news.spans.items()})
             done = self._apply(stand, news, replace=True)
             if done:
@@ -252,7 +259,7 @@ class Recent:
                 stand.next.get(p, 0) < n for p, n in reached if p not in coming
             )
 
-    def _anew(self, stand: RedisPosition) -> News:
+    def _rebuilt(self, stand: RedisPosition) -> News:
         """What the end of logs.txt says that the lists should hold, and counts that are not in
         Redis yet. Raises OSError, CheckpointError."""
         tail = self._archive.tail(SCAN_BYTES)
@@ -268,7 +275,7 @@ class Recent:
                 continue
             news.add_lines([(event.level, line)])
             counts[int(event.timestamp // 60), event.level] += 1
-        seen = stand.next if stand.topic == self._archive.topic_id else {}
+        seen = stand.next if stand.topic == self._topic_id else {}
         news.spans = {p: [NOWHERE, max(n, seen.get(p, 0))] for p, n in tail.next.items()}
         news.counts = self._sending.counts(seen) if stand.topic else counts
         return news
@@ -284,7 +291,7 @@ class Recent:
 
     def _apply(self, stand: RedisPosition, news: News, replace: bool) -> bool:
         """Run the script; False if Redis was not at `stand`. Raises redis.RedisError, OSError."""
-        topic = self._archive.topic_id
+        topic = self._topic_id
         seen = stand.next if stand.topic == topic else {}
         sizes = news.cut_lists()
         lists = {level: lines for level, lines in news.lists.items() if lines or replace}
@@ -302,5 +309,5 @@ class Recent:
         keys += [list_key(self._key, level) for level in lists]
         done = bool(self._script(keys=keys, args=arguments))
         if done:
-            self._metrics.stored(news, anew=replace)
+            self._metrics.stored(news, rebuilt=replace)
         return done

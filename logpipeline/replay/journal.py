@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 
 import msgspec
-from kafka import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
-from logpipeline.kafka import connection
+from logpipeline.kafka import clients
 from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.kafka.topic_reader import read, topic_ids
 from logpipeline.replay.original import Origin, Original
@@ -119,8 +118,7 @@ def ensure(settings: KafkaSettings) -> None:
         "replication_factor": settings.kafka_replication_factor,
         "configs": {"retention.ms": "-1", "retention.bytes": "-1"},
     }
-    access = connection.access(settings)
-    with closing(KafkaAdminClient(**access, bootstrap_timeout_ms=5_000)) as admin:
+    with closing(clients.admin(settings)) as admin:
         if name(settings) in admin.list_topics():
             return
         with suppress(TopicAlreadyExistsError):  # somebody else was quicker

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from logpipeline.kafka import connection
+from logpipeline.kafka import clients
 from logpipeline.kafka.outbox import BATCHED, RELIABLE
 from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.shutdown import Shutdown
@@ -46,12 +45,9 @@ class Transactions:
 
     def __init__(self, settings: KafkaSettings, name: str, stop: Shutdown) -> None:
         self._stop = stop
-        self._producer = KafkaProducer(
-            **connection.access(settings),
-            bootstrap_timeout_ms=5_000,
+        self._producer = clients.producer(
+            settings,
             max_block_ms=10_000,
-            reconnect_backoff_max_ms=1_000,
-            metrics_enabled=False,
             transactional_id=name,
             transaction_timeout_ms=OPEN_MS,
             **RELIABLE,

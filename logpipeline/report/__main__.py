@@ -11,9 +11,10 @@ import datetime
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import duckdb
@@ -23,9 +24,11 @@ from logpipeline.archive.store import Store, StoreError
 from logpipeline.report.page import render
 from logpipeline.report.settings import ReportSettings
 from logpipeline.report.sources import NoLogs, gathered
-from logpipeline.report.trends import table, trends
+from logpipeline.report.trends import table, trends, unreadable
+from logpipeline.terminal import printable
 
 DAY = 24 * 3600.0
+UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException)
 NAMES = 5  # of files, at most, on the page
 EXAMPLES = """\
 examples:
@@ -34,8 +37,8 @@ examples:
   python -m logpipeline.report --sql "SELECT level, count(*) FROM events GROUP BY ALL"
   python -m logpipeline.report --day 2026-11-23 --sql "SELECT DISTINCT service FROM events"
 
-exit status: 0, also when the time has no events, 1 when logs.txt or the query can't be read,
-2 for an option or a setting that can't be used
+exit status: 0, also when the time has no events, 1 when a file (the others are read all the same)
+or the query can't be read, 2 for an option or a setting that can't be used
 """
 
 Gather = Callable[[float, float], AbstractContextManager[Sequence[Path]]]
@@ -48,20 +51,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         store = Store.of(settings)
         gather = partial(gathered, settings.log_file, store)
+        left_out: list[str] = []
         if options.sql:
-            work = partial(ask, gather, options.day, options.sql)
+            work = partial(ask, options.day, options.sql)
         else:
-            work = partial(write, settings.log_file.name, gather, options.day, options.output)
+            work = partial(write, settings.log_file.name, options.day, options.output, left_out)
         try:
-            work()
-        except duckdb.IOException:  # a file was packed or deleted just then
-            work()
+            work(gather)
+        except UNREADABLE:  # or packed or deleted just then
+            work(partial(readable, gather, left_out))
     except (NoLogs, StoreError, duckdb.Error, OSError) as error:
         command_line.fail("report", " ".join(str(error).split()), 1)
-    return 0
+    return 1 if left_out else 0
 
 
-def write(name: str, gather: Gather, day: datetime.date | None, output: Path) -> None:
+@contextmanager
+def readable(
+    gather: Gather, left_out: list[str], start: float, end: float
+) -> Iterator[Sequence[Path]]:
+    """The files that can be read, of those of `gather`; the others are said, and `left_out`."""
+    with gather(start, end) as paths:
+        why = {path: unreadable(path) for path in paths}
+        for path, reason in why.items():
+            if reason:
+                print(f"report: {path} is left out: {reason}", file=sys.stderr)
+                left_out.append(path.name)
+        yield [path for path, reason in why.items() if not reason]
+
+
+def write(
+    name: str, day: datetime.date | None, output: Path, left_out: Sequence[str], gather: Gather
+) -> None:
     """Make the page. Raises NoLogs, StoreError, duckdb.Error, OSError."""
     end = time.time()
     start = end - DAY
@@ -74,20 +94,23 @@ def write(name: str, gather: Gather, day: datetime.date | None, output: Path) ->
         names = [path.name for path in paths] or [name]
     if len(names) > NAMES:
         names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
-    output.write_text(render(found, title, ", ".join(names)), "utf-8")
+    source = ", ".join(names) + "".join(f"; {name} can’t be read" for name in left_out[:NAMES])
+    output.write_text(render(found, title, source), "utf-8")
     print(output)
 
 
-def ask(gather: Gather, day: datetime.date | None, sql: str) -> None:
+def ask(day: datetime.date | None, sql: str, gather: Gather) -> None:
     """Print the answer as a table. Raises NoLogs, StoreError, duckdb.Error, OSError."""
     start, end = span(day) if day else (-math.inf, math.inf)
     with gather(start, end) as paths:
         if not paths:
-            raise NoLogs("no file was written after that day began: nothing to ask")
+            raise NoLogs("no file that can be read was written after that day began")
         with table(paths, start, end) as database:
             answer = database.sql(sql)
             if answer:
-                answer.show(max_rows=1_000, max_width=160)
+                with redirect_stdout(StringIO()) as shown:
+                    answer.show(max_rows=1_000, max_width=160)
+                print("\n".join(map(printable, shown.getvalue().rstrip("\n").split("\n"))))
 
 
 def span(day: datetime.date) -> tuple[float, float]:

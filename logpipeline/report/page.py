@@ -76,7 +76,7 @@ def render(trends: Trends, title: str, source: str) -> str:
         serious=chart(trends, totals, SERIOUS),
         heat=heat(trends),
         services=services[:ROWS],
-        others=len(services[ROWS:]),
+        others=trends.services - len(services[:ROWS]),
     )
 
 
@@ -112,9 +112,13 @@ def heat(trends: Trends) -> Heat:
     step = max(trends.step, bin_size(trends.end - trends.start, COLUMNS))
     first = int(trends.start // step) * step
     columns = range(first, int(trends.end) + 1, step)
-    serious = [count for count in trends.counts if count.level in SERIOUS]
-    cells = _sums(((c.service, c.bin // step * step), c.events) for c in serious)
-    services = Counter(_sums((c.service, c.events) for c in serious)).most_common(ROWS)
+    serious = [
+        (count.service, count.bin // step * step, count.events)
+        for count in trends.counts
+        if count.level in SERIOUS and count.service is not None
+    ]
+    cells = _sums(((service, column), events) for service, column, events in serious)
+    services = Counter(_sums((service, events) for service, _, events in serious))
     most = max(cells.values(), default=1)
     return Heat(
         [clock(column) for column in columns],
@@ -130,7 +134,7 @@ def heat(trends: Trends) -> Heat:
                     for column in columns
                 ],
             )
-            for name, _ in services
+            for name, _ in services.most_common(ROWS)
         ],
     )
 
@@ -177,8 +181,8 @@ def _sums(pairs: Iterable[tuple[Key, int]]) -> dict[Key, int]:
 
 def _services(counts: Iterable[Count]) -> list[tuple[str, int, int]]:
     """(service, events, errors), the most events first."""
-    counts = list(counts)
-    events = _sums((count.service, count.events) for count in counts)
-    errors = _sums((c.service, c.events) for c in counts if c.level in SERIOUS)
+    named = [(c.service, c.level, c.events) for c in counts if c.service is not None]
+    events = _sums((service, events) for service, _, events in named)
+    errors = _sums((service, events) for service, level, events in named if level in SERIOUS)
     rows = [(name or "(none)", total, errors.get(name, 0)) for name, total in events.items()]
     return sorted(rows, key=lambda row: (-row[1], row[0]))

@@ -1,46 +1,71 @@
 """Trends: the files as a table, and what the page shows of it."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 
 import duckdb
 
-from logpipeline.events.event import LEVEL_OF
+from logpipeline.events.event import LEVEL_OF, LEVELS
 from logpipeline.report.sources import literally
 
-TOP = 12  # messages
+TOP = 12  # messages, and services: by events, and by errors
+NAME = 100  # characters of a service's name
+MEMORY = "512MB"  # that DuckDB may take; then it goes on in a temporary folder
+THREADS = 4  # at most: each takes 32 MiB of a file
 BINS = 96  # at most, in a chart over time
 STEPS = (60, 300, 900, 1_800, 3_600, 21_600, 86_400)  # seconds of a bin
 
+LIMITS = {
+    "preserve_insertion_order": "false",
+    "memory_limit": f"'{MEMORY}'",
+    "threads": str(min(THREADS, os.cpu_count() or 1)),
+    "temp_directory": f"'{Path(gettempdir()) / f'log-report-{os.getpid()}'}'",
+}
 # Lines that are no events have no level here: broken ones, somebody else's, a last one that is
 # just being written.
 TABLE = r"""
 CREATE TEMP VIEW lines AS
-SELECT l.level, message, service, TRY(to_timestamp(timestamp)) AS time, timestamp
+SELECT CASE WHEN message IS NULL OR TRY(to_timestamp(timestamp)) IS NULL THEN NULL {levels} END
+    AS level, message, service, TRY(to_timestamp(timestamp)) AS time, timestamp
 FROM read_json([{files}], format = 'newline_delimited', ignore_errors = true, columns = {{
-    level: 'VARCHAR', message: 'VARCHAR', timestamp: 'DOUBLE', service: 'VARCHAR'}}) AS r
-LEFT JOIN (VALUES {levels}) AS l (name, level)
-ON upper(r.level) = l.name AND message IS NOT NULL AND TRY(to_timestamp(timestamp)) IS NOT NULL;
+    level: 'VARCHAR', message: 'VARCHAR', timestamp: 'DOUBLE', service: 'VARCHAR'}}) AS r;
 
 -- Like events, but without what makes each message a different one.
 CREATE TEMP MACRO shape(message) AS regexp_replace(
     regexp_replace(left(message, 300), '\b[0-9a-f]*[0-9][0-9a-f-]{{7,}}\b', '#', 'g'),
     '\b\d+([.,]\d+)*', '#', 'g');
 
+CREATE TEMP MACRO named(service) AS CASE WHEN length(service) > {name}
+    THEN left(service, {name}) || '…' ELSE coalesce(service, '') END;
+
 CREATE TEMP VIEW events AS
 SELECT time, level, service, message, shape(message) AS shape FROM lines
 WHERE level IS NOT NULL AND timestamp >= '{start}'::DOUBLE AND timestamp < '{end}'::DOUBLE
 """
 COUNTS = """
-SELECT CAST(floor(timestamp / $step) * $step AS BIGINT) AS bin, coalesce(service, ''), level,
-    count(*)
+CREATE TEMP TABLE counts AS
+SELECT CAST(floor(timestamp / $step) * $step AS BIGINT) AS bin, named(service) AS service, level,
+    count(*) AS events, count(*) FILTER (level IN ('ERROR', 'CRITICAL')) AS errors
 FROM lines WHERE level IS NOT NULL AND timestamp >= $start AND timestamp < $end
+GROUP BY ALL
+"""
+SERVICES = "SELECT count(DISTINCT service) FROM counts"
+# Those of services that are not shown are added up.
+SHOWN = """
+WITH sums AS (
+    SELECT service, sum(events) AS events, sum(errors) AS errors FROM counts GROUP BY ALL),
+shown AS (
+    (SELECT service FROM sums ORDER BY events DESC, service LIMIT $top) UNION
+    (SELECT service FROM sums ORDER BY errors DESC, service LIMIT $top))
+SELECT bin, shown.service, level, sum(events)::BIGINT FROM counts LEFT JOIN shown USING (service)
 GROUP BY ALL ORDER BY ALL
 """
 MESSAGES = """
-SELECT shape(message) AS shape, coalesce(service, ''), level, count(*) AS events, min(timestamp),
+SELECT shape(message) AS shape, named(service), level, count(*) AS events, min(timestamp),
     max(timestamp)
 FROM lines WHERE level IN ('ERROR', 'CRITICAL') AND timestamp >= $start AND timestamp < $end
 GROUP BY ALL ORDER BY events DESC, shape LIMIT $top
@@ -55,10 +80,11 @@ FROM lines
 
 @dataclass(frozen=True)
 class Count:
-    """`events` of a service ("" when they name none) and level in the bin that begins at `bin`."""
+    """`events` of a service ("" when they name none, None for those that are not shown) and level
+    in the bin that begins at `bin`."""
 
     bin: int
-    service: str
+    service: str | None
     level: str
     events: int
 
@@ -79,7 +105,7 @@ class Message:
 class Trends:
     """What happened from `start` to `end` (Unix seconds), in bins of `step` seconds.
 
-    `unreadable` lines of the files are no events.
+    `services` are all of them, `counts` names the largest; `unreadable` lines are not events.
     """
 
     start: float
@@ -88,6 +114,7 @@ class Trends:
     counts: list[Count]
     messages: list[Message]
     unreadable: int
+    services: int = 0
 
 
 def table(
@@ -96,10 +123,11 @@ def table(
     """A database with the view `events`, of those from `start` to `end` (Unix seconds): time, level
     (one of five), service, message, shape. Raises duckdb.Error."""
     database = duckdb.connect()
-    database.execute("SET preserve_insertion_order = false")
-    levels = ", ".join(f"({_quoted(name)}, {_quoted(level)})" for name, level in LEVEL_OF.items())
+    for name, value in LIMITS.items():
+        database.execute(f"SET {name} = {value}")
+    levels = " ".join(map(_case, LEVELS))
     names = ", ".join(_quoted(literally(str(path))) for path in paths)
-    database.execute(TABLE.format(files=names, levels=levels, start=start, end=end))
+    database.execute(TABLE.format(files=names, levels=levels, start=start, end=end, name=NAME))
     return database
 
 
@@ -115,19 +143,39 @@ def trends(paths: Sequence[Path], start: float, end: float) -> Trends:
         if first is None:
             return Trends(start, end, STEPS[0], [], [], unreadable)
         step = bin_size(last - first, BINS)
-        counts = database.execute(COUNTS, between | {"step": step}).fetchall()
+        database.execute(COUNTS, between | {"step": step})
+        counts = database.execute(SHOWN, {"top": TOP}).fetchall()
+        services = database.execute(SERVICES).fetchone()
         messages = database.execute(MESSAGES, between | {"top": TOP}).fetchall()
     return Trends(
         *(first, last, step),
         [Count(*row) for row in counts],
         [Message(*row) for row in messages],
         unreadable,
+        services[0] if services else 0,
     )
+
+
+def unreadable(path: Path) -> str:
+    """Why a file can't be read to its end, "" when it can."""
+    try:
+        with table([path]) as database:
+            database.execute("SELECT count(message) FROM lines")
+    except duckdb.Error as error:
+        reason = " ".join(str(error).split())
+        return "a line is longer than 16 MiB" if "maximum_object_size" in reason else reason
+    return ""
 
 
 def bin_size(seconds: float, most: int) -> int:
     """The smallest step that needs at most so many bins."""
     return next((step for step in STEPS if seconds / step < most), STEPS[-1])
+
+
+def _case(level: str) -> str:
+    """As a branch of SQL's CASE: all names of a level."""
+    names = ", ".join(_quoted(name) for name, meant in LEVEL_OF.items() if meant == level)
+    return f"WHEN upper(r.level) IN ({names}) THEN {_quoted(level)}"
 
 
 def _quoted(text: str) -> str:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError
 
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError, Topic
 from logpipeline.archive.rotated import LOOK_AGAIN, LOOKS, RotatedFile, rotated
 from logpipeline.events.event import LEVELS
-from logpipeline.kafka import connection
+from logpipeline.kafka import clients, connection
 from logpipeline.kafka.commit import Commit
 from logpipeline.locks import same_file
 from logpipeline.recent.redis_client import check_layout, connect, list_key
@@ -131,13 +131,7 @@ def checkpoint_of(settings: VerifySettings) -> Checkpoint:
 
 def _consumer(settings: VerifySettings) -> KafkaConsumer:
     """It never joins the group, it only asks for what the group has committed."""
-    return KafkaConsumer(
-        **connection.access(settings),
-        group_id=settings.kafka_group_id,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        metrics_enabled=False,
-    )
+    return clients.consumer(settings, group_id=settings.kafka_group_id)
 
 
 def _commits(consumer: KafkaConsumer, name: str) -> dict[TopicPartition, Commit]:
@@ -153,7 +147,7 @@ def _topics(
     settings: VerifySettings, names: set[str]
 ) -> tuple[dict[str, str], list[TopicPartition]]:
     """The ids and the partitions of those topics that are there."""
-    with closing(KafkaAdminClient(**connection.access(settings))) as admin:
+    with closing(clients.admin(settings)) as admin:
         topics = [topic for topic in admin.describe_topics(sorted(names)) if topic["topic_id"]]
     ats = [
         TopicPartition(topic["name"], partition["partition_index"])

@@ -14,7 +14,6 @@ from config import Settings
 from logpipeline.alerts import rules
 from logpipeline.alerts.watch import Watch
 from logpipeline.archive.archive import Archive
-from logpipeline.consumer.metrics import Metrics
 from logpipeline.dashboard.redis_reader import RedisReader
 from logpipeline.events.shown import shown
 from logpipeline.localstack.redis import Redis
@@ -82,8 +81,8 @@ def read(settings: Settings, client: redis.Redis, archive: Archive) -> None:
 def _consume(settings: Settings, archive: Archive) -> None:
     """What consumer.py does: ask where Redis stands, then bring it to where logs.txt does."""
     before = threading.active_count()
-    with closing(Recent(settings, archive, Metrics())) as recent:
-        recent.replay_from({0: 0})
+    with closing(Recent(settings, archive)) as recent:
+        recent.replay_from("id", {0: 0})
         hold(threading.active_count() > before, "Redis' thread has died")
 
 

@@ -1,0 +1,22 @@
+"""Metrics of the recent events: what Redis got, and whether it answers."""
+
+from logpipeline.events.sink import Sink
+from logpipeline.metrics import Instruments
+from logpipeline.recent.backlog import News
+
+
+class RecentMetrics:
+    """Its counters and gauges, among the `instruments` of a program."""
+
+    def __init__(self, instruments: Instruments | None = None) -> None:
+        make = instruments or Instruments("log_consumer")
+        self._sink = Sink(make, "redis")
+        self.failures = make.failures("redis")
+        self.up = make.up("redis", "1 while Redis takes the newest events")
+
+    def stored(self, news: News, rebuilt: bool) -> None:
+        """Count what was put into Redis. Its lists hold the newest events alone: the delay is that
+        of the oldest of these, and there is none when the lists were `rebuilt`."""
+        self._sink.got(news.counts)
+        if news.times and not rebuilt:
+            self._sink.waited(news.times[0])
