@@ -120,7 +120,7 @@ def test_nginx_and_its_rotation(
         for path in ("/", "/bad", "/missing"):
             get(port, path)
         access, errors = tmp_path / "access.log", tmp_path / "error.log"
-        run.wait_for("made topic " + settings.kafka_topic)
+        run.wait_for("created topic " + settings.kafka_topic, 60)
         until(lambda: len(arrived(settings).get(key_of(access), [])) == 3, 60)
         access.rename(tmp_path / "access.log.1")
         get(port, "/before-reopen")
