@@ -7,13 +7,12 @@ of the current folder, the default. Its ``--help`` lists those that it uses.
 """
 
 from logpipeline.alerts.settings import AlertsSettings
-from logpipeline.archive.settings import LogFileSettings, RotationSettings, StoreSettings
+from logpipeline.archive.settings import RotationSettings, StoreSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
-from logpipeline.events.settings import EventSettings
-from logpipeline.kafka.settings import DeadLetterSettings
 from logpipeline.producer.settings import ProducerSettings
 from logpipeline.recent.settings import RedisSettings
+from logpipeline.replay.settings import ReplaySettings
 from logpipeline.settings import MetricsSettings
 from logpipeline.verify.settings import VerifySettings
 
@@ -38,7 +37,7 @@ class Verify(VerifySettings):
     """verify.py: Kafka = logs.txt = Redis?"""
 
 
-class Replay(LogFileSettings, EventSettings, DeadLetterSettings):
+class Replay(ReplaySettings):
     """replay.py: dead letters and rotated files → Kafka again."""
 
 

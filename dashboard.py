@@ -7,7 +7,6 @@ pipeline.
 """
 
 import errno
-import ipaddress
 import logging
 import signal
 import socket
@@ -17,8 +16,11 @@ from collections.abc import Sequence
 import uvicorn
 
 import config
-from logpipeline import command_line
+from logpipeline import command_line, hosts
 from logpipeline.dashboard.app import make
+from logpipeline.dashboard.connection import HEAD, Connection, Socket
+from logpipeline.dashboard.repeats import Repeats
+from logpipeline.dashboard.sockets import MESSAGE
 
 log = logging.getLogger("dashboard")
 
@@ -37,10 +39,16 @@ exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
 def main(argv: Sequence[str] | None = None) -> int:
     settings, _ = command_line.load(config.Dashboard, argv, __doc__ or "", examples=EXAMPLES)
     command_line.log_to_stderr()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats())
     with listen(settings) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
                 make(settings),
+                http=Connection,
+                ws=Socket,
+                h11_max_incomplete_event_size=HEAD,
+                ws_max_size=MESSAGE,
                 log_config=None,
                 log_level="warning",
                 access_log=False,
@@ -71,11 +79,7 @@ def listen(settings: config.Dashboard) -> socket.socket:
 
 def warn(settings: config.Dashboard) -> None:
     """Say so when strangers could read the logs."""
-    try:
-        near = ipaddress.ip_address(settings.dashboard_host).is_loopback
-    except ValueError:
-        near = settings.dashboard_host == "localhost"
-    if not near and not settings.dashboard_password:
+    if not hosts.is_loopback(settings.dashboard_host) and not settings.dashboard_password:
         log.warning(
             "whoever reaches DASHBOARD_HOST=%s can read the logs: set DASHBOARD_PASSWORD",
             settings.dashboard_host,

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command_line.log_to_stderr()
     stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
-    selection = Selection(source)
+    selection = Selection(source, settings.event_max_bytes)
     run = Run(settings, options.again, stop)
     start, complete = time.monotonic(), False
     try:

@@ -3,15 +3,15 @@
 `/metrics` is for Prometheus. `/healthz` is 200 while the main loop turns, else the process
 should be started again. `/readyz` is 200 while it is connected and does its work. Else 503, with
 a line that says why.
+
+On a loopback address they answer no name that could be rebound. On others they answer any: there
+they are asked by names that only the network knows (Compose's services, Kubernetes' pods).
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
-from socket import AF_INET6
 from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,8 +19,9 @@ from prometheus_client import (
     disable_created_metrics,
     make_wsgi_app,
 )
-from prometheus_client.exposition import ThreadingWSGIServer
 
+from logpipeline import hosts
+from logpipeline.server import serve
 from logpipeline.shutdown import Shutdown
 
 if TYPE_CHECKING:
@@ -43,26 +44,28 @@ class Endpoint:
         self._metrics = make_wsgi_app(registry)
         self._stop = stop
         self._missing = missing
+        self._names: set[str] = set()  # that are answered; none: all
 
     def serve(self, host: str, port: int, setting: str = "METRICS_PORT") -> None:
         """Listen, for as long as the process lives; 0 is off. A port that is taken is only said,
         with the name of the `setting` that it is from."""
         if not port:
             return
-        server_class = _V6Server if ":" in host else ThreadingWSGIServer
+        if hosts.is_loopback(host):
+            self._names = {"localhost", host.lower()}
         try:
-            server = make_server(host, port, self, server_class, _Handler)
+            serve(host, port, self)
         except OSError as error:
             log.warning("no metrics: %s=%d on %s: %s", setting, port, host, error)
-            return
-        threading.Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
 
     def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if path == "/metrics":
+        path, host = environ["PATH_INFO"], environ.get("HTTP_HOST")
+        if self._names and host is not None and not hosts.is_safe(host, self._names):
+            status, text = "421 Misdirected Request", "this name is not answered: use localhost"
+        elif path == "/metrics":
             body: Iterable[bytes] = self._metrics(environ, start)
             return body
-        if path == "/healthz":
+        elif path == "/healthz":
             status, text = self._health()
         elif path == "/readyz":
             status, text = self._readiness()
@@ -80,12 +83,3 @@ class Endpoint:
     def _readiness(self) -> tuple[str, str]:
         missing = self._missing()
         return ("503 Service Unavailable", missing) if missing else ("200 OK", "ready")
-
-
-class _V6Server(ThreadingWSGIServer):
-    address_family = AF_INET6
-
-
-class _Handler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are no news."""

@@ -3,14 +3,19 @@
 import json
 import secrets
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 import redis
 
 from config import Settings
+from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import DETAIL, entry, long, short
-from logpipeline.dashboard.redis_reader import BUDGET, MOST, SCANNED, RedisReader
+from logpipeline.dashboard.event_list import note, rows, whole
+from logpipeline.dashboard.panels import alerts, failing, tiles
+from logpipeline.dashboard.redis_reader import BUDGET, FEW, MOST, SCANNED, RedisReader
+from logpipeline.dashboard.search import CHARACTERS, SECONDS, WORDS, Filters, Found
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.events.event import LEVELS
 from logpipeline.localstack.redis import Redis
@@ -149,11 +154,11 @@ def test_per_minute_is_a_mean_over_each_step_and_of_the_minutes_that_were() -> N
 
 def test_a_list_costs_a_bounded_number_of_bytes(look: RedisReader, holding: Holding) -> None:
     big = [event(message=f"{number} " + "x" * 1_000_000) for number in range(8)]
-    holding.add(event("ERROR", "old"), *big, event("ERROR", "new"))
+    holding.add(*big[:-3], event("ERROR", "after"), *big[-3:], event("ERROR", "new"))
     board = look.take()
-    assert [message[:3] for message in messages(board)] == ["new", "7 x", "6 x", "old"]
+    assert [message[:3] for message in messages(board)] == ["new", "7 x", "6 x", "aft"]
     assert sum(len(each.line) for each in board.lists[""]) <= BUDGET
-    assert board.left_out == 6
+    assert board.left_out == 2
 
 
 def test_huge_lines_do_not_keep_redis_busy(look: RedisReader, holding: Holding) -> None:
@@ -211,9 +216,9 @@ def test_any_event_is_an_entry() -> None:
     lone = b'{"level":"fatal","message":"\\ud800","timestamp":1,"service":{"a":[1]},"deep":'
     made = entry("1", lone + b"[" * 500 + b"]" * 500 + b"}")
     assert (made.level, made.message, made.service) == ("CRITICAL", "\ud800", '{"a": [1]}')
-    assert made.has("critical")
+    assert b"critical" in made.searched
     huge = entry("1", event(number=10**400))
-    assert huge.has("0" * 400)
+    assert b"0" * 400 in huge.searched
 
 
 def test_a_search_finds_words_in_any_order_case_and_field(
@@ -224,7 +229,8 @@ def test_a_search_finds_words_in_any_order_case_and_field(
     board = look.take()
 
     def found(words: str, service: str = "", *levels: str) -> list[str]:
-        return [each.message for each in board.matching(levels, service, words)]
+        filters = Filters.of(levels, service, words)
+        return [each.message for each in board.matching(filters).entries]
 
     assert found("CLOSED café") == found("error") == ["Café closed"]
     assert found("4711") == found("user=4711") == found("WEB-1") == ["hello"]
@@ -234,6 +240,130 @@ def test_a_search_finds_words_in_any_order_case_and_field(
     assert found("") == ["hello", "Café closed"]
 
 
+MIB = 2**20
+HOSTILE = {
+    "arrays": b'"x":[' + b"[]," * (MIB // 3) + b"0]",
+    "fields": b",".join(b'"%d":1' % number for number in range(MIB // 10)),
+    "deep": b'"x":' + b"[" * 991 + b"1" + b"]" * 991,
+    "far too deep": b'"x":' + b"[" * (MIB // 2) + b"]" * (MIB // 2),
+    "emoji": '"x":"📜'.encode() + b"a" * MIB + b'"',
+    "escapes": b'"x":"' + b"\\u0130" * (MIB // 6) + b'"',
+    "numbers": b'"x":[' + b"1e9," * (MIB // 4) + b"0]",
+    "long number": b'"x":' + b"9" * MIB,
+}
+
+
+def hostile(kind: str, level: str = "INFO") -> bytes:
+    head = f'{{"level":"{level}","message":"hello","timestamp":{time.time()},'
+    return head.encode() + HOSTILE[kind] + b"}"
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_events_take_little_more_memory_than_their_bytes(kind: str) -> None:
+    lines = [hostile(kind) for _ in range(3)]
+    tracemalloc.start()
+    try:
+        made = [entry(str(number), line) for number, line in enumerate(lines)]
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all("hello" in each.head for each in made)
+    assert kept < MIB
+    assert most < 150 * MIB  # while one is decoded
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_events_are_shown_searched_and_opened(kind: str) -> None:
+    made = entry("1", hostile(kind))
+    board = DashboardState(at=time.time(), lists={"": [made]}, counts={})
+    assert board.matching(Filters.of(words="hello nothing")).entries == []
+    assert board.matching(Filters.of(words="HELLO")).entries == [made]
+    assert len(rows([made], board.at, Clock())) < 2_000
+    assert len(whole(made, Clock())) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["a " * 30_000, " ".join(map(str, range(30_000))), "a" * 60_000, "a" * 99 + "b " + "a" * 99],
+    ids=["doubled", "many", "long", "slow"],
+)
+@pytest.mark.parametrize("text", ["a" * 20_000, "a " * 10_000, "\u0130" * 10_000])
+def test_no_search_takes_long(words: str, text: str) -> None:
+    filters = Filters.of(words=words)
+    assert len(filters.words) <= CHARACTERS
+    assert len(filters.needles) == len(set(filters.needles)) <= WORDS
+    made = [entry(str(number), event(message=text)) for number in range(500)]
+    board = DashboardState(at=time.time(), lists={"": made}, counts={})
+    assert board.entries
+    began = time.thread_time()
+    found = board.matching(filters)
+    assert time.thread_time() - began < SECONDS + 0.3
+    assert found.looked <= 500
+
+
+def test_a_search_that_was_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logpipeline.dashboard.search.SECONDS", -1.0)
+    made = [entry(str(number), event(message="a")) for number in range(5)]
+    board = DashboardState(at=time.time(), lists={"": made}, counts={})
+    filters = Filters.of(words="a")
+    found = board.matching(filters)
+    assert (found.entries, found.looked) == ([], 0)
+    assert "the search took too long and ended after 0 of them" in note(board, filters, found, 0)
+    nine = Filters.of(words="1 2 3 4 5 6 7 8 9")
+    assert "only the first 8 words are looked for" in note(board, nine, Found([], 5), 0)
+
+
+@pytest.mark.parametrize("sent", [None, 1, 1.5, [], {}, [["a"]], {"a": 1}, True, "x" * 10**6])
+def test_filters_are_made_of_anything_that_a_browser_sends(sent: object) -> None:
+    filters = Filters.of([sent, "ERROR"], sent, sent)
+    assert filters.levels == {"ERROR"}
+    assert len(filters.service + filters.words) < 1_000
+
+
+def test_lists_of_megabytes_are_read_in_part(look: RedisReader, holding: Holding) -> None:
+    for level in ("INFO", "ERROR"):
+        for kind in ("arrays", "fields"):
+            for _ in range(4):
+                holding.add(*[hostile(kind, level) for _ in range(8)])
+    holding.add(event(message="newest"))
+    before = holding.client.info("stats")["total_net_output_bytes"]
+    board = look.take()
+    sent = holding.client.info("stats")["total_net_output_bytes"] - before
+    assert messages(board)[0] == "newest"
+    assert sent < 6 * BUDGET + FEW
+    assert 0 < board.left_out <= SCANNED // MIB + 1
+
+
+def test_what_tells_of_alerts_is_bounded_too(look: RedisReader, holding: Holding) -> None:
+    for number in range(300):
+        holding.alert(f"burst {number}", "s" * 50_000, "x" * 50_000)
+    before = holding.client.info("stats")["total_net_output_bytes"]
+    board = look.take()
+    sent = holding.client.info("stats")["total_net_output_bytes"] - before
+    assert board.alerts
+    assert board.history
+    assert sent < 6 * FEW
+    shown = alerts(board, Clock())
+    count = shown.count('class="critical"><b>')
+    assert count + board.more_alerts == 300
+    assert f"and {board.more_alerts} more" in shown
+    assert len(shown) < 100_000
+    assert '<dd class="value">300</dd>' in tiles(board)
+
+
+def test_of_ten_thousand_services_a_few_are_shown(look: RedisReader, holding: Holding) -> None:
+    big = Holding(holding.client, holding.key)
+    big.add(*[event("ERROR", service=f"service {number}") for number in range(10_000)])
+    big.add(*[event("ERROR", service="the worst")] * 5)
+    board = look.take()
+    assert board.services[0] == "the worst"
+    assert len(board.services) == 996
+    shown = failing(board)
+    assert "the worst" in shown
+    assert "and 988 more" in shown
+    assert len(shown) < 5_000
+
+
 def test_a_filter_reaches_further_back_than_the_list_of_all(
     look: RedisReader, holding: Holding
 ) -> None:
@@ -241,7 +371,8 @@ def test_a_filter_reaches_further_back_than_the_list_of_all(
     short_list.add(event("ERROR", "old"), *[event() for _ in range(5)])
     board = look.take()
     assert "old" not in messages(board)
-    assert [each.message for each in board.matching(["ERROR"], "", "")] == ["old"]
+    errors = board.matching(Filters.of(["ERROR"])).entries
+    assert [each.message for each in errors] == ["old"]
 
 
 def test_failing_services_are_those_with_errors_of_late(

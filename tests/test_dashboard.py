@@ -1,10 +1,16 @@
 """The web page in a real browser, over a real Redis."""
 
+import os
 import re
 import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -17,7 +23,7 @@ from tests.conftest import RunScript
 from tests.support import servers
 from tests.support.browser import PATIENCE, Tab, chromium
 from tests.support.holding import Holding, event
-from tests.support.process import dashboard
+from tests.support.process import ROOT, Process, dashboard
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
@@ -261,9 +267,9 @@ def test_many_tabs_cost_redis_no_more_than_one(tab: Tab, holding: Holding) -> No
 
 
 def looks(holding: Holding) -> int:
-    """How often the page has read the lists."""
+    """How often the page has looked: it asks for the layout's version once each time."""
     statistics = holding.client.info("commandstats")
-    calls: int = statistics["cmdstat_eval_ro"]["calls"]
+    calls: int = statistics["cmdstat_mget"]["calls"]
     return calls
 
 
@@ -310,6 +316,182 @@ def test_a_password_is_asked_for_once(browser: Browser, tmp_path: Path, own_redi
         page.reload()
         expect(page.get_by_text("No events yet")).to_be_visible()
         assert secret not in process.output()
+
+
+def test_a_huge_search_is_cut_and_keeps_nobody_waiting(tab: Tab, holding: Holding) -> None:
+    holding.add(event(message="a needle"), *[event(message="a " * 1_000) for _ in range(300)])
+    page = tab.open("/?q=" + "a+" * 7_000)
+    expect(page.locator(".note")).to_contain_text("301 of the 301 events")
+    other = tab.open()
+    for text in ("a " * 30_000, "needle " * 9_000):
+        page.get_by_label("Search").evaluate(
+            """(input, text) => {
+                input.removeAttribute("maxlength");
+                input.value = text;
+                input.dispatchEvent(new Event("input"));
+            }""",
+            text,
+        )
+    expect(page.locator(".note")).to_contain_text("1 of the 301 events")
+    expect(page).to_have_url(re.compile(r"\?q=(needle\+){20,29}[a-z]*\+?$"))
+    expect(other.locator(ROWS)).to_have_count(150)
+
+
+def test_ten_thousand_services_are_some_and_how_many_more(tab: Tab, holding: Holding) -> None:
+    holding.add(*[event("ERROR", service=f"service {number}") for number in range(10_000)])
+    holding.add(*[event("ERROR", service="the worst")] * 5)
+    page = tab.open()
+    expect(page.locator(".failing")).to_contain_text("the worst")
+    expect(page.locator(".failing")).to_contain_text("and 988 more")
+    expect(page.locator(".service-filter")).to_contain_text("Service (and 896 more)")
+    page.get_by_role("button", name="the worst: 5 errors").click()
+    expect(page.locator(ROWS)).to_have_count(5)
+
+
+def test_a_megabyte_in_each_event_is_shown_and_searched(tab: Tab, holding: Holding) -> None:
+    big = b'"x":[' + b"[]," * 2**18 + b"0]}"
+    holding.add(*[event("ERROR", f"big {n}")[:-1] + b"," + big for n in range(40)])
+    page = tab.open("/?level=ERROR")
+    expect(page.locator(ROWS)).to_have_count(2)
+    expect(page.locator(".note")).to_contain_text("are too large to be shown")
+    page.locator(ROWS).first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("more characters are in the archive")
+
+
+# Runs the page with steps of showing it that raise: each once, or the first one for ever.
+BREAKING = """
+import sys
+from page import chart, events, panels, unforeseen, viewer
+
+unforeseen.FIRST = unforeseen.MOST = 0.05
+
+
+def break_step(owner, name, times):
+    inner, left = getattr(owner, name), [times]
+
+    def step(*args, **kwargs):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise type(name, (RuntimeError,), {})("a bug")
+        return inner(*args, **kwargs)
+
+    setattr(owner, name, step)
+
+
+STEPS = (
+    *((viewer, "queried"), (panels, "tiles"), (panels, "failing"), (panels, "alerts")),
+    *((chart, "options"), (events, "rows"), (events, "note"), (viewer.Layout, "set_services")),
+)
+times = float(sys.argv.pop())
+for owner, name in STEPS:
+    break_step(owner, name, times)
+
+import dashboard
+
+sys.exit(dashboard.main())
+"""
+
+
+@contextmanager
+def breaking(folder: Path, times: str, **variables: str) -> Iterator[tuple[Process, str]]:
+    port = free_port()
+    environment = os.environ | variables | {"DASHBOARD_PORT": str(port), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", BREAKING, times]
+    process = Process(command, folder / "breaking.output", environment)
+    try:
+        process.wait_for("the page is at")
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("times", ["1", "inf"])
+def test_a_step_of_showing_the_page_that_fails_is_tried_again_and_said_once(
+    browser: Browser, module_redis: Redis, holding: Holding, tmp_path: Path, times: str
+) -> None:
+    holding.add(event(message="shown"))
+    with (
+        breaking(tmp_path, times, REDIS_URL=module_redis.url) as (process, address),
+        Tab(browser, address) as tab,
+    ):
+        page = tab.open()
+        if times == "1":
+            expect(page.locator(ROWS)).to_have_count(1)
+            process.wait_for("showing the page works again, failures: 8")
+            said = 8
+        else:
+            process.wait_for("tiles: a bug")
+            page.wait_for_timeout(3_000)  # several looks
+            said = 2
+            expect(page.locator(".status")).to_have_text("Live")
+        assert process.output().count("Traceback") == said
+        assert process.output().count("queried: a bug") == 1
+
+
+def test_another_sites_page_opens_no_socket_and_reads_nothing(
+    browser: Browser, tab: Tab, server: str, holding: Holding
+) -> None:
+    holding.add(event(message="secret"))
+    expect(tab.open().locator(ROWS)).to_have_count(1)  # the visitor sees it
+    here = urlsplit(server).netloc
+    with elsewhere() as port:
+        for other in (f"http://localhost:{port}", f"http://127.0.0.1:{port}"):
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(other)
+            for url in (here, here.replace("127.0.0.1", "localhost")):
+                assert page.evaluate(SOCKET, f"ws://{url}") == "refused"
+                assert page.evaluate(FETCH, f"http://{url}/") == "refused"
+                assert page.evaluate(FRAME, f"http://{url}/") == "refused"
+            page.goto(other)
+            page.evaluate("(url) => { location.href = url }", f"{server}/?q=secret")  # a link
+            expect(page.locator(ROWS)).to_have_count(1)
+            context.close()
+
+
+SOCKET = """(url) => new Promise((done) => {
+    const path = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket";
+    const socket = new WebSocket(url + path);
+    socket.onopen = () => done("opened");
+    socket.onerror = () => done("refused");
+})"""
+FETCH = """async (url) => {
+    for (const mode of ["cors", "no-cors"]) {
+        const path = url + "_nicegui_ws/socket.io/?EIO=4&transport=polling";
+        for (const each of [url, path]) {
+            try {
+                const answer = await fetch(each, { mode, credentials: "include" });
+                if (answer.ok || (await answer.text())) return "read";
+            } catch {}
+        }
+    }
+    return "refused";
+}"""
+FRAME = """(url) => new Promise((done) => {
+    const frame = document.body.appendChild(document.createElement("iframe"));
+    frame.onload = () => done(frame.contentDocument ? "read" : "refused");
+    frame.src = url;
+})"""
+
+
+@contextmanager
+def elsewhere() -> Iterator[int]:
+    """Another site's server: its port."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>elsewhere</title><body>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        yield other.server_port
+        other.shutdown()
 
 
 def test_a_real_pipeline_is_seen(browser: Browser, run_script: RunScript, tmp_path: Path) -> None:

@@ -282,3 +282,28 @@ def test_another_kafka_python_decodes_by_itself_and_says_so(
         f"kafka-python {kafka.__version__} is not the known 3.0.12: "
         "its records are decoded by itself, more slowly"
     ]
+
+
+def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_gives_the_rest(
+    settings: Settings, kafka_admin: KafkaAdminClient
+) -> None:
+    servers, topic = settings.kafka_bootstrap_servers, settings.kafka_topic
+    kafka_admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}})
+    ats = [TopicPartition(topic, number) for number in range(2)]
+    with closing(KafkaProducer(bootstrap_servers=servers, linger_ms=50)) as producer:
+        for number in range(2_000):
+            producer.send(topic, b"%0100d" % number, partition=number % 2)
+    with closing(KafkaConsumer(bootstrap_servers=servers, max_poll_records=300)) as consumer:
+        assert fetcher.install(consumer)
+        consumer.assign(ats)
+        consumer.seek_to_beginning()
+        seen = {at: Columns() for at in ats}
+        wanted, other = ats
+        while any(len(records) < 1_000 for records in seen.values()):
+            wanted, other = other, wanted
+            consumer.pause(other)
+            consumer.resume(wanted)
+            [(at, polled)] = consumer.poll(30_000).items()
+            seen[at].extend(Columns.of(polled))
+    for number, at in enumerate(ats):
+        assert seen[at].values == [b"%0100d" % n for n in range(number, 2_000, 2)]

@@ -47,7 +47,10 @@ def test_what_was_harmful_once_is_not(target: Target, given: Any, tmp_path: Path
         judged(target, aim, given)
 
 
-@pytest.mark.parametrize("target", [each for each in TARGETS if each.name in SERVERS])
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "target", [pytest.param(each, id=each.name) for each in TARGETS if each.name in SERVERS]
+)
 def test_what_was_harmful_once_to_a_program_is_not(target: Target, tmp_path: Path) -> None:
     with fuzz.opened([target]) as [hunt]:
         hunt.corpus()

@@ -1,20 +1,27 @@
 """dashboard.py as a server: who it answers, how it starts and ends."""
 
 import base64
+import contextlib
 import http.client
 import os
 import re
 import secrets
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from logpipeline.dashboard.sockets import SESSIONS
+from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from tests.support.process import Process, dashboard, script
+from tests.support.waiting import until
 
 NOWHERE = "redis://127.0.0.1:1/0"  # the guard does not need it
 PASSWORD = "correct hörse"
@@ -156,6 +163,247 @@ def test_another_password_is_refused_and_takes_its_time(locked: Server, wrong: s
 
 def test_a_huge_password_is_not_read(locked: Server) -> None:
     assert log_in(locked, "x" * 100_000)[0] == 413
+
+
+def login_body(length: int) -> bytes:
+    head = f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+    return head.encode() + b"password="
+
+
+def exchange(server: Server, sent: bytes, timeout: float = 20) -> bytes:
+    """The first bytes of the answer to these bytes; b"" when the connection is ended instead."""
+    host, port = server.host.split(":")
+    with socket.create_connection((host, int(port)), timeout) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(sent)
+        try:
+            return connection.recv(65_536)
+        except ConnectionResetError:
+            return b""
+
+
+COOKIES = {
+    "escapes": 'dashboard="' + '\\"' * 15_000 + '"',
+    "octal": 'dashboard="' + "\\101" * 7_500 + '"',
+    "of another": 'x="' + '\\"' * 15_000 + '"',
+    "pairs": "a=b; " * 6_000,
+    "equals": "=" * 30_000,
+}
+
+
+@pytest.mark.parametrize("cookie", COOKIES.values(), ids=COOKIES)
+@pytest.mark.parametrize("kind", ["server", "locked"])
+def test_no_cookie_costs_time(request: pytest.FixtureRequest, kind: str, cookie: str) -> None:
+    server: Server = request.getfixturevalue(kind)
+    before = seconds(server.process)
+    assert server.ask(Cookie=cookie)[0] in {200, 401}
+    server.socket(Cookie=cookie)
+    server.ask("/_nicegui_ws/socket.io/?EIO=4&transport=polling", Cookie=cookie)
+    server.ask("/", "POST", "password=x", Cookie=cookie)
+    assert seconds(server.process) - before < 0.5
+
+
+def seconds(process: Process) -> float:
+    """CPU that it has taken so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(process: Process) -> int:
+    """MiB that it has in memory."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
+@pytest.mark.parametrize("kind", ["server", "locked"])
+def test_large_heads_are_refused(request: pytest.FixtureRequest, kind: str) -> None:
+    server: Server = request.getfixturevalue(kind)
+    start = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+    for large in (b"Cookie: " + b'\\"' * 200_000, b"A: b\r\n" * 50_000, b"A:" + b" " * 10**6):
+        answer = exchange(server, start + large + b"\r\n\r\n")
+        assert answer == b"" or answer.split()[1] in {b"400", b"431"}
+    assert server.ask("/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/_nicegui_ws/socket.io/?EIO=4&transport=polling"])
+@pytest.mark.parametrize("kind", ["server", "locked"])
+def test_a_large_body_is_refused_before_it_arrives(
+    request: pytest.FixtureRequest, kind: str, path: str
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    sent = login_body(10_000_000).replace(b" / ", f" {path} ".encode())
+    assert exchange(server, sent).split()[1] == b"413"
+    chunked = sent.replace(b"Content-Length: 10000000", b"Transfer-Encoding: chunked")
+    assert exchange(server, chunked).split()[1] == b"411"
+    assert exchange(server, sent.replace(b"10000000", b"1e3")).split()[1] in {b"400", b"413"}
+
+
+def test_ten_megabytes_for_a_password_take_no_memory(locked: Server) -> None:
+    before = memory(locked.process)
+    for _ in range(5):
+        exchange(locked, login_body(10_000_000) + b"x" * 10_000_000)
+    assert memory(locked.process) - before < 5
+
+
+def test_a_form_that_does_not_arrive_is_not_waited_for(locked: Server) -> None:
+    assert exchange(locked, login_body(100)).split()[1] == b"408"
+
+
+@pytest.mark.parametrize("kind", ["server", "locked"])
+def test_a_slow_client_is_let_go(request: pytest.FixtureRequest, kind: str) -> None:
+    server: Server = request.getfixturevalue(kind)
+    host, port = server.host.split(":")
+    slow = socket.create_connection((host, int(port)), 30)
+    with slow, contextlib.suppress(OSError):  # a byte now and then does not keep it
+        for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"x" * 100:
+            slow.sendall(bytes([byte]))
+            time.sleep(0.25)
+        pytest.fail("it was waited for")
+
+
+def test_a_thousand_silent_connections_keep_nobody_out(server: Server, locked: Server) -> None:
+    before = memory(server.process)
+    for kind in (server, locked):
+        host, port = kind.host.split(":")
+        with contextlib.ExitStack() as held:
+            for number in range(1_000):
+                silent = held.enter_context(socket.create_connection((host, int(port)), 20))
+                if number % 2:
+                    silent.sendall(b"GET / HTTP/1.1\r\n")
+            assert kind.ask("/healthz")[:2] == (200, "alive\n")
+            assert kind.ask()[0] in {200, 401}
+            assert len(list(Path(f"/proc/{kind.process.pid}/fd").iterdir())) < 400
+    assert memory(server.process) - before < 20
+
+
+def test_pages_whose_browser_never_comes_cost_nothing(server: Server) -> None:
+    server.ask()
+    used, before = memory(server.process), seconds(server.process)
+    for path in ("/", "/?q=x", "/nothing", "/_nicegui/nothing") * 500:
+        assert server.ask(path)[0] in {200, 404}
+    assert memory(server.process) - used < 10
+    assert (seconds(server.process) - before) / 2_000 < 0.005
+
+
+def test_sockets_without_a_page_are_bounded_and_let_go(server: Server) -> None:
+    path = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    statuses = [server.ask(path)[0] for _ in range(SESSIONS + 50)]
+    assert set(statuses) == {200, 401}
+    until(lambda: server.ask(path)[0] == 200, 30, "they stay")
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//[x]", "[", "\xff", ""])
+@pytest.mark.parametrize("kind", ["server", "locked"])
+def test_a_malformed_origin_is_refused_in_one_line(
+    request: pytest.FixtureRequest, kind: str, origin: str
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    status, body, _ = server.ask(Origin=origin)
+    assert (status, body.count("\n")) == (403, 1)
+    assert server.socket(Origin=origin) == 403
+    assert "Traceback" not in server.process.output()
+
+
+ELSEWHERE = [
+    {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": mode, "Sec_Fetch_Dest": dest}
+    for site in ("cross-site", "same-site", "unknown")
+    for mode, dest in (("no-cors", "image"), ("navigate", "iframe"), ("websocket", "websocket"))
+]
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
+@pytest.mark.parametrize("kind", ["server", "locked"])
+def test_another_sites_page_gets_nothing(
+    request: pytest.FixtureRequest, kind: str, headers: dict[str, str]
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    polling = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    for path in ("/", "/healthz", polling):
+        assert server.ask(path, **headers)[0] == 403
+    assert server.ask("/", "POST", "password=x", **headers)[0] == 403
+    assert server.socket(**headers) == 403
+
+
+def test_the_own_page_and_links_from_elsewhere_are_answered(server: Server) -> None:
+    own = {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}
+    link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    assert server.ask(**own)[0] == 200
+    assert server.socket(**own) == 101
+    assert server.ask("/?q=x", Sec_Fetch_Dest="document", **link)[0] == 200
+    assert server.ask("/", "POST", "", Sec_Fetch_Dest="document", **link)[0] == 403
+
+
+def test_no_answer_names_the_machine(server: Server, locked: Server) -> None:
+    for kind in (server, locked):
+        for path in ("/", "/nothing", "/_nicegui/nothing", "/readyz"):
+            for host in ("evil.example", "localhost"):
+                _, body, headers = kind.ask(path, Host=host)
+                assert socket.gethostname() not in body + str(headers)
+                assert NOWHERE.split("/")[2] not in body
+                assert "Server" not in headers
+
+
+def test_readiness_is_that_of_redis(server: Server, tmp_path: Path, own_redis: Redis) -> None:
+    assert server.ask("/readyz")[:2] == (503, "Redis can't be read\n")
+    with dashboard(tmp_path, REDIS_URL=own_redis.url) as (process, address):
+        reader = Server(process, address)
+        assert reader.ask("/readyz")[:2] == (200, "ready\n")
+        own_redis.kill()
+        assert reader.ask("/readyz")[0] == 503
+        assert reader.ask("/healthz")[0] == 200
+
+
+def test_the_right_password_gets_in_while_others_guess(locked: Server) -> None:
+    stop = threading.Event()
+    answers: Counter[int] = Counter()
+
+    def guess(number: int) -> None:
+        while not stop.is_set():
+            answers[log_in(locked, f"guess {number}")[0]] += 1
+
+    with ThreadPoolExecutor(8) as guessers:
+        guesses = [guessers.submit(guess, number) for number in range(8)]
+        try:
+            right = [log_in(locked, PASSWORD)[0] for _ in range(20)]
+        finally:
+            stop.set()
+        [each.result() for each in guesses]
+    assert right == [303] * 20
+    assert set(answers) == {401}
+
+
+def test_those_who_do_not_wait_for_the_answer_take_nobodys_turn(locked: Server) -> None:
+    for number in range(100):
+        body = urlencode({"password": f"guess {number}"}).encode()
+        host, port = locked.host.split(":")
+        with socket.create_connection((host, int(port)), 20) as connection:
+            connection.sendall(login_body(len(body)).removesuffix(b"password=") + body)
+    assert log_in(locked, PASSWORD)[0] == 303
+
+
+def test_a_session_is_the_servers_and_not_what_a_visitor_brings(locked: Server) -> None:
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    mine = "dashboard=chosen-by-somebody-else"
+    _, _, headers = locked.ask("/", "POST", urlencode({"password": PASSWORD}), Cookie=mine, **form)
+    cookie = headers["Set-Cookie"].split(";")[0]
+    assert mine not in headers["Set-Cookie"]
+    assert len(cookie) > 40
+    assert locked.ask(Cookie=mine)[0] == 401
+    for both in (f"{mine}; {cookie}", f"{cookie}; {mine}", f"a=b;{cookie} "):
+        assert locked.ask(Cookie=both)[0] == 200
+    for almost in (cookie[:-1], cookie + "x", f'"{cookie}"', cookie.replace("dash", "Dash")):
+        assert locked.ask(Cookie=almost)[0] == 401
+
+
+def test_strangers_do_not_fill_the_log(server: Server, locked: Server) -> None:
+    for kind in (server, locked):
+        before = len(kind.process.output())
+        for _ in range(200):
+            exchange(kind, b"nonsense\r\n\r\n")
+            kind.ask("/_nicegui_ws/socket.io/?EIO=4&transport=a%0ab&sid=c%0ad")
+            kind.ask("/%0anothing")
+        assert len(kind.process.output()) - before < 1_000
+        assert "\nd" not in kind.process.output()
 
 
 @pytest.mark.parametrize("password", ["", PASSWORD])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 from redis import Redis as RedisClient
 
 from config import Settings
@@ -40,8 +41,9 @@ def redis(settings: Settings) -> Iterator[RedisClient]:
 
 
 @pytest.fixture
-def run(settings: Settings, run_script: RunScript) -> Callable[[str], Process]:
-    return lambda name: run_script(name)
+def run(settings: Settings, run_script: RunScript) -> Callable[..., Process]:
+    """Starts a script, once the topics are there."""
+    return run_script
 
 
 def numbered(start: int, end: int) -> list[bytes]:
@@ -87,9 +89,10 @@ def letters(settings: Settings) -> list[tuple[int, str, bytes | None]]:
     ]
 
 
-def agrees(run: Callable[[str], Process], events: int, others: int) -> None:
+def agrees(run: Callable[..., Process], events: int, others: int) -> None:
     verify = run("verify.py")
     assert verify.wait(PATIENCE) == 0, verify.output()
+    assert_calm(verify)
     assert f"{events:,} events, and {others:,} others with a dead letter each" in verify.output()
     peak = memory(verify)
     assert peak < MOST_MEMORY, f"verify.py took {peak:,} bytes"
@@ -106,7 +109,7 @@ def memory(process: Process) -> int:
 
 
 def test_an_event_that_is_nested_too_deeply_is_a_dead_letter_and_those_after_it_arrive(
-    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+    settings: Settings, redis: RedisClient, run: Callable[..., Process]
 ) -> None:
     def nested(arrays: int) -> bytes:
         return event()[:-1] + b',"x":' + b"[" * arrays + b"1" + b"]" * arrays + b"}"
@@ -127,7 +130,7 @@ def test_an_event_that_is_nested_too_deeply_is_a_dead_letter_and_those_after_it_
 
 @pytest.mark.parametrize("window", ["java", "small"])
 def test_a_record_that_unpacks_to_200_mb_costs_no_memory_and_no_event(
-    settings: Settings, redis: RedisClient, run: Callable[[str], Process], window: str
+    settings: Settings, redis: RedisClient, run: Callable[..., Process], window: str
 ) -> None:
     parts = [*map(record, range(50), numbered(0, 50)), *giant(50, 200)]
     parts += map(record, range(51, 100), numbered(51, 100))
@@ -149,7 +152,7 @@ def test_a_record_that_unpacks_to_200_mb_costs_no_memory_and_no_event(
 
 
 def test_a_batch_of_many_events_that_unpacks_to_much_arrives_whole(
-    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+    settings: Settings, redis: RedisClient, run: Callable[..., Process]
 ) -> None:
     some = [event(number, message="y" * 100_000) for number in range(1_500)]
     put(settings, sealed(zstd_of(map(record, range(1_500), some)), 1_500, segments.ZSTD))
@@ -161,7 +164,7 @@ def test_a_batch_of_many_events_that_unpacks_to_much_arrives_whole(
 
 
 def test_events_of_1_mib_at_full_rate_take_little_memory(
-    settings: Settings, run: Callable[[str], Process]
+    settings: Settings, run: Callable[..., Process]
 ) -> None:
     dice = random.Random(5)
     seen = 0
@@ -180,7 +183,7 @@ def test_events_of_1_mib_at_full_rate_take_little_memory(
 
 
 def test_invalid_records_of_1_mib_take_little_memory(
-    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+    settings: Settings, redis: RedisClient, run: Callable[..., Process]
 ) -> None:
     put_events(settings, [b"%06d" % number + b"z" * LARGE for number in range(200)])
     put_events(settings, numbered(0, 10))
@@ -194,7 +197,7 @@ def test_invalid_records_of_1_mib_take_little_memory(
 
 
 def test_batches_that_no_library_sends_arrive(
-    settings: Settings, redis: RedisClient, run: Callable[[str], Process]
+    settings: Settings, redis: RedisClient, run: Callable[..., Process]
 ) -> None:
     """Kafka takes them: header keys that are not UTF-8, attributes, offsets that make no sense."""
     run("consumer.py")
@@ -218,3 +221,112 @@ def test_batches_that_no_library_sends_arrive(
         expected += [*some, event(-1)]
     arrived(settings, redis, expected)
     agrees(run, len(expected), 0)
+
+
+def headers(**given: bytes | None) -> bytes:
+    """Of a dead letter, as bytes of a record: `source.topic` and so on."""
+    made = varint(len(given) + 1) + varint(2) + b"\xff\x1b" + varint(-1)
+    for name, value in given.items():
+        key = b"error" if name == "error" else b"source." + name.encode()
+        made += (
+            varint(len(key)) + key + varint(-1 if value is None else len(value)) + (value or b"")
+        )
+    return made
+
+
+NASTY = b"\x1b]0;owned\x07\x1b[2J\r\n\x9b31m"
+NONSENSE: list[dict[str, bytes | None]] = [
+    {"partition": None},
+    {"offset": None},
+    {"topic": None},
+    {"topic_id": None},
+    {"partition": b"", "offset": b""},
+    {"partition": b"-1"},
+    {"offset": b"-5"},
+    {"offset": b"9" * 4_000},
+    {"offset": b"9" * 19},
+    {"partition": b"4294967296"},
+    {"partition": b"0x0", "offset": b"1_0"},
+    {"partition": "\u0661".encode(), "offset": b" 1 "},
+    {"partition": b"0.0", "offset": b"1e1"},
+    {"partition": NASTY, "offset": NASTY},
+    {"topic": NASTY},
+    {"topic": b"\xff\xfe"},
+    {"topic_id": NASTY},
+    {"topic_id": b"x" * 10_000},
+    {"error": NASTY},
+    {},
+]
+
+
+def put_letters(settings: Settings, value: bytes) -> None:
+    """Letters with all this nonsense in their headers, and one that unpacks to 200 MB."""
+    right = {"topic": settings.kafka_topic.encode(), "partition": b"0", "offset": b"0"}
+    parts = [
+        record(number, value, headers=headers(**{**right, **nonsense}))
+        for number, nonsense in enumerate(NONSENSE)
+    ]
+    parts += giant(len(NONSENSE), 200)
+    batch = sealed(zstd_of(parts), len(NONSENSE) + 1, segments.ZSTD)
+    produce(settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic, 0, batch)
+
+
+def test_headers_of_dead_letters_are_not_believed(
+    settings: Settings, redis: RedisClient, run: Callable[..., Process]
+) -> None:
+    put_events(settings, [b"no", *numbered(1, 100), b"no"])
+    put_letters(settings, event(7_000))
+    run("consumer.py")
+    arrived(settings, redis, numbered(1, 100))
+    agrees(run, 99, 2)
+    preview = run("replay.py", "--since", "1h", "--dry-run")
+    assert preview.wait(PATIENCE) == 0, str(preview)
+    assert "2 broken JSON" in preview.output()
+    assert "1 too large" in preview.output()
+    assert "of other topics" in preview.output()
+    found = re.search(r"would send (\d+) events", preview.output())
+    assert found
+    wanted = int(found[1])
+    assert 1 < wanted < len(NONSENSE)
+    replay = run("replay.py", "--since", "1h", "--rate", "0")
+    assert replay.wait(PATIENCE) == 0, str(replay)
+    assert f"sent {wanted} events again" in replay.output()
+    again = run("replay.py", "--since", "1h", "--dry-run")
+    assert again.wait(PATIENCE) == 0, str(again)
+    assert "would send 0 events" in again.output()
+    for process in (preview, replay, again):
+        assert_calm(process)
+    arrived(settings, redis, [*numbered(1, 100), *[event(7_000)] * wanted])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        b"no",
+        b'{"run":"r","topic_id":"t","x":' + b"[" * 50_000,
+        b'{"run":"\xff","topic_id":"t"}',
+        b'{"run":"r","topic_id":"t","sent":[[5,1]]}',
+        b'{"run":"r","topic_id":"t","sent":[[-5,1]]}',
+        b'{"run":"r","topic_id":"t","sent":[[0,1' + b"0" * 4_000 + b"]]}",
+        b'{"run":"r","topic_id":"t","sent":[[0,1e400]]}',
+        b'{"run":7,"topic_id":"\\u001b[2J"}',
+    ],
+)
+def test_a_journal_that_somebody_else_has_written_is_refused_in_one_line(
+    settings: Settings, run: Callable[..., Process], kafka_admin: KafkaAdminClient, entry: bytes
+) -> None:
+    name = f"{settings.kafka_topic}.replayed"
+    kafka_admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1}})
+    produce(settings.kafka_bootstrap_servers, name, 0, sealed(record(0, entry), 1, segments.NONE))
+    replay = run("replay.py", "--since", "1h")
+    assert replay.wait(PATIENCE) == 1
+    assert f"{name}[0]@0 is not an entry of a replay: " in replay.output()
+    assert_calm(replay)
+
+
+def assert_calm(process: Process) -> None:
+    """That it has said all in lines that a terminal only shows."""
+    said = process.output()
+    assert "Traceback" not in said
+    assert all(line.isprintable() for line in said.split("\n")), said

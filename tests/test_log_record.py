@@ -383,7 +383,7 @@ def test_a_time_that_is_none_becomes_now(created: Any) -> None:
         (39.5, "WARNING"),
         (49, "ERROR"),
         (10**30, "CRITICAL"),
-        (float("nan"), "DEBUG"),
+        (float("nan"), "CRITICAL"),
     ],
 )
 def test_levels(levelno: Any, level: str) -> None:

@@ -1,7 +1,9 @@
 """Metrics: what the running processes say about themselves, over HTTP and in Redis."""
 
+import contextlib
 import resource
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +24,7 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from logpipeline.recent.recent import Recent
 from logpipeline.recent.tally import Tally
+from logpipeline.server import CONNECTIONS, HEAD
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import ROOT
@@ -207,6 +210,89 @@ def test_a_loop_that_does_not_turn_is_not_alive() -> None:
     assert get(port, "/healthz")[::2] == (503, "the main loop has not turned for 61 s\n")
     assert not stop
     assert get(port, "/healthz")[0] == 200
+
+
+@pytest.fixture
+def endpoint() -> int:
+    """The port of an endpoint on 127.0.0.1, of this process."""
+    port = free_port()
+    Endpoint(Metrics().registry, Shutdown(), str).serve("127.0.0.1", port)
+    return port
+
+
+def said(port: int, request: bytes, timeout: float = 20) -> bytes:
+    """What the endpoint answers to these bytes until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+        with contextlib.suppress(OSError):  # it may have stopped listening
+            connection.sendall(request)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(65_536):
+                answer += part
+        return answer
+
+
+def asked(port: int, host: str, path: str = "/metrics") -> int:
+    answer = said(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    return int(answer.split()[1])
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/"])
+def test_on_loopback_a_rebound_name_is_not_answered(endpoint: int, path: str) -> None:
+    for host in ("evil.example", f"evil.example:{endpoint}", "127.0.0.1.evil.example", "[::1", ""):
+        assert asked(endpoint, host, path) == 421
+    answer = said(endpoint, b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+    assert socket.gethostname().encode() not in answer
+    assert b"log_consumer" not in answer
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "192.0.2.7"])
+def test_on_loopback_addresses_and_localhost_are_answered(endpoint: int, host: str) -> None:
+    assert asked(endpoint, host) == asked(endpoint, f"{host}:{endpoint}") == 200
+
+
+def test_a_client_that_sends_no_host_is_no_browser_and_is_answered(endpoint: int) -> None:
+    assert b" 200 " in said(endpoint, b"GET /metrics HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
+
+
+def test_beyond_loopback_any_name_is_answered_as_a_service_has_many(endpoint: int) -> None:
+    port = free_port()
+    Endpoint(Metrics().registry, Shutdown(), str).serve("0.0.0.0", port)  # noqa: S104
+    assert asked(port, "consumer:9100") == asked(port, "10.1.2.3:9100") == 200
+
+
+def test_an_answer_tells_nothing_of_the_machine(endpoint: int) -> None:
+    for request in (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"nonsense\r\n\r\n"):
+        assert b"Python" not in said(endpoint, request)
+
+
+def test_large_heads_are_refused(endpoint: int) -> None:
+    head = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
+    for more in (b"A: " + b"x" * HEAD, b"A: b\r\n" * (HEAD // 6), b"Cookie: " + b"\\" * 400_000):
+        assert said(endpoint, head + more + b"\r\n\r\n").split()[1] in {b"431", b"400"}
+    assert said(endpoint, b"GET /" + b"x" * HEAD + b" HTTP/1.1\r\n\r\n").split()[1] == b"414"
+    assert get(endpoint, "/metrics")[0] == 200
+
+
+def test_a_slow_client_is_let_go(endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logpipeline.server.PATIENCE", 0.5)
+    with socket.create_connection(("127.0.0.1", endpoint), 20) as slow:
+        with contextlib.suppress(OSError):  # a byte now and then does not keep it
+            while True:
+                slow.sendall(b"G")
+                time.sleep(0.1)
+        with contextlib.suppress(ConnectionResetError):
+            assert not slow.recv(1)
+
+
+def test_a_thousand_connections_cost_a_bounded_number_of_threads(endpoint: int) -> None:
+    before = threading.active_count()
+    with contextlib.ExitStack() as held:
+        for _ in range(1_000):
+            held.enter_context(socket.create_connection(("127.0.0.1", endpoint), 20))
+        assert get(endpoint, "/metrics")[0] == 200
+        until(lambda: threading.active_count() - before <= CONNECTIONS)
+        assert get(endpoint, "/healthz")[0] == 200
 
 
 def test_outages_are_counted_when_they_begin() -> None:

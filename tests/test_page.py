@@ -10,6 +10,7 @@ from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard import chart, event_list, panels
 from logpipeline.dashboard.clock import Clock, lasting
 from logpipeline.dashboard.entry import Entry, entry
+from logpipeline.dashboard.search import Filters, Found
 from logpipeline.dashboard.state import DashboardState
 from tests.support.holding import event
 
@@ -62,7 +63,7 @@ def everything(text: str) -> str:
     parts = [
         event_list.rows(board.lists[""], board.at, CLOCK),
         event_list.whole(made(text), CLOCK),
-        event_list.note(board, 1, 1, filtered=True),
+        event_list.note(board, Filters.of(words=text), Found([made(text)], 1), 1),
         panels.tiles(board),
         panels.failing(board),
         panels.alerts(board, CLOCK),
@@ -90,10 +91,10 @@ def test_a_whole_event_has_all_its_fields_and_bytes() -> None:
         assert words in text
 
 
-def test_no_event_is_shown_as_it_is() -> None:
+def test_an_invalid_record_is_shown_as_it_is() -> None:
     strange = entry("1", b"<not> json")
     assert "&lt;not&gt; json" in event_list.rows([strange], 0.0, CLOCK)
-    assert "this is no event" in event_list.whole(strange, CLOCK)
+    assert "this is an invalid record" in event_list.whole(strange, CLOCK)
 
 
 def test_a_clock_is_the_viewers() -> None:

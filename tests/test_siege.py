@@ -196,6 +196,10 @@ def test_under_siege_honest_events_arrive_once_and_honest_people_are_answered(
     assert_silent(city)
 
 
+def rest() -> None:
+    time.sleep(1)
+
+
 def besiege(city: City, attackers: Siege, stack: ExitStack, cookie: str) -> None:
     """Let all of them begin."""
     known, page = city.settings, city.page
@@ -206,9 +210,11 @@ def besiege(city: City, attackers: Siege, stack: ExitStack, cookie: str) -> None
     }
     for name, (topic_name, batches) in writers.items():
         blows = stack.enter_context(siege.producing(servers, topic_name, batches))
-        attackers.attack(name, [*blows, *[lambda: time.sleep(0.2)] * 3])
+        attackers.attack(name, [*blows, rest])
+    bombs = stack.enter_context(siege.producing(servers, known.kafka_topic, siege.bombs()))
+    attackers.attack("bombs", [blow for bomb in bombs for blow in (bomb, rest, rest)])
     heavy = stack.enter_context(siege.producing(servers, known.kafka_topic, siege.megabytes()))
-    attackers.attack("megabytes", [*heavy * 50, *[lambda: time.sleep(1)] * 10])
+    attackers.attack("megabytes", [*heavy * 50, *[rest] * 10])
     attackers.attack("requests", siege.requests(page), 2)
     attackers.attack("passwords", [lambda: page.log_in("wrong", Cookie="dashboard=mine")], 8)
     attackers.attack("visitors", [lambda: page.ask(Cookie=cookie)])
@@ -250,7 +256,9 @@ def settled(city: City, victim: Path) -> None:
     verified = city.run("verify.py")
     assert verified.wait() == 0, str(verified)
     assert all(line.isprintable() for line in verified.output().splitlines())
-    assert city.run("replay.py", "--dry-run").wait() == 0
+    assert "deleted" not in verified.output()
+    replayed = city.run("replay.py", "--since", "2h", "--dry-run")
+    assert replayed.wait() == 0, str(replayed)
     page = victim.with_name("report.html")
     report = city.module("report", "--output", str(page))
     assert report.wait() == 0, str(report)

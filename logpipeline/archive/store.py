@@ -5,6 +5,7 @@ one request, a big one in parts that the store puts together when it has them al
 is compared by size and by the MD5 that S3 gives as ETag; where a store gives none, it is read.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from logpipeline.archive.settings import StoreSettings
-from logpipeline.files import PERMISSIONS, sync
+from logpipeline.files import PERMISSIONS, draft_of, sync
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -101,7 +102,11 @@ class Store:
 
     def get(self, name: str, path: Path) -> None:
         """Bring a file from there to `path`. Raises StoreError, also when `path` can't be made."""
-        with self._saying(f"can't give {name}"), path.open("xb") as file:
+        with (
+            self._saying(f"can't give {name}"),
+            draft_of(path) as (fd, _),
+            os.fdopen(fd, "wb") as file,
+        ):
             there = self._find(name)
             if not there:
                 raise FileNotFoundError(f"{name} is not there any more")

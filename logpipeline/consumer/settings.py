@@ -1,11 +1,10 @@
 """Settings of consumer.py beside those of Redis and the archive."""
 
-from logpipeline.events.settings import EventSettings
-from logpipeline.kafka.settings import DeadLetterSettings, GroupSettings
+from logpipeline.kafka.settings import DeadLetterSettings, GroupSettings, ReaderSettings
 from logpipeline.settings import A_PORT, setting
 
 
-class ConsumerSettings(EventSettings, DeadLetterSettings, GroupSettings):
+class ConsumerSettings(ReaderSettings, DeadLetterSettings, GroupSettings):
     """Its share of Kafka, and the port of its metrics."""
 
     kafka_client_rack: str = setting(

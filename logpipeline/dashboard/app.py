@@ -1,19 +1,23 @@
 """App: the web application around the page: its routes, its guard, its one reader of Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
+import nicegui
 from fastapi import FastAPI
-from nicegui import Client, background_tasks, ui
+from nicegui import ui
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 
+from logpipeline.dashboard import sockets
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.guard import Guard
 from logpipeline.dashboard.redis_reader import RedisReader
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.viewer import Viewer
+from logpipeline.dashboard.visitors import Visitors
 from logpipeline.recent import redis_client as redis_client
 
 
@@ -37,11 +41,22 @@ def make(settings: DashboardSettings) -> FastAPI:
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("alive\n")
 
-    @ui.page("/")
-    def index(client: Client, request: Request) -> None:
-        viewer = Viewer(client, feed, address, settings.redis_key, request.query_params)
-        background_tasks.create(viewer.follow(), name="viewer", context=client)
+    @app.get("/readyz")
+    async def readyz() -> PlainTextResponse:
+        if await feed.works():
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("Redis can't be read\n", 503)
 
+    sockets.bound()
+    visitors = Visitors(lambda client: Viewer(client, feed, address, settings.redis_key))
+
+    @app.get("/")
+    async def index(request: Request) -> Response:
+        return visitors.answer(request)
+
+    # NiceGUI's own pages for these make a client each, and show the exception.
+    nicegui.app.add_exception_handler(404, _saying("nothing is here\n", 404))
+    nicegui.app.add_exception_handler(Exception, _saying("an error: its log says which\n", 500))
     ui.run_with(
         app,
         title="Logs",
@@ -50,7 +65,12 @@ def make(settings: DashboardSettings) -> FastAPI:
         language="en-US",
         tailwind=False,
         binding_refresh_interval=None,
+        gzip_middleware_factory=lambda inner: GZipMiddleware(inner, compresslevel=4),
         message_history_length=0,
         show_welcome_message=False,
     )
     return app
+
+
+def _saying(words: str, status: int) -> Callable[[Request, Exception], Response]:
+    return lambda _, __: PlainTextResponse(words, status)

@@ -50,7 +50,7 @@ class Clock:
 
 def lasting(seconds: float) -> str:
     """A duration in its two largest units at most."""
-    whole = max(0, int(seconds))
+    whole = int(min(max(0.0, seconds), 1e12))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -1,8 +1,9 @@
 """Entry: one event from Redis as the web page shows it, whatever text is in it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -11,17 +12,23 @@ import msgspec
 from logpipeline.events.event import level_of
 from logpipeline.terminal import printable
 
-UNKNOWN = "?"  # the level of what is no event
+UNKNOWN = "?"  # the level of an invalid record
 LINE = 400  # characters of a message in the list
 NAME = 40  # characters of a service's or a field's name
+EXTRA = 160  # characters of the further fields in the list
 DETAIL = 20_000  # characters of one field in the whole event
 FIELDS = 200  # fields of the whole event
 SEARCHED = 100_000  # characters of an event that a search looks at
+OWN = {"level", "message", "timestamp", "service"}
 
 
 @dataclass(frozen=True)
 class Entry:
     """An event: `line` is its bytes in Redis, `timestamp` Unix seconds, the rest is for people.
+
+    `head` is the message, cut, `extra` the further fields on one line, `searched` what a search
+    looks at, in no letter case. What is not cut is decoded when it is asked for: a thousand
+    hostile events as Python's objects would take a gigabyte.
 
     `id` tells it from the other entries of one look at Redis, and is the same in the next one.
     """
@@ -31,38 +38,42 @@ class Entry:
     level: str
     timestamp: float
     service: str
-    message: str
-    fields: dict[str, Any]
+    head: str
+    extra: str
+    searched: bytes
 
-    @cached_property
-    def searched(self) -> str:
-        """What a search looks at, in no letter case: values as people read them."""
-        values = (f"{name}={text(value)}" for name, value in self.fields.items())
-        return " ".join([self.level, self.service, self.message, *values])[:SEARCHED].casefold()
+    @property
+    def message(self) -> str:
+        fields = _decoded(self.line)
+        return text(fields["message"]) if fields else self.line.decode(errors="replace")
 
-    def has(self, words: str) -> bool:
-        """Whether all the words are in it, in any letter case."""
-        return all(word in self.searched for word in words.casefold().split())
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The further fields."""
+        fields = _decoded(self.line) or {}
+        return {name: value for name, value in fields.items() if name not in OWN}
 
 
 def entry(id_: str, line: bytes) -> Entry:
-    """The entry of a line in Redis, also of one that is no event."""
-    try:
-        fields = _decoded(line)
-        level = level_of(fields["level"]) or UNKNOWN
-        message, timestamp = text(fields["message"]), float(fields["timestamp"])
-        service = short(text(fields.get("service", "")), NAME)
-        if not isfinite(timestamp):
-            raise ValueError("no time")
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    """The entry of a line in Redis, also of one that is an invalid record."""
+    fields = _decoded(line)
+    if fields is None:
         shown = line.decode(errors="replace")
-        return Entry(id_, line, UNKNOWN, 0.0, "", shown, {})
-    further = {
-        name: value
-        for name, value in fields.items()
-        if name not in {"level", "message", "timestamp", "service"}
-    }
-    return Entry(id_, line, level, timestamp, service, message, further)
+        return Entry(id_, line, UNKNOWN, 0.0, "", short(shown, LINE), "", _searched([shown]))
+    level, message = level_of(fields["level"]) or UNKNOWN, text(fields["message"])
+    service = text(fields.get("service", ""))
+    further = {name: value for name, value in fields.items() if name not in OWN}
+    values = (f"{name}={text(value)}" for name, value in further.items())
+    return Entry(
+        id_,
+        line,
+        level,
+        float(fields["timestamp"]),
+        short(service, NAME),
+        short(message, LINE),
+        _extra(further),
+        _searched(chain([level, service, message], values)),
+    )
 
 
 def text(value: Any, indent: int | None = None) -> str:
@@ -90,9 +101,51 @@ def long(value: str, most: int = DETAIL) -> str:
     return f"{shown}\n… {left_out:,} more characters are in the archive" if left_out > 0 else shown
 
 
-def _decoded(line: bytes) -> Any:
+def _decoded(line: bytes) -> dict[str, Any] | None:
+    """The fields of an event; None of an invalid record."""
+    try:
+        fields = _parsed(line)
+        level_of(fields["level"])
+        valid = isfinite(float(fields["timestamp"])) and "message" in fields
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    return fields if valid else None
+
+
+def _parsed(line: bytes) -> Any:
     """Raises ValueError, RecursionError."""
     try:
         return msgspec.json.decode(line)
     except msgspec.MsgspecError:
         return json.loads(line)  # takes lone surrogates and huge numbers too
+
+
+def _searched(parts: Iterable[str]) -> bytes:
+    """In bytes, as one emoji would make four of each character."""
+    some, room = [], SEARCHED
+    for part in parts:
+        some.append(part[:room])
+        room -= len(part) + 1
+        if room <= 0:
+            break
+    return " ".join(some).casefold().encode("utf-8", "surrogatepass")
+
+
+def _extra(fields: dict[str, Any]) -> str:
+    """The further fields on one line, as many as fit."""
+    parts, room = [], EXTRA
+    for name, value in fields.items():
+        part = f"{short(name, NAME)}={short(_head(value), NAME)}"
+        room -= len(part) + 1
+        if room < 0:
+            parts.append("…")
+            break
+        parts.append(part)
+    return " ".join(parts)
+
+
+def _head(value: Any) -> str:
+    """The value as text; of something nested, only that it is."""
+    if isinstance(value, dict):
+        return "{…}"
+    return "[…]" if isinstance(value, list) else text(value)

@@ -1,12 +1,12 @@
 """Events: the list of them, and the whole of one, as HTML that escapes whatever it is given."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from markupsafe import Markup
 
 from logpipeline.dashboard.clock import Clock
-from logpipeline.dashboard.entry import FIELDS, LINE, NAME, Entry, long, short, text
+from logpipeline.dashboard.entry import DETAIL, FIELDS, NAME, Entry, long, short, text
+from logpipeline.dashboard.search import WORDS, Filters, Found
 from logpipeline.dashboard.state import DashboardState
 
 ROW = Markup(
@@ -14,7 +14,7 @@ ROW = Markup(
     '<span class="level">{level}</span><bdi class="service">{service}</bdi>'
     '<bdi class="message">{message}</bdi><bdi class="fields">{fields}</bdi></button></li>'
 )
-EXTRA = 160  # characters of the further fields in the list
+WHOLE = 200_000  # characters of all fields of the whole event
 
 
 def rows(entries: Iterable[Entry], now: float, clock: Clock) -> Markup:
@@ -26,26 +26,30 @@ def rows(entries: Iterable[Entry], now: float, clock: Clock) -> Markup:
             time=clock.short(each.timestamp, now),
             level=each.level if each.level.isalpha() else "NONE",
             service=each.service,
-            message=short(each.message, LINE),
-            fields=_fields(each.fields),
+            message=each.head,
+            fields=each.extra,
         )
         for number, each in enumerate(entries)
     )
 
 
-def note(board: DashboardState, found: int, shown: int, filtered: bool) -> Markup:
+def note(board: DashboardState, filters: Filters, found: Found, shown: int) -> Markup:
     """What the list is a part of, in a sentence."""
-    held = len(board.entries)
-    if not filtered:
-        words = f"The newest {shown:,} of {len(board.lists.get('', [])):,} in Redis"
-    elif not found:
+    held, count = len(board.entries), len(found.entries)
+    if not filters:
+        words = f"The newest {shown:,} of {count:,} in Redis"
+    elif not count:
         words = f"None of the {held:,} events that Redis holds match; older ones are in the archive"
     else:
-        words = f"{found:,} of the {held:,} events that Redis holds match"
-        words += f", the newest {shown:,} are shown" if shown < found else ""
+        words = f"{count:,} of the {held:,} events that Redis holds match"
+        words += f", the newest {shown:,} are shown" if shown < count else ""
+    if filters and found.looked < held:
+        words += f" · the search took too long and ended after {found.looked:,} of them"
+    if len(set(filters.words.casefold().split())) > WORDS:
+        words += f" · only the first {WORDS} words are looked for"
     if board.left_out:
         words += f" · {board.left_out:,} are too large to be shown"
-    if board.rate and board.rate > shown and not filtered:
+    if board.rate and board.rate > shown and not filters:
         words += f" · {board.rate:,.0f} arrive a second, so this is a sample of them"
     return Markup("{}.").format(words)
 
@@ -55,15 +59,19 @@ def whole(entry: Entry, clock: Clock) -> Markup:
     head = [("time", clock.full(entry.timestamp)), ("UTC", clock.utc(entry.timestamp))]
     if entry.service:
         head.append(("service", entry.service))
-    further = [
-        (short(name, NAME * 3), long(text(value, indent=2)))
-        for name, value in list(entry.fields.items())[:FIELDS]
-    ]
-    if len(entry.fields) > FIELDS:
-        further.append(("…", f"{len(entry.fields) - FIELDS:,} more fields"))
+    further: list[tuple[str, str]] = []
+    room = WHOLE
+    fields = entry.fields
+    for name, value in fields.items():
+        if len(further) == FIELDS or room <= 0:
+            further.append(("…", f"{len(fields) - len(further):,} more fields"))
+            break
+        shown = long(text(value, indent=2), min(DETAIL, room))
+        further.append((short(name, NAME * 3), shown))
+        room -= len(shown)
     size = f"{len(entry.line):,} bytes"
     if not entry.level.isalpha():
-        head = [("level", "this is no event, shown as it is")]
+        head = [("level", "this is an invalid record, shown as it is")]
     return Markup(
         '<pre class="message" tabindex="0" aria-label="message"><bdi>{}</bdi></pre>'
         "<table><tbody>{}</tbody></table>"
@@ -79,23 +87,3 @@ def whole(entry: Entry, clock: Clock) -> Markup:
         size,
         long(entry.line.decode(errors="replace")),
     )
-
-
-def _fields(fields: dict[str, Any]) -> str:
-    """The further fields on one line, as many as fit."""
-    parts, room = [], EXTRA
-    for name, value in fields.items():
-        part = f"{short(name, NAME)}={short(_head(value), NAME)}"
-        room -= len(part) + 1
-        if room < 0:
-            parts.append("…")
-            break
-        parts.append(part)
-    return " ".join(parts)
-
-
-def _head(value: Any) -> str:
-    """The value as text; of something nested, only that it is."""
-    if isinstance(value, dict):
-        return "{…}"
-    return "[…]" if isinstance(value, list) else text(value)

@@ -4,17 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import redis
 
 from logpipeline.dashboard.redis_reader import RedisReader
 from logpipeline.dashboard.state import DashboardState
+from logpipeline.dashboard.unforeseen import Unforeseen
 from logpipeline.recent import redis_client
 
 log = logging.getLogger(__name__)
 
 STEP = 1.0  # seconds from one look to the next
+BUG = "the page can’t read what Redis holds: its log says why"
 
 
 class Feed:
@@ -33,6 +35,7 @@ class Feed:
         self._viewers = 0
         self._watched = asyncio.Event()
         self._news = asyncio.Event()
+        self.unforeseen = Unforeseen(log, "reading Redis")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -52,30 +55,53 @@ class Feed:
             await self._news.wait()
         return self.number
 
+    async def works(self, within: float = 2.0) -> bool:
+        """Whether a look succeeds now, or in so many seconds."""
+        with self.watching(), suppress(TimeoutError):
+            await asyncio.wait_for(self.after(self.number), within)
+            return not self.problem
+        return False
+
     async def run(self) -> None:
         """Look at Redis until cancelled."""
         try:
             while True:
                 await self._watched.wait()
                 began = time.monotonic()
-                await self._take()
-                await asyncio.sleep(max(STEP / 4, STEP - (time.monotonic() - began)))
+                pause = await self._take()
+                await asyncio.sleep(max(STEP / 4, pause - (time.monotonic() - began)))
         finally:
             self._look.close()
 
-    async def _take(self) -> None:
+    async def _take(self) -> float:
+        """One look. Returns how many seconds to wait from its begin to the next one's."""
+        pause = STEP
         try:
             self.board = await asyncio.to_thread(self._look.take)
         except (redis.RedisError, OSError) as error:
-            problem = redis_client.reason(self._look.settings, error)
-            if not self.problem:
-                log.warning("Redis can't be read: %s", problem)
-                self.problem_since = time.time()
-            self.problem = problem
+            self._away(redis_client.reason(self._look.settings, error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look may succeed
+            pause = self.unforeseen.failed(error)
+            self._fail(BUG)
         else:
-            if self.problem:
-                log.info("Redis can be read again")
-            self.problem = ""
+            self._succeed()
         self.number += 1
         self._news.set()
         self._news = asyncio.Event()
+        return pause
+
+    def _away(self, problem: str) -> None:
+        if not self.problem:
+            log.warning("Redis can't be read: %s", problem)
+        self._fail(problem)
+
+    def _fail(self, problem: str) -> None:
+        if not self.problem:
+            self.problem_since = time.time()
+        self.problem = problem
+
+    def _succeed(self) -> None:
+        if self.problem and self.problem != BUG:
+            log.info("Redis can be read again")
+        self.unforeseen.succeeded()
+        self.problem = ""

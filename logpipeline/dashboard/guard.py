@@ -1,27 +1,25 @@
 """Guard: who may see the page. It stands before everything that the server answers.
 
 Without a password, only names that can't be rebound to another address are answered to
-(a page from elsewhere could otherwise read the logs through a visitor's browser); a WebSocket
-from another site's page never is.
+(a page from elsewhere could otherwise read the logs through a visitor's browser); another site's
+page gets nothing, and opens no WebSocket. Behind it nobody sees a cookie or a large request.
 """
 
-import asyncio
-import hmac
-import ipaddress
-import secrets
 import socket
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "dashboard"
-OPEN = {"/healthz"}
-WRONG = 1.0  # seconds that a wrong password costs everybody: one guess a second, however many ask
-FORM_BYTES = 4_096
+from logpipeline import hosts
+from logpipeline.dashboard import login
+from logpipeline.dashboard.login import Login
+
+OPEN = {"/healthz", "/readyz"}
+HEAD = 32_768  # bytes of all headers
+BODY = 65_536  # bytes of a request's body: the page's own are of a few hundred
 # NiceGUI's own scripts are inline and compile templates; nothing may come from, or go, elsewhere.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -35,20 +33,6 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Logs</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
-body {{ display: grid; place-content: center; min-height: 90vh; }}
-form {{ display: grid; gap: .75rem; width: 17rem; }}
-input, button {{ font: inherit; padding: .5rem .75rem; }}
-[role=alert] {{ min-height: 1.5em; margin: 0; }}
-</style>
-<main><form method="post"><h1>Logs</h1>
-<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password"
- autofocus required>
-<button>Log in</button><p role="alert">{}</p></form></main></html>"""
 
 
 class Guard:
@@ -57,80 +41,79 @@ class Guard:
     def __init__(self, app: ASGIApp, host: str, password: str) -> None:
         self._app = app
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
-        self._password = password.encode()
-        self._session = secrets.token_urlsafe(32)  # a new start asks for the password again
-        self._guessing = asyncio.Lock()
+        self._login = Login(password) if password else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        answer = await self._refuse(scope, receive, headers)
+        answer = self._refuse(scope, Headers(scope=scope))
+        if answer is None and self._login:
+            answer = await self._ask(self._login, scope, receive)
         if answer is None:
-            await self._app(scope, receive, _adding_headers(send))
+            await self._app(_without_cookies(scope), receive, _adding_headers(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
             answer.headers.update(HEADERS)
             await answer(scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, headers: Headers) -> Response | None:
-        """The answer instead of the page's; None when this visitor may have it."""
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._password and not self._is_ours(host):
-            words = f"no page under this name: use an address, or {', '.join(sorted(self._names))}"
-            return PlainTextResponse(words + ", or set DASHBOARD_PASSWORD\n", 421)
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
+        """The answer to what nobody may ask, None for the rest."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD:
+            return PlainTextResponse("too many headers\n", 431)
+        if "transfer-encoding" in headers:
+            return PlainTextResponse("the length of the body is needed\n", 411)
+        if not _is_small(headers.get("content-length", "0")):
+            return PlainTextResponse("too large\n", 413)
+        if not self._login and not hosts.is_safe(headers.get("host", ""), self._names):
+            words = "this name is not answered: use an IP address, or set DASHBOARD_PASSWORD\n"
+            return PlainTextResponse(words, 421)
+        if _is_elsewhere(headers) or (_is_cross(headers) and not _is_link(scope, headers)):
             return PlainTextResponse("not from another site's page\n", 403)
-        if not self._password or scope["path"] in OPEN or self._knows(headers):
+        return None
+
+    @staticmethod
+    async def _ask(own: Login, scope: Scope, receive: Receive) -> Response | None:
+        """The login, for those who have not been there."""
+        cookies = (value for name, value in scope["headers"] if name == b"cookie")
+        if scope["path"] in OPEN or own.knows(cookies):
             return None
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == "/":
-            return await self._log_in(Request(scope, receive))
-        return HTMLResponse(LOGIN.format(""), 401)
+            return await own.answer(Request(scope, receive))
+        return login.page("")
 
-    def _is_ours(self, host: str) -> bool:
-        """Whether no foreign name server can have made this Host header mean us."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name in self._names
+
+def _is_small(length: str) -> bool:
+    return length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= BODY
+
+
+def _is_elsewhere(headers: Headers) -> bool:
+    """Whether the Origin is another one than this page's, or none at all."""
+    origin = headers.get("origin")
+    try:
+        return origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower()
+    except (ValueError, KeyError):
         return True
 
-    def _knows(self, headers: Headers) -> bool:
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        given = cookie.value if cookie else ""
-        return hmac.compare_digest(given.encode(), self._session.encode())
 
-    async def _log_in(self, request: Request) -> Response:
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > FORM_BYTES:
-                return HTMLResponse(LOGIN.format("That is too long."), 413)
-        given = parse_qs(body.decode(errors="replace")).get("password", [""])[0].encode()
-        if self._guessing.locked():
-            return HTMLResponse(LOGIN.format("Somebody else is trying. Once more, please."), 429)
-        async with self._guessing:
-            if not hmac.compare_digest(given, self._password):
-                await asyncio.sleep(WRONG)
-                return HTMLResponse(LOGIN.format("That is not the password."), 401)
-        answer = RedirectResponse("./", 303)
-        answer.set_cookie(
-            COOKIE,
-            self._session,
-            secure=request.url.scheme == "https",
-            httponly=True,
-            samesite="strict",
-        )
-        return answer
+def _is_cross(headers: Headers) -> bool:
+    """Whether a browser says that another site's page asks (W3C Fetch Metadata). Another port of
+    this machine is another page too."""
+    return headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
+
+
+def _is_link(scope: Scope, headers: Headers) -> bool:
+    """Whether somebody has followed a link: the page opens for them, not for the other one."""
+    fetch = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    return (
+        scope["type"] == "http" and scope["method"] == "GET" and fetch == ("navigate", "document")
+    )
+
+
+def _without_cookies(scope: Scope) -> Scope:
+    """The frameworks behind it would parse them, which takes minutes for some."""
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}
 
 
 def _adding_headers(send: Send) -> Send:

@@ -2,23 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
 from nicegui import ui
 
 from logpipeline.dashboard.entry import Entry
+from logpipeline.dashboard.search import CHARACTERS
 from logpipeline.events.event import LEVELS
 
 FOLDER = Path(__file__).parent
+SERVICES = 100  # to choose from; the others are found by the search
 THEME_ICONS = {"auto": "brightness_auto", "dark": "dark_mode", "light": "light_mode"}
 
 
 class Layout:
     """Builds the page where it is called; each part is an attribute to fill and listen to."""
 
-    def __init__(self, words: str) -> None:
-        style, keys = ((FOLDER / name).read_text("utf-8") for name in ("style.css", "keys.js"))
+    def __init__(self) -> None:
+        style, keys = map(_file, ("style.css", "keys.js"))
         ui.add_head_html(f"<style>{style}</style><script>{keys}</script>")
         self._dark = ui.dark_mode(None)
         self.shown_service = ""
@@ -30,7 +33,7 @@ class Layout:
                 self.tiles = _html("dl").classes("tiles").props('aria-label="Now"')
                 with ui.element("div").classes("panels"):
                     self._build_panels()
-                self._build_events(words)
+                self._build_events()
         self._build_dialog()
         self.board.set_visibility(False)
 
@@ -69,7 +72,10 @@ class Layout:
         self.dialog.open()
 
     def set_services(self, services: Sequence[str], chosen: str) -> None:
-        options = sorted({*services, chosen} - {""})
+        """The first SERVICES of them to choose from, by name."""
+        options = sorted({*services[:SERVICES], chosen} - {""})
+        more = len({*services} - {*options})
+        self.service.label = f"Service (and {more:,} more)" if more else "Service"
         if self.service.options != options or (self.service.value or "") != chosen:
             self.service.set_options(options, value=chosen or None)
 
@@ -91,15 +97,15 @@ class Layout:
         with _panel("Alerts", "alerts"):
             self.alerts = _html("div").props('tabindex=0 role=group aria-label="Alerts"')
 
-    def _build_events(self, words: str) -> None:
+    def _build_events(self) -> None:
         with ui.element("section").classes("panel log").props('aria-label="Events"'):
             with ui.element("div").classes("filters").props('role=group aria-label="Filters"'):
                 self.levels = {level: _button(level).classes("chip") for level in LEVELS}
                 self.service = ui.select([], label="Service").classes("service-filter")
                 self.service.props("dense outlined options-dense clearable")
-                self.search = ui.input("Search what Redis holds", value=words).classes("search")
+                self.search = ui.input("Search what Redis holds").classes("search")
                 self.search.props(
-                    'dense outlined clearable debounce=300 maxlength=200 type="search"'
+                    f'dense outlined clearable debounce=300 maxlength={CHARACTERS} type="search"'
                 )
                 self.clear = _button("Clear filters").classes("clear")
                 self.pause = _button("Pause").classes("pause")
@@ -129,6 +135,11 @@ def _panel(name: str, class_: str) -> Iterator[ui.element]:
         with ui.element("div").classes("head") as head:
             _html("h2").content = name
         yield head
+
+
+@cache
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text("utf-8")
 
 
 def _html(tag: str) -> ui.html:

@@ -11,6 +11,8 @@ from logpipeline.dashboard.state import DashboardState
 
 TEXT = 300  # characters of an alert
 FEW = 50  # errors that fill a service's bar at least: a handful is no news
+FAILING = 8  # services that are shown
+OPEN = 30  # alerts that are shown
 PAST = 12  # notices that are shown
 SEVERITIES = ("info", "warning", "critical")
 STATES = {"open": "opened", "repeat": "still open", "over": "over"}
@@ -42,7 +44,7 @@ def tiles(board: DashboardState) -> Markup:
             ),
             _tile(
                 "Open alerts",
-                "unknown" if alerts is None else _number(len(alerts)),
+                "unknown" if alerts is None else _number(len(alerts) + board.more_alerts),
                 "alerts.py is not running" if alerts is None else _subjects(alerts),
                 "bad" if alerts else "",
             ),
@@ -54,7 +56,7 @@ def failing(board: DashboardState) -> Markup:
     """Which services log errors, most first; a click shows them."""
     seconds, services = board.failing()
     most = max([count for _, count in services] + [FEW])
-    return Markup("<h2>Errors by service, last {}</h2>{}<ul>{}</ul>").format(
+    return Markup("<h2>Errors by service, last {}</h2>{}<ul>{}</ul>{}").format(
         lasting(seconds),
         "" if services else Markup('<p class="none">None.</p>'),
         Markup("").join(
@@ -63,8 +65,9 @@ def failing(board: DashboardState) -> Markup:
                 '<span class="bar" style="width:{2:.0f}%"></span>'
                 '<bdi class="name">{0}</bdi><span class="count">{1}</span></button></li>'
             ).format(service, f"{count:,}", 100 * count / most)
-            for service, count in services[:8]
+            for service, count in services[:FAILING]
         ),
+        _more(len(services) - FAILING),
     )
 
 
@@ -72,15 +75,21 @@ def alerts(board: DashboardState, clock: Clock) -> Markup:
     """The open alerts, then what alerts.py told before."""
     told = [_notice(each, board.at, clock) for each in board.history[:PAST]]
     open_ = sorted(board.alerts or [], key=lambda each: each.since, reverse=True)
-    now = [_alert(each, board.at, clock) for each in open_]
+    now = [_alert(each, board.at, clock) for each in open_[:OPEN]]
     if not now and not told:
         words = "alerts.py is not running." if board.alerts is None else "No alert so far."
         return Markup('<p class="none">{}</p>').format(words)
     if not now:
         now = [Markup('<li class="none">None is open.</li>')]
-    return Markup('<ul class="open">{}</ul><ul class="told">{}</ul>').format(
-        Markup("").join(now), Markup("").join(told)
+    return Markup('<ul class="open">{}</ul>{}<ul class="told">{}</ul>').format(
+        Markup("").join(now),
+        _more(len(open_[OPEN:]) + board.more_alerts),
+        Markup("").join(told),
     )
+
+
+def _more(count: int) -> Markup:
+    return Markup('<p class="none">and {} more</p>').format(f"{count:,}") if count > 0 else Markup()
 
 
 def unreachable(address: str, problem: str, since: str) -> Markup:
@@ -129,11 +138,13 @@ def _reasons(letters: Mapping[str, int] | None) -> str:
     if letters is None:
         return "no consumer reports them"
     most = sorted(letters, key=letters.__getitem__, reverse=True)
-    return short(", ".join(most), 60) or "everything was an event"
+    return short(", ".join(most[:OPEN]), 60) or "everything was an event"
 
 
 def _subjects(alerts: Sequence[Alert]) -> str:
-    return short(", ".join(each.subject or each.rule for each in alerts), 60) or "all is well"
+    return (
+        short(", ".join(each.subject or each.rule for each in alerts[:OPEN]), 60) or "all is well"
+    )
 
 
 def _alert(alert: Alert, now: float, clock: Clock) -> Markup:

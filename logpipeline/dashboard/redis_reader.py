@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
-import redis
 
 from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard.entry import Entry, entry
@@ -22,25 +21,32 @@ ALL_MINUTES = 10.0  # seconds until all of them are read again: late events chan
 LISTS = 5.0  # seconds until the lists are read again though no offset has moved
 MOST = 1_000  # entries of a list
 BUDGET = 2 * 2**20  # bytes of a list that are fetched, whatever is in it
-SCANNED = 16 * 2**20  # bytes of a list that Redis looks at
+SCANNED = 3 * 2**20  # bytes of a list that Redis looks at, and answers nobody else meanwhile
+FEW = 2**20  # bytes of alerts, and of notices
+SOME = 1_000  # fields of a hash
 RATE_OVER = 10.0  # seconds that events a second are a mean of
 HISTORY = 50  # notices
 TIMEOUT = 3.0  # seconds for an answer of Redis
 
+NAMES = [level.encode() for level in LEVELS]
+
 Kind = TypeVar("Kind", Alert, Notice)
 
 # The newest lines of each list in KEYS, and how many were left out: at most ARGV[1] lines that
-# have ARGV[2] bytes together. It stops after ARGV[3] bytes, so that a list of huge lines does not
-# keep Redis busy. Read-only, so that a replica may run it.
+# have ARGV[2] bytes together. It looks at ARGV[3] bytes of a list at most and one step more, which
+# is shorter after a large line, so that a list of huge lines does not keep Redis busy. Read-only,
+# so that a replica may run it.
 SCRIPT = """
 local lists, left_out = {}, 0
-local most, step = tonumber(ARGV[1]), 20
+local most, budget, scanned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
-  local lines, room, seen = {}, tonumber(ARGV[2]), 0
-  for at = 0, most - 1, step do
-    local some = redis.call('LRANGE', key, at, math.min(at + step, most) - 1)
+  local lines, room, seen, at, step, largest = {}, budget, 0, 0, 1, 1
+  while at < most and seen < scanned do
+    step = math.min(2 * step, 10, most - at, math.max(1, math.floor((scanned - seen) / largest)))
+    local some = redis.call('LRANGE', key, at, at + step - 1)
     for _, line in ipairs(some) do
       seen = seen + #line
+      largest = math.max(largest, #line)
       if #line <= room then
         room = room - #line
         lines[#lines + 1] = line
@@ -48,7 +54,8 @@ for i, key in ipairs(KEYS) do
         left_out = left_out + 1
       end
     end
-    if #some < step or seen > tonumber(ARGV[3]) then break end
+    if #some < step then break end
+    at = at + step
   end
   lists[i] = lines
 end
@@ -66,10 +73,10 @@ class RedisReader:
         self._forget()
 
     def take(self) -> DashboardState:
-        """What Redis holds now. Raises redis.RedisError, OSError; the next one starts anew."""
+        """What Redis holds now. Raises redis.RedisError, OSError; the next one reads all again."""
         try:
             return self._take(time.time())
-        except (redis.RedisError, OSError):
+        except Exception:
             self._forget()
             raise
 
@@ -90,18 +97,20 @@ class RedisReader:
         whole = not 0 <= now - self._minutes_at < ALL_MINUTES
         minutes = range(minute - (DAY if whole else FRESH), minute + 2)
         with self._redis.pipeline(transaction=False) as asked:
-            for name in ("offsets", "lag", "dead-letters", "alerts"):
+            for name in ("offsets", "lag", "dead-letters"):
                 asked.hgetall(f"{key}:{name}")
             asked.exists(f"{key}:alerts:lease")
-            asked.lrange(f"{key}:alerts:history", 0, HISTORY - 1)
+            asked.hlen(f"{key}:alerts")
+            asked.eval_ro(SCRIPT, 1, f"{key}:alerts:history", HISTORY, FEW, FEW)
             for each in minutes:
-                asked.hgetall(f"{key}:counts:{each}")
-            offsets, lag, letters, alerts, watched, history, *counts = asked.execute()
+                asked.hmget(f"{key}:counts:{each}", LEVELS)
+            offsets, lag, letters, watched, open_, [[history], _], *counts = asked.execute()
+        alerts = _decoded(self._alerts(), Alert) if open_ else []
         if whole:
             self._minutes_at = now
             self._counts.clear()
         for each, levels in zip(minutes, counts, strict=True):
-            self._counts[each] = numbers(levels)
+            self._counts[each] = numbers({k: v for k, v in zip(NAMES, levels, strict=True) if v})
         seen = numbers(offsets)
         if seen != self._offsets or not 0 <= now - self._lists_at < LISTS:
             self._read_lists(now)
@@ -115,9 +124,21 @@ class RedisReader:
             rate=self._rate(now, sum(seen.values())),
             lag=sum(numbers(lag).values()) if lag else None,
             dead_letters=numbers(letters) if letters or lag else None,
-            alerts=_decoded(alerts.values(), Alert) if alerts or watched else None,
+            alerts=alerts if open_ or watched else None,
+            more_alerts=max(0, open_ - len(alerts)) if alerts else 0,
             history=_decoded(history, Notice),
         )
+
+    def _alerts(self) -> list[bytes]:
+        """The open alerts, some at a time until there are FEW bytes of them."""
+        values: list[bytes] = []
+        cursor, room = -1, FEW
+        while cursor and room > 0 and len(values) < SOME:
+            answer: Any = self._redis.hscan(f"{self._key}:alerts", max(0, cursor), count=10)
+            cursor, some = answer
+            values += some.values()
+            room -= sum(map(len, some.values()))
+        return values
 
     def _read_lists(self, now: float) -> None:
         names = ("", *LEVELS)

@@ -1,12 +1,13 @@
 """Board: what the web page shows of Redis at one moment."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard.entry import Entry
+from logpipeline.dashboard.search import Filters, Found, search
 from logpipeline.events.event import LEVELS
 
 MINUTE = 60  # seconds
@@ -19,8 +20,8 @@ class DashboardState:
 
     `lists` is level, or "" for all → entries, newest first, without the `left_out` that are too
     large; `counts` is minute → level → events; `total` is the records that Redis has seen, `rate`
-    in records a second, `lag` in records; `alerts` and `history` are alerts.py's open alerts and
-    its notices, newest first.
+    in records a second, `lag` in records; `alerts` and `history` are alerts.py's open alerts,
+    without the `more_alerts` for which there is no room, and its notices, newest first.
     """
 
     at: float
@@ -32,6 +33,7 @@ class DashboardState:
     lag: int | None = None
     dead_letters: Mapping[str, int] | None = None
     alerts: Sequence[Alert] | None = None
+    more_alerts: int = 0
     history: Sequence[Notice] = ()
 
     @property
@@ -39,19 +41,13 @@ class DashboardState:
         """Whether the pipeline has not brought anything yet."""
         return not self.total and not self.counts and not any(self.lists.values())
 
-    def matching(self, levels: Collection[str], service: str, words: str) -> list[Entry]:
-        """The entries of these levels (none means all), of the service and with all the words,
-        newest first. A filter looks at the levels' own lists too, which reach further back."""
-        if not (levels or service or words):
-            return list(self.lists.get("", []))
-        found = [
-            each
-            for each in self.entries.values()
-            if (not levels or each.level in levels)
-            and (not service or each.service == service)
-            and (not words or each.has(words))
-        ]
-        return sorted(found, key=lambda each: each.timestamp, reverse=True)
+    def matching(self, filters: Filters) -> Found:
+        """The entries that they let through. A filter looks at the levels' own lists too, which
+        reach further back. For a thread."""
+        if not filters:
+            newest = self.lists.get("", [])
+            return Found(list(newest), len(newest))
+        return search(self.entries.values(), filters)
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
@@ -60,8 +56,9 @@ class DashboardState:
 
     @cached_property
     def services(self) -> list[str]:
-        """The services of all entries, by name."""
-        return sorted({each.service for each in self.entries.values()} - {""})
+        """The services of all entries, most events first."""
+        counted = Counter(each.service for each in self.entries.values())
+        return [service for service, _ in counted.most_common() if service]
 
     def failing(self, minutes: int = 5) -> tuple[float, list[tuple[str, int]]]:
         """Errors of each service, most first, and of how many seconds: fewer than asked for when

@@ -31,12 +31,13 @@ class Columns:
     details: list[tuple[int, Headers]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, polled: "Iterable[Record | Columns]") -> "Columns":
+    def of(cls, polled: "Iterable[Record | Columns]", details: bool = False) -> "Columns":
         """All that `KafkaConsumer.poll` has given of one partition."""
         whole = cls()
         for part in polled:
             if not isinstance(part, Columns):
-                part = cls([part.offset], [part.key], [part.value])
+                detail = _details(part) if details else []
+                part = cls([part.offset], [part.key], [part.value], detail)
             whole.extend(part)
         return whole
 
@@ -66,3 +67,9 @@ class Columns:
         first = self.part(0, count)
         del self.offsets[:count], self.keys[:count], self.values[:count], self.details[:count]
         return first
+
+
+def _details(record: Record) -> list[tuple[int, Headers]]:
+    """Those of kafka-python's own records."""
+    time = getattr(record, "timestamp", None)
+    return [] if time is None else [(time, getattr(record, "headers", []))]

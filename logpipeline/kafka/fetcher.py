@@ -24,7 +24,7 @@ from logpipeline.kafka.payload import Payload
 log = logging.getLogger(__name__)
 
 KNOWN = "3.0.12"  # the kafka-python whose private parts are used here
-ROOM = 8 * 2**20  # bytes that one poll unpacks, and a piece or a record more
+ROOM = 4 * 2**20  # bytes that one poll unpacks, and a piece or a record more
 
 
 def install(consumer: KafkaConsumer, most: float = math.inf, details: bool = False) -> bool:
@@ -60,6 +60,7 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         super().__init__(fetch_offset, at, _Batches(records, most, details), **options)
+        self._details = details
         self.room = math.inf  # bytes that may be unpacked
         self._rest = Columns()
 
@@ -86,10 +87,11 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
     def _next_piece(self) -> Columns:
         """The next of a batch, or record of one that the library decodes; empty at the end."""
         before = self.bytes_read
-        piece = Columns.of(
+        records = (
             record.value if isinstance(record.value, Columns) else record
             for record in super().take(1)
         )
+        piece = Columns.of(records, self._details)
         self.room -= self.bytes_read - before
         return piece
 

@@ -20,7 +20,7 @@ from logpipeline.kafka.codecs import unpacked
 from logpipeline.kafka.decoding import decode
 from logpipeline.kafka.stream import Stream
 
-PIECE = 2 * 2**20  # bytes
+PIECE = 1 * 2**20  # bytes
 HEADERS = 2**16  # bytes of a record's headers that are looked at
 MOST_HEADERS = 20  # of a record
 

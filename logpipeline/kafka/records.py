@@ -1,19 +1,22 @@
 """Records: what Kafka has at given offsets, read at the pace of whoever asks."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
 
 from kafka import TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
-from logpipeline.kafka import clients
-from logpipeline.kafka.settings import KafkaSettings
+from logpipeline.events.columns import Columns
+from logpipeline.kafka import clients, fetcher
+from logpipeline.kafka.settings import ReaderSettings
 
 POLL_MS = 500
 FETCH_BYTES = 256 * 1024  # of a partition: all that poll returns at once
-# kafka-python 3.0.12 never gives out the rest of a fetch whose partition was paused in the middle.
+MOST_RECORDS = 10_000  # that poll returns at once
+# Another kafka-python than the known one may never give out the rest of a fetch whose partition was
+# paused in the middle.
 WHOLE_FETCHES = 2**31 - 1
 PATIENCE = 15.0  # seconds without a record before Kafka is taken to be away
 
@@ -21,25 +24,31 @@ PATIENCE = 15.0  # seconds without a record before Kafka is taken to be away
 class Records:
     """Reads partitions, each from its first offset up to, not including, its second.
 
-    It is in no consumer group. Raises KafkaError.
+    It is in no consumer group, and gets what consumer.py gets; with `details` also times and
+    headers. Raises KafkaError.
     """
 
     def __init__(
-        self, settings: KafkaSettings, spans: Mapping[TopicPartition, tuple[int, int]]
+        self,
+        settings: ReaderSettings,
+        spans: Mapping[TopicPartition, tuple[int, int]],
+        details: bool = False,
     ) -> None:
         self._ends = {at: end for at, (start, end) in spans.items() if start < end}
         self._consumer = clients.consumer(
             settings,
             auto_offset_reset="none",
-            max_poll_records=WHOLE_FETCHES,
             max_partition_fetch_bytes=FETCH_BYTES,
         )
+        known = fetcher.install(self._consumer, settings.event_max_bytes, details)
+        self._details = details
+        self._most = MOST_RECORDS if known else WHOLE_FETCHES
         self._consumer.assign(list(self._ends))
         for at in self._ends:
             self._consumer.seek(at, spans[at][0])
         self.unread = set(self._ends)
 
-    def poll(self, wanted: Iterable[TopicPartition]) -> dict[TopicPartition, list[Any]]:
+    def poll(self, wanted: Iterable[TopicPartition]) -> dict[TopicPartition, Columns]:
         """The next records of some of the `wanted` partitions, in their order.
 
         A partition leaves `unread` when all of it has been read. Raises KafkaError.
@@ -50,19 +59,20 @@ class Records:
         deadline = time.monotonic() + PATIENCE
         while wanted:
             try:
-                polled = self._consumer.poll(POLL_MS)
+                polled = self._consumer.poll(POLL_MS, self._most)
             except OffsetOutOfRangeError as error:
                 raise KafkaError(f"records were deleted while they were read: {error}") from None
             done = {at for at in wanted if self._consumer.position(at) >= self._ends[at]}
             self.unread -= done
             if polled or done:
-                return {
-                    at: [record for record in records if record.offset < self._ends[at]]
-                    for at, records in polled.items()
-                }
+                return {at: self._before_end(at, parts) for at, parts in polled.items()}
             if time.monotonic() > deadline:
                 raise KafkaError(f"no record came for {PATIENCE:.0f} s")
         return {}
+
+    def _before_end(self, at: TopicPartition, parts: Iterable[Columns]) -> Columns:
+        records = Columns.of(parts, self._details)
+        return records.part(0, bisect_left(records.offsets, self._ends[at]))
 
     def close(self) -> None:
         with suppress(KafkaError):

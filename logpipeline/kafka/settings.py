@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from logpipeline import tls
+from logpipeline.events.settings import EventSettings
 from logpipeline.settings import A_NAME, A_PEM, RoomSettings, one_of, secret, setting
 
 TOPIC_NAME = r"^[a-zA-Z0-9._-]{1,249}$"  # org.apache.kafka.common.internals.Topic
@@ -126,6 +127,10 @@ class KafkaSettings(RoomSettings):
             self.kafka_ssl_key_password,
         )
         return self
+
+
+class ReaderSettings(EventSettings, KafkaSettings):
+    """Of who reads records."""
 
 
 class DeadLetterSettings(KafkaSettings):

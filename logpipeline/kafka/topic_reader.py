@@ -2,15 +2,35 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from dataclasses import dataclass
 
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
+from logpipeline.events.columns import Headers
+from logpipeline.events.event import Value
 from logpipeline.kafka import clients
 from logpipeline.kafka.records import Records
-from logpipeline.kafka.settings import KafkaSettings
+from logpipeline.kafka.settings import KafkaSettings, ReaderSettings
 
 REQUEST_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Of Kafka; `time` is when it was put there, in Unix seconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    time: float
+    key: bytes | None
+    value: Value
+    headers: Headers
+
+    def __str__(self) -> str:
+        """Where it is."""
+        return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
 def topic_ids(settings: KafkaSettings, *names: str) -> dict[str, str]:
@@ -20,16 +40,33 @@ def topic_ids(settings: KafkaSettings, *names: str) -> dict[str, str]:
     return {topic["name"]: str(topic["topic_id"]) for topic in found if topic["topic_id"]}
 
 
-def read(settings: KafkaSettings, name: str, since: float = 0.0) -> Iterator[Any]:
-    """The records of a topic that is there, from the first of that time (Unix seconds) on, each
-    partition's in order. What comes meanwhile is left out. Raises KafkaError."""
+def read(settings: ReaderSettings, name: str, since: float = 0.0) -> Iterator[Record]:
+    """The records of a topic that exists, each partition's in order: all from the first of that
+    time (Unix seconds) on, and maybe some before. What comes meanwhile is left out. Raises
+    KafkaError."""
     with closing(clients.consumer(settings)) as consumer:
         ats = [TopicPartition(name, n) for n in consumer.partitions_for_topic(name) or ()]
-        times = {at: int(since * 1_000) for at in ats}
-        firsts = consumer.offsets_for_times(times, timeout_ms=REQUEST_MS)
+        firsts = _firsts(consumer, ats, since)
         ends = consumer.end_offsets(ats, timeout_ms=REQUEST_MS)
-    spans = {at: (firsts[at].offset, ends[at]) for at in ats if firsts[at]}
-    with closing(Records(settings, spans)) as records:
+    spans = {at: (first, ends[at]) for at, first in firsts.items()}
+    with closing(Records(settings, spans, details=True)) as records:
         while records.unread:
-            for polled in records.poll(ats).values():
-                yield from polled
+            for at, polled in records.poll(ats).items():
+                columns = polled.offsets, polled.keys, polled.values, polled.details
+                for offset, key, value, (stamp, headers) in zip(*columns, strict=True):
+                    rest = offset, stamp / 1_000, key, value, headers
+                    yield Record(at.topic, at.partition, *rest)
+
+
+def _firsts(
+    consumer: KafkaConsumer, ats: list[TopicPartition], since: float
+) -> dict[TopicPartition, int]:
+    """Partition → offset. A broker looks for a time by unpacking whole records, and does not answer
+    when one does not fit into its memory. Raises KafkaError."""
+    try:
+        times = {at: int(since * 1_000) for at in ats}
+        found = consumer.offsets_for_times(times, timeout_ms=REQUEST_MS)
+    except KafkaTimeoutError:
+        firsts: dict[TopicPartition, int] = consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
+        return firsts
+    return {at: place.offset for at, place in found.items() if place}

@@ -163,19 +163,27 @@ class Delivery:
 
     def _send_next(self, outbox: Outbox) -> bool:
         """Send an event if there is one. False at the end, and when a stop came first."""
-        waiting = outbox.settle()
-        untold = self._dropped > self._told
-        if untold and time.monotonic() > self._told_at + TELL:
+        if self._dropped > self._told and time.monotonic() > self._told_at + TELL:
             self._tell(outbox)
         if self._next is None:
-            try:
-                self._next = self._queue.get(timeout=STEP if waiting or untold else None)
-            except Empty:
-                return True
+            self._next = self._queued(outbox)
+        if self._next is None:
+            return True
         if self._next == END or not outbox.send(self._key, self._next, self._on_ack):
             return False
         self._next = None
         return True
+
+    def _queued(self, outbox: Outbox) -> bytes | None:
+        """The next event; None after a while without one, when there is something to look after."""
+        try:
+            return self._queue.get_nowait()
+        except Empty:
+            pass
+        busy = outbox.settle() or self._dropped > self._told
+        with suppress(Empty):
+            return self._queue.get(timeout=STEP if busy else None)
+        return None
 
     def _on_ack(self) -> None:
         self._answered += 1

@@ -21,12 +21,22 @@ AS_TEXT = {datetime, date, time, timedelta, UUID, Decimal}  # by msgspec, in the
 
 def text(value: Any, make: Callable[[Any], str] = str) -> str:
     """`make` of it, as JSON can have it. Raises nothing."""
+    if type(value) is str and make is str and value.isascii():
+        return value
     try:
         made = str.__str__(make(value))
     except Exception as error:  # noqa: BLE001 - whatever somebody's __str__ raises
         return f"<{type(value).__name__}: {make.__name__} raised {type(error).__name__}>"
     # UTF-8 has no bytes for half surrogate pairs.
     return made if made.isascii() else msgspec.json.decode(encoded(made), type=str)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it certainly is as JSON has it: this is quick, and true of most values."""
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    return (kind is int and -(2**63) <= value < 2**64) or value is None or kind is bool
 
 
 class Plain:
@@ -45,17 +55,17 @@ class Plain:
         return self._left < 0
 
     def _plain(self, value: Any) -> Any:
-        kind = type(value)
         self._left -= 2
-        if kind is bool or value is None:
-            return value
-        try:
-            made = self._made(kind, value)
-        except Exception:  # noqa: BLE001 - whatever somebody's properties raise
-            made = text(value, reprlib.repr)
+        made = value if is_plain(value) else self._converted(value)
         if isinstance(made, str):
             self._left -= len(made)
         return made
+
+    def _converted(self, value: Any) -> Any:
+        try:
+            return self._made(type(value), value)
+        except Exception:  # noqa: BLE001 - whatever somebody's properties raise
+            return text(value, reprlib.repr)
 
     def _made(self, kind: type, value: Any) -> Any:
         if kind is str:

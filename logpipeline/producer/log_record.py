@@ -4,6 +4,7 @@ import logging
 import math
 import reprlib
 import time
+from bisect import bisect
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from logpipeline.events import event
 from logpipeline.events.json_formats import encoded
 from logpipeline.events.lines import MOST
-from logpipeline.producer.json_value import Plain, text
+from logpipeline.producer.json_value import Plain, is_plain, text
 
 BOUNDS = (20, 30, 40, 50)  # from which levelno on a record is more than DEBUG, INFO …
 MOST_FIELDS = 500  # of an event that is too large
@@ -40,7 +41,7 @@ def event_of(record: logging.LogRecord, service: str = "") -> bytes:
 
 def _level(record: logging.LogRecord) -> str:
     try:
-        return event.LEVELS[sum(record.levelno >= bound for bound in BOUNDS)]
+        return event.LEVELS[bisect(BOUNDS, record.levelno)]
     except TypeError:  # of a record that was made from something else
         return event.level_of(text(record.levelname)) or "INFO"
 
@@ -86,6 +87,9 @@ def _add_extra(record: logging.LogRecord, fields: dict[str, Any]) -> set[str]:
         name = text(key)
         while name in fields and name != "service":
             name = f"original_{name}"
+        if is_plain(value):
+            fields[name] = value
+            continue
         plain = Plain(value)
         fields[name] = plain.value
         if plain.cut:

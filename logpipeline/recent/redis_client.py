@@ -1,11 +1,16 @@
 """Client: what everybody that reads or writes Redis has in common."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool, parse_url
+from redis.connection import (
+    ConnectionPool,
+    HiredisRespSerializer,
+    PythonRespSerializer,
+    parse_url,
+)
 from redis.retry import Retry
 
 from logpipeline.recent.settings import RedisSettings
@@ -14,6 +19,7 @@ from logpipeline.tls import causes, describe_tls_error
 
 LOGIN = "REDIS_USERNAME, REDIS_PASSWORD"
 DIGITS = 19  # of the largest number in Redis, 2^63 - 1
+CUTOFF = 6_000  # bytes
 LAYOUT = 1  # of the keys in Redis; `<prefix>:version` says which, none is 1
 
 
@@ -30,6 +36,22 @@ def check_layout(client: redis.Redis, key: str) -> None:
             f"{key}:version is {version}, from a newer version; this one knows {LAYOUT}: "
             "bring this one up to date, or set another REDIS_KEY"
         )
+
+
+class _Packer:
+    """hiredis would copy all that is sent, twice; large lines are sent as they are."""
+
+    def __init__(self) -> None:
+        self._many = HiredisRespSerializer()
+        self._large = PythonRespSerializer(CUTOFF, _encoded)
+
+    def pack(self, *args: Any) -> Any:
+        large = any(isinstance(arg, bytes) and len(arg) > CUTOFF for arg in args)
+        return (self._large if large else self._many).pack(*args)
+
+
+def _encoded(arg: object) -> bytes:
+    return arg if isinstance(arg, bytes) else str(arg).encode()
 
 
 def connect(settings: RedisSettings, timeout: float) -> redis.Redis:
@@ -50,6 +72,7 @@ def connect(settings: RedisSettings, timeout: float) -> redis.Redis:
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
+        command_packer=_Packer(),
     )
     return redis.Redis.from_pool(pool)
 

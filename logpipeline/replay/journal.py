@@ -11,11 +11,14 @@ from contextlib import closing, suppress
 import msgspec
 from kafka.errors import TopicAlreadyExistsError
 
+from logpipeline.events.event import Value, is_deep
 from logpipeline.kafka import clients
-from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.kafka.topic_reader import read, topic_ids
 from logpipeline.replay.original import Origin, Original
 from logpipeline.replay.ranges import Ranges
+from logpipeline.replay.settings import ReplaySettings
+
+MOST_NUMBER = 2**63 - 1
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
@@ -44,7 +47,7 @@ class Journal:
     `sent` counts what this run has sent. Raises JournalError, KafkaError, OSError.
     """
 
-    def __init__(self, settings: KafkaSettings, run: str, again: str) -> None:
+    def __init__(self, settings: ReplaySettings, run: str, again: str) -> None:
         self._run = run
         self._again = again
         self.name = name(settings)
@@ -57,10 +60,9 @@ class Journal:
         if self.name in ids:
             for record in read(settings, self.name):
                 try:
-                    self._add(msgspec.json.decode(record.value or b"", type=Entry))
-                except msgspec.MsgspecError as error:
-                    place = f"{self.name}[{record.partition}]@{record.offset}"
-                    raise JournalError(f"{place} is no entry of a replay: {error}") from None
+                    self._add(_decoded(record.value))
+                except ValueError as error:
+                    raise JournalError(f"{record} is not an entry of a replay: {error}") from None
 
     def begun(self) -> bool:
         """Whether this run has begun. Raises Overtaken when another one has since."""
@@ -106,12 +108,22 @@ class Journal:
             self.sent += mine * (end - start)
 
 
-def name(settings: KafkaSettings) -> str:
+def _decoded(value: Value) -> Entry:
+    """Raises ValueError."""
+    if not isinstance(value, bytes) or is_deep(value):
+        raise ValueError("it is none that a replay writes")
+    entry = msgspec.json.decode(value, type=Entry)
+    if not all(0 <= start < end <= MOST_NUMBER for start, end in entry.sent):
+        raise ValueError("its numbers make no sense")
+    return entry
+
+
+def name(settings: ReplaySettings) -> str:
     """The journal's topic."""
     return f"{settings.kafka_topic}.replayed"
 
 
-def ensure(settings: KafkaSettings) -> None:
+def ensure(settings: ReplaySettings) -> None:
     """Make the journal's topic if it is missing. Raises KafkaError, OSError."""
     options = {
         "num_partitions": 1,

@@ -1,11 +1,11 @@
 """Letters: the dead letters of a time."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from logpipeline.kafka.settings import DeadLetterSettings
-from logpipeline.kafka.topic_reader import read, topic_ids
+from logpipeline.kafka.letter_source import LetterSource
+from logpipeline.kafka.topic_reader import Record, read, topic_ids
 from logpipeline.replay.original import Origin, Original
+from logpipeline.replay.settings import ReplaySettings
 from logpipeline.replay.window import Window
 
 
@@ -15,7 +15,7 @@ class Letters:
     `elsewhere` counts those of other topics, in the last reading.
     """
 
-    def __init__(self, settings: DeadLetterSettings, window: Window) -> None:
+    def __init__(self, settings: ReplaySettings, window: Window) -> None:
         self._settings = settings
         self._window = window
         self.elsewhere = 0
@@ -23,39 +23,33 @@ class Letters:
     def __iter__(self) -> Iterator[Original]:
         """Raises KafkaError, OSError."""
         self.elsewhere = 0
+        mine = self._settings.kafka_topic.encode()
         name = self._settings.kafka_dead_letter_topic
         topic_id = topic_ids(self._settings, name).get(name)
         if topic_id is None:
             return
         for record in read(self._settings, name, self._window.since):
-            if record.timestamp / 1_000 not in self._window:
+            if record.time not in self._window:
                 continue
-            original = _original(record, topic_id)
-            if dict(original.headers).get("source.topic", b"").decode(errors="replace") not in (
-                "",
-                self._settings.kafka_topic,
-            ):
+            if dict(record.headers).get("source.topic") not in {None, b"", mine}:
                 self.elsewhere += 1
                 continue
-            yield original
+            yield _original(record, topic_id)
 
     def __str__(self) -> str:
         """For the line of totals: what else there is to say."""
         return f", {self.elsewhere:,} are of other topics" if self.elsewhere else ""
 
 
-def _original(record: Any, topic_id: str) -> Original:
+def _original(record: Record, topic_id: str) -> Original:
     """One record may have two letters, so it is known by its own place; a letter that does not
     say it, by the letter's."""
-    mark = f"{record.topic}[{record.partition}]@{record.offset}"
-    headers = [(name, value or b"") for name, value in record.headers]
-    source = {name: value.decode(errors="replace") for name, value in headers}
-    try:
-        place = f"{source['source.topic']}[{int(source['source.partition'])}]"
-        origin = Origin(place, source.get("source.topic_id", ""))
-        number = int(source["source.offset"])
-    except (KeyError, ValueError):
+    source = LetterSource.of(record.headers)
+    if source:
+        origin = Origin(f"{source.topic}[{source.partition}]", source.topic_id)
+        number = source.offset
+    else:
         origin = Origin(f"{record.topic}[{record.partition}]", topic_id)
         number = record.offset
-    kept = [(name, value) for name, value in headers if name.startswith("source.")]
-    return Original(mark, origin, number, record.key, record.value, kept)
+    kept = [(name, value or b"") for name, value in record.headers if name.startswith("source.")]
+    return Original(str(record), origin, number, record.key, record.value, kept)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from logpipeline.events.event import Value
+
 
 class Origin(NamedTuple):
     """A partition or a file, whose records or lines have numbers. The `id` tells it from others
@@ -21,5 +23,5 @@ class Original:
     origin: Origin
     number: int
     key: bytes | None
-    value: bytes | None
+    value: Value
     headers: list[tuple[str, bytes]] = field(default_factory=list)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import takewhile
 
-from logpipeline.kafka.settings import KafkaSettings
+from logpipeline.events.event import Partial
 from logpipeline.pace import paced
 from logpipeline.replay.journal import Journal, ensure, name
 from logpipeline.replay.original import Original
 from logpipeline.replay.selection import Selection
+from logpipeline.replay.settings import ReplaySettings
 from logpipeline.replay.transactions import Record, TooLarge, Transactions
 from logpipeline.shutdown import Shutdown
 
@@ -26,7 +27,7 @@ SAY_EVERY = 10.0  # seconds
 class Run:
     """One run of replay.py. `sent` counts what it has sent, as far as Kafka has said so."""
 
-    def __init__(self, settings: KafkaSettings, again: str, stop: Shutdown) -> None:
+    def __init__(self, settings: ReplaySettings, again: str, stop: Shutdown) -> None:
         self.id = uuid.uuid4().hex
         self.sent = 0
         self._settings = settings
@@ -83,6 +84,7 @@ class Run:
 
 def record(topic: str, original: Original) -> Record:
     """With the bytes and the key as they were."""
+    assert not isinstance(original.value, Partial)  # that is no event
     mark = ("replayed", original.mark.encode())
     return Record(topic, original.key, original.value, [mark, *original.headers])
 
@@ -92,7 +94,7 @@ def blocks(originals: Iterable[Original], most: int) -> Iterator[list[Original]]
     block, size = list[Original](), 0
     for original in originals:
         block.append(original)
-        size += len(original.value or b"")
+        size += len(original.value or b"")  # type: ignore[arg-type]
         if len(block) == most or size >= MOST_BYTES:
             yield block
             block, size = [], 0

@@ -12,14 +12,16 @@ log = logging.getLogger(__name__)
 
 
 class Selection:
-    """Chooses from `source`, as often as it is asked, and counts the rest of the last time.
+    """Chooses events of up to `most` bytes from `source`, as often as it is asked, and counts the
+    rest of the last time.
 
     `before` counts what earlier runs have sent, `no_events` by reason what would only become a
     dead letter again, `refused` holds what the topic does not take.
     """
 
-    def __init__(self, source: Iterable[Original]) -> None:
+    def __init__(self, source: Iterable[Original], most: float) -> None:
         self._source = source
+        self._most = most
         self._said: set[str] = set()
         self.before = 0
         self.no_events: Counter[str] = Counter()
@@ -31,7 +33,7 @@ class Selection:
         self.no_events.clear()
         for original in self._source:
             try:
-                parse(original.value)
+                parse(original.value, self._most)
             except InvalidRecord as error:
                 self._count(original, error)
                 continue

@@ -4,6 +4,8 @@ from contextlib import closing
 
 from kafka import TopicPartition
 
+from logpipeline.events.columns import Headers
+from logpipeline.kafka.letter_source import LetterSource
 from logpipeline.kafka.records import Records
 from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import KafkaView
@@ -35,12 +37,13 @@ class Letters:
             Records(
                 settings,
                 {at: (kafka.first[at], kafka.end[at]) for at in ats},
+                details=True,
             )
         ) as records:
             while records.unread:
                 for letters in records.poll(ats).values():
-                    for letter in letters:
-                        self._mark(dict(letter.headers))
+                    for _, headers in letters.details:
+                        self._mark(headers)
 
     def before(self, at: TopicPartition, offset: int) -> int:
         """How many records before that offset have one."""
@@ -53,16 +56,13 @@ class Letters:
         index, bit = divmod(offset - self._spans[at][0], 8)
         return bool(self._marks[at][index] >> bit & 1)
 
-    def _mark(self, headers: dict[str, bytes]) -> None:
-        try:
-            topic = headers["source.topic"].decode()
-            at = TopicPartition(topic, int(headers["source.partition"]))
-            offset = int(headers["source.offset"])
-            topic_id = headers.get("source.topic_id", b"").decode()
-        except (KeyError, ValueError, AttributeError):
+    def _mark(self, headers: Headers) -> None:
+        source = LetterSource.of(headers)
+        if source is None:
             return  # somebody else's
-        if topic_id and topic_id != self._ids.get(topic):
+        if source.topic_id and source.topic_id != self._ids.get(source.topic):
             return
+        at, offset = TopicPartition(source.topic, source.partition), source.offset
         start, end = self._spans.get(at, (0, 0))
         if start <= offset < end:
             if self.has(at, offset):

@@ -3,12 +3,12 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from typing import Any
 
 from kafka import TopicPartition
 
 from logpipeline.archive.checkpoint import Partition
 from logpipeline.events import slices
+from logpipeline.events.columns import Columns
 from logpipeline.events.event import LEVELS, one_line
 from logpipeline.kafka.records import Records
 from logpipeline.verify.interleaving import AHEAD, Stream
@@ -55,7 +55,7 @@ class Source:
 class Sources:
     """All of them, read in the pace that `fill` is called. Raises KafkaError, here and there.
 
-    `events` and `rejects` count what logs.txt should have and what is no event; `letterless` are
+    `events` and `rejects` count what logs.txt should have and what is invalid; `letterless` are
     rejects without a dead letter. `counts` are those that Redis has too: (minute, level) → events.
     """
 
@@ -106,10 +106,10 @@ class Sources:
         with closing(Records(self._settings, spans)) as records:
             while records.unread and len(found) < len(hashes):
                 for at, polled in records.poll(spans).items():
-                    for record in polled:
-                        digest = hash(one_line(record.value or b""))
+                    for offset, value in zip(polled.offsets, polled.values, strict=True):
+                        digest = hash(one_line(value)) if isinstance(value, bytes) else None
                         if digest in hashes:
-                            found.setdefault(digest, (self._of[at], record.offset))
+                            found.setdefault(digest, (self._of[at], offset))
         return found
 
     def close(self) -> None:
@@ -125,8 +125,8 @@ class Sources:
         for at, source in self._of.items():
             source.stream.ended = at not in self._records.unread
 
-    def _sort(self, source: Source, records: list[Any]) -> None:
-        part = slices.read(source.at.partition, 0, records)
+    def _sort(self, source: Source, records: Columns) -> None:
+        part = slices.read(source.at.partition, 0, records, self._settings.event_max_bytes)
         for offset, line, level, minute in zip(
             part.offsets, part.lines, part.levels, part.minutes, strict=True
         ):

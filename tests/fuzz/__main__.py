@@ -25,6 +25,7 @@ SECONDS = 3_600.0
 TURN = 5.0  # seconds that a target has at once
 FIRST, MOST = 20, 2_000  # inputs of a turn
 EVERY = 30.0  # seconds between lines of progress
+SHARED = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - no disk is waited for
 KEPT, BROKEN, UNUSABLE = 0, 1, 2
 EXAMPLES = """\
 examples:
@@ -71,7 +72,7 @@ def again(path: Path, targets: dict[str, Target]) -> int:
 def opened(targets: Sequence[Target]) -> Iterator[list[Hunt]]:
     """A hunt for each, with whatever servers it needs, until the end of the block."""
     with ExitStack() as stack:
-        base = Path(stack.enter_context(TemporaryDirectory(prefix="log-fuzz-")))
+        base = Path(stack.enter_context(TemporaryDirectory(prefix="log-fuzz-", dir=SHARED)))
         hunts = []
         for target in targets:
             folder = base / target.name

@@ -1,6 +1,7 @@
 """Batches: record batches as a hostile producer may write them, whatever their bytes mean."""
 
 import struct
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,6 @@ CODECS: dict[int, Callable[[bytes], bytes]] = {
     segments.ZSTD: zstd_encode,
 }
 HEADER = struct.Struct(">qiibIhiqqqhii")
-NOW = 1_700_000_000_000  # milliseconds
 
 
 class Record(NamedTuple):
@@ -33,7 +33,8 @@ def batch(records: Sequence[Record], compression: int = segments.NONE, offset: i
     packed = CODECS[compression](plain)
     last = len(records) - 1
     size = HEADER.size - 12 + len(packed)
-    fields = (offset, size, 0, 2, 0, compression, last, NOW, NOW, -1, -1, -1, len(records))
+    now = int(1_000 * time.time())  # else Kafka deletes it, as it is too old
+    fields = (offset, size, 0, 2, 0, compression, last, now, now, -1, -1, -1, len(records))
     return segments.sealed(HEADER.pack(*fields) + packed)
 
 

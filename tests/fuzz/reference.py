@@ -5,6 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from logpipeline.events.event import level_of
@@ -12,6 +13,8 @@ from logpipeline.events.event import level_of
 NESTED = 100  # arrays and objects in one another
 MARGIN = 3  # of that: whether the event itself counts is not said here
 LARGEST = 2**20  # bytes of a record
+STEPS = dict(zip(b"[{]}", (1, 1, -1, -1), strict=True))
+OTHERS = bytes({*range(256)} - STEPS.keys())
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 ROOM = 300  # frames that are left where the stack is nearly full
 Verdict = tuple[str, float] | None  # level and time; None for what is no event
@@ -44,14 +47,8 @@ def doubtful(value: bytes | None) -> bool:
 
 def nesting(value: bytes) -> int:
     """How deep arrays and objects are in one another, in JSON that is well-formed."""
-    depth = deepest = 0
-    for char in STRING.sub(b"", value):
-        if char in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in b"]}":
-            depth -= 1
-    return deepest
+    brackets = STRING.sub(b"", value).translate(None, OTHERS)
+    return max(accumulate(map(STEPS.__getitem__, brackets), initial=0))
 
 
 def deep_down(work: Callable[[], Any]) -> Any:

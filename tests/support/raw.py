@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable
 
@@ -21,6 +22,7 @@ CODECS: dict[int, Callable[[bytes], bytes]] = {
     segments.LZ4: codec.lz4_encode,
     segments.ZSTD: zstandard.ZstdCompressor().compress,
 }
+TIMES = segments.LAST_OFFSET_DELTA + 4  # of a batch: old ones are soon deleted by Kafka
 MILLIONS = 2**20  # bytes of a part of `giant`
 
 
@@ -72,6 +74,7 @@ def sealed(packed: bytes, count: int, compression: int, last: int | None = None)
     struct.pack_into(">i", data, 8, HEADER - 12 + len(packed))
     data[DefaultRecordBatch.ATTRIBUTES_OFFSET + 1] = compression
     struct.pack_into(">i", data, segments.LAST_OFFSET_DELTA, count - 1 if last is None else last)
+    struct.pack_into(">qq", data, TIMES, now := int(time.time() * 1_000), now + 5)
     struct.pack_into(">i", data, HEADER - 4, count)
     return segments.sealed(data + packed)
 

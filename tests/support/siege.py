@@ -45,13 +45,9 @@ def records() -> list[bytes]:
     """Batches that did harm once, each a kind."""
     other = [b"", b"{}", b"\xff\xfe", b'{"level":"INFO"}', b"[" * 100_000, b"NaN", b"1" * 5_000]
     fields = json.loads(event()) | {f"field{n}": n for n in range(40_000)}
-    spaced = event()[:-1] + b',"x":"' + b"a" * 200_000_000 + b'"}'
     return [
         *(wrapped(nested(depth)) for depth in (99, 500, 985, 991, 996, 20_000)),
         *(wrapped(value) for value in other),
-        batch([Record(None, spaced)], segments.ZSTD),
-        batch([Record(None, b" " * 4 * MIB)] * 48, segments.ZSTD),
-        batch([Record(None, b" " * 4 * MIB)] * 48, segments.GZIP),
         batch([Record(b"\xff\xfe", event(), [(b"\xff\xfe", b"\xff"), (b"", None)])]),
         batch([Record(None, None), Record(b"", b"")]),
         wrapped(event(message="\x01" * 150_000)),
@@ -63,6 +59,16 @@ def records() -> list[bytes]:
         batch([Record(None, event("CRITICAL", service=SERVICE)) for _ in range(5_000)]),
         batch([Record(None, event(x="y" * 1_040_000))]),
         batch([Record(None, json.dumps(fields).encode())]),
+    ]
+
+
+def bombs() -> list[bytes]:
+    """Small batches that unpack to 200 MB."""
+    record = event()[:-1] + b',"x":"' + b"a" * 200_000_000 + b'"}'
+    return [
+        batch([Record(None, record)], segments.ZSTD),
+        batch([Record(None, b" " * 4 * MIB)] * 48, segments.ZSTD),
+        batch([Record(None, b" " * 4 * MIB)] * 48, segments.GZIP),
     ]
 
 

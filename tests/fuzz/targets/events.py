@@ -28,10 +28,6 @@ MOST = 128 * MIB
 LARGEST = MIB  # bytes of a record
 ROOM = 8 * MIB  # bytes that one poll unpacks
 
-bounded_parse: Any = parse
-bounded_read: Any = read
-bounded_fetched: Any = Fetched
-
 keys = st.none() | some_bytes
 headers = st.lists(st.tuples(some_bytes, st.none() | some_bytes), max_size=3)
 record = st.tuples(keys, st.none() | anything, headers)
@@ -49,7 +45,7 @@ def bytes_of(parts: Parts | None) -> bytes | None:
 def value(given: bytes | None) -> Callable[[], None]:
     """Decide about one value, alone, among others, and where the stack is nearly full."""
     shallow, deep = _verdict(given), deep_down(lambda: _verdict(given))
-    part: Slice = bounded_read(0, 0, [Given(0, WELL), Given(1, given), Given(2, WELL)], LARGEST)
+    part = read(0, 0, [Given(0, WELL), Given(1, given), Given(2, WELL)], LARGEST)
 
     def compare() -> None:
         hold(shallow == deep, f"another verdict deep down the stack: {shallow} and {deep}")
@@ -96,10 +92,12 @@ def _records(specs: Any) -> list[Record]:
 
 def _read(data: bytes) -> tuple[list[int], list[int]]:
     """The offsets of the events and of the rejects, as many polls give them."""
-    part, events, rejects = bounded_fetched(0, AT, MemoryRecords(data), most=LARGEST), [], []
+    part = Fetched(0, AT, MemoryRecords(data), most=LARGEST)
+    events: list[int] = []
+    rejects: list[int] = []
     while part:
         part.room = ROOM
-        polled = bounded_read(0, 0, [part.take(10_000)], LARGEST)
+        polled = read(0, 0, [part.take(10_000)], LARGEST)
         events += polled.offsets
         rejects += [reject.offset for reject in polled.rejects]
     return events, rejects
@@ -107,7 +105,7 @@ def _read(data: bytes) -> tuple[list[int], list[int]]:
 
 def _verdict(value: bytes | None) -> tuple[str, float] | None:
     with suppress(InvalidRecord):
-        event = bounded_parse(value, LARGEST)
+        event = parse(value, LARGEST)
         return event.level, event.timestamp
     return None
 

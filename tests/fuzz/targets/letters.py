@@ -1,11 +1,11 @@
 """Letters: the headers of records in the dead-letter topic, which others can write."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
+from logpipeline.kafka.topic_reader import Record
 from logpipeline.replay import letters
 from logpipeline.verify.letters import Letters
 from tests.fuzz.hostile import plain, some_bytes
@@ -26,26 +26,14 @@ given_values = (
 headers = st.lists(st.tuples(st.sampled_from(HEADERS) | st.text(max_size=3), given_values))
 
 
-@dataclass
-class Letter:
-    """What is used of a kafka-python record."""
-
-    headers: list[tuple[str, bytes | None]]
-    topic: str = "logs.dead-letter"
-    partition: int = 0
-    offset: int = 3
-    key: bytes | None = None
-    value: bytes | None = b"{}"
-    timestamp: int = field(default=1_700_000_000_000)
-
-
 def marked(given: Any) -> None:
     """Look where a letter says that it is from: for verify.py, and for replay.py."""
     bits = Letters.__new__(Letters)
     bits._spans, bits._ids, bits.doubled = SPANS, {"logs": "id"}, 0
     bits._marks = {at: bytearray((end - start) // 8 + 1) for at, (start, end) in SPANS.items()}
-    bits._mark(dict(given))
-    original = letters._original(Letter(list(given)), "id")
+    bits._mark(list(given))
+    record = Record("logs.dead-letter", 0, 3, 1_700_000_000.0, None, b"{}", list(given))
+    original = letters._original(record, "id")
     hold(len(original.mark) < 1_000, "a mark that is long")
 
 

@@ -1,10 +1,8 @@
 """Page: what the web page, make recent and alerts.py make of a line in Redis."""
 
-import importlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from hypothesis import strategies as st
 
@@ -12,14 +10,15 @@ from logpipeline.alerts import snapshot
 from logpipeline.dashboard import event_list, panels
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import entry
+from logpipeline.dashboard.search import Filters
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.events.shown import shown
-from tests.fuzz.hostile import Parts, anything, encoded, joined, texts
+from tests.fuzz.hostile import Part, Parts, anything, encoded, joined, texts
 from tests.fuzz.reference import deep_down
 from tests.fuzz.target import MIB, Target, hold, pure
 
 EVENTS = 1_000  # that a list holds
-HTML = 256 * 1_024  # bytes of one event on the page, unfolded
+HTML = MIB  # characters of one event on the page, unfolded
 EVENT = {"level": "ERROR", "message": "m", "timestamp": 1_711_234_567}
 CLOCK = Clock("Europe/Berlin")
 
@@ -62,19 +61,21 @@ def asked(given: tuple[Parts, list[tuple[str, int]]]) -> tuple[bytes, str]:
 def searched(given: tuple[bytes, str]) -> None:
     """Look for words in as many events as a list holds."""
     line, words = given
-    filters = importlib.import_module("page.search").Filters  # TODO: plainly, once it is there
     each = entry("1", line)
-    board: Any = DashboardState(
-        time.time(), {"": [replace(each, id=str(n)) for n in range(EVENTS)]}, {}
-    )
-    board.matching(filters.of(words=words))
+    board = DashboardState(time.time(), {"": [replace(each, id=str(n)) for n in range(EVENTS)]}, {})
+    board.matching(Filters.of(words=words))
 
 
 NESTED = [(encoded(EVENT)[:-1] + b',"x":', 1), (b"[", 990), (b"]", 990), (b"}", 1)]
 CONTROLS = [(encoded(EVENT)[:-1] + b',"x":"', 1), (b"\\u0001", 170_000), (b'"}', 1)]
 RAW = [(b"\x01", MIB)]
 FIELDS = [(encoded(EVENT)[:-1], 1), (b',"":[0]', 100_000), (b"}", 1)]
-CORPUS = [NESTED, CONTROLS, RAW, FIELDS, [(b"[", MIB)], [(b"[", 5_000), (b"]", 5_000)]]
+LONG: list[Part] = [
+    (encoded(EVENT)[:-1], 1),
+    *(each for n in range(200) for each in ((b',"x%d":"' % n, 1), (b"\x7f", 5_000), (b'"', 1))),
+    (b"}", 1),
+]
+CORPUS = [NESTED, CONTROLS, RAW, FIELDS, [(b"[", MIB)], [(b"[", 5_000), (b"]", 5_000)], LONG]
 
 TARGETS = (
     Target(
@@ -83,6 +84,7 @@ TARGETS = (
         anything,
         pure(drawn, held),
         CORPUS,
+        bytes=128 * MIB,
     ),
     Target(
         "printed",
@@ -90,6 +92,7 @@ TARGETS = (
         anything,
         pure(printed, held),
         CORPUS,
+        bytes=128 * MIB,
     ),
     Target(
         "counted",
@@ -97,6 +100,7 @@ TARGETS = (
         anything,
         pure(counted, held),
         CORPUS,
+        bytes=128 * MIB,
     ),
     Target(
         "searched",

@@ -18,7 +18,7 @@ from tests.fuzz.target import MIB, Target, hold, in_folder, pure
 
 MENTION = re.compile(r"<[!@#]|@(everyone|here|channel|all)\b")  # Slack's, Discord's, Teams'
 BETWEEN = "\u200b"  # what may be put into a mention, so that it is none
-WORDS = 2_000  # characters of a message
+WORDS = 2_500  # characters of a message
 MOST = 200_000  # characters of a name
 REPORT = 2 * MIB  # bytes of the page
 

@@ -1,0 +1,116 @@
+"""Connection: HTTP or a WebSocket with one client, for a bounded time and from bounded bytes.
+
+uvicorn bounds neither: a client that sends nothing, or a byte now and then, would stay for ever,
+and a head could be of any size.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from logpipeline.dashboard.login import COOKIE
+
+HEAD = 32_768  # bytes of a request's line and headers: `h11_max_incomplete_event_size`
+OWN = COOKIE.encode() + b"="
+LINE, LINES = 8_000, 100  # bytes and lines of a WebSocket's head: websockets takes a few more
+CONNECTIONS = 256  # one more takes the place of the oldest, first of those that ask nothing
+ASK = 10.0  # seconds for a head to arrive, from the connection or the last answer on
+ANSWER = 60.0  # seconds from the head to the end of the answer; a phone loads 2 MB of scripts
+
+
+class Connection(H11Protocol):
+    """What uvicorn makes for each connection; after an upgrade the WebSocket bounds itself."""
+
+    _timer: asyncio.TimerHandle | None = None
+    since = 0.0  # the loop's time of what `_within` was called for
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._within(ASK)
+        self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        """In steps of a head's size: h11 looks at its bound when a head is not complete yet."""
+        for at in range(0, len(data), HEAD):
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                return
+            before = self.cycle
+            super().data_received(data[at : at + HEAD])
+            if self.cycle is not before and self.answering:
+                self._within(ANSWER)
+
+    def on_response_complete(self) -> None:
+        self._within(ASK)
+        super().on_response_complete()
+        if self.answering:  # a request that had waited behind it
+            self._within(ANSWER)
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """websockets never answers a head that is too large for it."""
+        self._over()
+        self.headers = list(_with_short_cookies(self.headers))
+        sizes = [len(event.target), *(len(name) + len(value) for name, value in self.headers)]
+        if max(sizes) > LINE or len(sizes) > LINES:
+            self.send_400_response("The headers are too large.")
+        else:
+            super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._over()
+        super().connection_lost(exc)
+
+    @property
+    def answering(self) -> bool:
+        """Whether there is a request without its whole answer."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _make_room(self) -> None:
+        if len(self.connections) > CONNECTIONS:
+            own = [each for each in self.connections if isinstance(each, Connection)]
+            min(own, key=lambda each: (each.answering, each.since)).transport.abort()
+
+    def _within(self, seconds: float) -> None:
+        """Let the client go unless the next step is done by then."""
+        self._over()
+        self.since = self.loop.time()
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def _over(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """What uvicorn makes for each WebSocket. Whether its client still answers is asked by uvicorn,
+    and by engine.io."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(ASK, self._let_go_unless_open)
+
+    def handle_ping(self) -> None:
+        """The answers to a client that does not read them would fill the memory."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.transport.abort()
+
+    def _let_go_unless_open(self) -> None:
+        if not self.handshake_complete:
+            self.transport.abort()
+
+
+def _with_short_cookies(
+    headers: Iterable[tuple[bytes, bytes]],
+) -> Iterable[tuple[bytes, bytes]]:
+    """Without the cookies of this machine's other pages, which may be many."""
+    for name, value in headers:
+        if name != b"cookie":
+            yield name, value
+            continue
+        pairs = [pair.strip() for pair in value.split(b";")]
+        yield name, b"; ".join(pair for pair in pairs if pair.startswith(OWN))[: LINE // 2]

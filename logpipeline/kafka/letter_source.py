@@ -1,0 +1,46 @@
+"""Letter source: where the record of a dead letter was, by the letter's headers, which anybody may
+have written.
+"""
+
+import re
+from dataclasses import dataclass
+
+from logpipeline.events.columns import Headers
+from logpipeline.kafka.settings import TOPIC_NAME
+
+NAME = re.compile(TOPIC_NAME)
+ID = re.compile(r"[\w-]{0,40}", re.ASCII)
+NUMBER = re.compile(rb"\d{1,19}")
+MOST_PARTITION, MOST_OFFSET = 2**31 - 1, 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LetterSource:
+    """`topic_id` is "" in letters of the first version of this program."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def of(cls, headers: Headers) -> "LetterSource | None":
+        """None when they don't say it, or say nonsense."""
+        said = dict(headers)
+        topic = _text(said.get("source.topic"))
+        topic_id = _text(said.get("source.topic_id"))
+        partition = _number(said.get("source.partition"), MOST_PARTITION)
+        offset = _number(said.get("source.offset"), MOST_OFFSET)
+        named = NAME.fullmatch(topic) and ID.fullmatch(topic_id)
+        if not named or partition is None or offset is None:
+            return None
+        return cls(topic, topic_id, partition, offset)
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
+
+
+def _number(value: bytes | None, most: int) -> int | None:
+    number = int(value) if value and NUMBER.fullmatch(value) else None
+    return number if number is not None and number <= most else None

@@ -1,0 +1,8 @@
+"""Settings of replay.py: the dead letters and the archive."""
+
+from logpipeline.archive.settings import LogFileSettings
+from logpipeline.kafka.settings import DeadLetterSettings, ReaderSettings
+
+
+class ReplaySettings(LogFileSettings, ReaderSettings, DeadLetterSettings):
+    """Where events are sent again from, and to."""
