@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
-from pydantic import ValidationError
-
-from logpipeline.settings import RoomSettings, SettingsError, described
+from logpipeline.settings import RoomSettings, SettingsError
 
 USAGE_ERROR = 2
 AnySettings = TypeVar("AnySettings", bound=RoomSettings)
@@ -38,13 +36,9 @@ def load(
     options = parser.parse_args(argv)
     given = {k: v for k, v in vars(options).items() if k in settings.names()}
     try:
-        return settings(**given), options
-    except ValidationError as error:
-        fail(parser.prog, described(settings, error))
+        return settings.checked(**given), options
     except SettingsError as error:
         fail(parser.prog, str(error))
-    except (OSError, UnicodeDecodeError) as error:
-        fail(parser.prog, f".env cannot be read: {error}")
 
 
 def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:

@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -84,6 +84,16 @@ class RoomSettings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def checked(cls, **given: Any) -> Self:
+        """The settings `given` by name; the others come from the environment and .env."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(described(cls, error)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f".env cannot be read: {error}") from None
 
     @classmethod
     def secrets(cls) -> list[str]:

@@ -39,7 +39,7 @@ print(*(answer if isinstance(answer, list | dict) else [answer]), sep="\\n")
 
 
 OTHER_PAGES = ["CHANGELOG.md", "SECURITY.md", "deploy/README.md"]
-LONGEST = 165  # lines of README.md: for people who have two minutes
+LONGEST = 170  # lines of README.md: for people who have two minutes
 
 
 def test_the_table_of_settings_is_complete() -> None:
