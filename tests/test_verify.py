@@ -228,7 +228,7 @@ def run_through(
     )
     with Redis.from_url(redis_server) as client:
         try:
-            consumer.wait_for("made topic")
+            consumer.wait_for("created topic")
             until(lambda: name in kafka_admin.list_topics())
             records = records_of_a_day()
             produce(settings, records)
