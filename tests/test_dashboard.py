@@ -361,7 +361,7 @@ def test_a_megabyte_in_each_event_is_shown_and_searched(tab: Tab, holding: Holdi
 # Runs the page with steps of showing it that raise: each once, or the first one for ever.
 BREAKING = """
 import sys
-from page import chart, events, panels, unforeseen, viewer
+from page import chart, events, panels, unforeseen, viewer, wishes
 
 unforeseen.FIRST = unforeseen.MOST = 0.05
 
@@ -379,7 +379,7 @@ def break_step(owner, name, times):
 
 
 STEPS = (
-    *((viewer, "queried"), (panels, "tiles"), (panels, "failing"), (panels, "alerts")),
+    *((wishes, "queried"), (panels, "tiles"), (panels, "failing"), (panels, "alerts")),
     *((chart, "options"), (events, "rows"), (events, "note"), (viewer.Layout, "set_services")),
 )
 times = float(sys.argv.pop())

@@ -12,8 +12,10 @@ import redis
 
 from config import Settings
 from logpipeline.dashboard import redis_reader
+from logpipeline.dashboard.entry import entry
 from logpipeline.dashboard.feed import BUG, Feed
 from logpipeline.dashboard.redis_reader import RedisReader
+from logpipeline.dashboard.state import DashboardState
 from logpipeline.dashboard.unforeseen import Unforeseen
 from tests.support.holding import Holding, event
 
@@ -133,3 +135,23 @@ def test_each_try_waits_longer_up_to_a_bound(caplog: pytest.LogCaptureFixture) -
     unforeseen.succeeded()
     assert unforeseen.failed(ValueError("x")) == 1
     assert (tracebacks(caplog), unforeseen.count) == (3, 102)
+
+
+def test_looks_that_lists_stand_still_at_are_bounded_in_bytes() -> None:
+    def board(number: int) -> DashboardState:
+        line = event(message=f"{number} " + "x" * 2_000_000)
+        return DashboardState(at=float(number), lists={"": [entry(str(number), line)]}, counts={})
+
+    feed = Feed(None)  # type: ignore[arg-type]  # it is not looked
+    held = []
+    for number in range(100):
+        feed.board = board(number)
+        held.append(feed.keep())
+        assert feed.keep() == held[-1]  # another tab that pauses now
+    feed.board = None
+    alive = [number for number, each in enumerate(held) if each and each()]
+    assert alive == [*range(100 - len(alive), 100)]
+    assert 10 < len(alive) < 30
+    newest = feed.newest_kept()
+    assert newest
+    assert newest() is (held[-1] and held[-1]())

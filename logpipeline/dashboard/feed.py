@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from weakref import ref
 
 import redis
 
@@ -16,6 +18,8 @@ from logpipeline.recent import redis_client
 log = logging.getLogger(__name__)
 
 STEP = 1.0  # seconds from one look to the next
+KEPT = 40_000_000  # bytes of looks at which lists stand still, however many tabs
+ENTRY = 1_500  # bytes of an entry beside its line and what is searched
 BUG = "the page can’t read what Redis holds: its log says why"
 
 
@@ -35,7 +39,22 @@ class Feed:
         self._viewers = 0
         self._watched = asyncio.Event()
         self._news = asyncio.Event()
+        self._kept: deque[DashboardState] = deque()
         self.unforeseen = Unforeseen(log, "reading Redis")
+
+    def keep(self) -> "ref[DashboardState] | None":
+        """The newest look, for a tab whose list stands still from now on. It is kept until there
+        are KEPT bytes of newer ones."""
+        board = self.board
+        if board and not any(each is board for each in self._kept):
+            self._kept.append(board)
+            while len(self._kept) > 1 and _size(self._kept) > KEPT:
+                self._kept.popleft()
+        return ref(board) if board else None
+
+    def newest_kept(self) -> "ref[DashboardState] | None":
+        """For a tab whose own is not kept any more."""
+        return ref(self._kept[-1]) if self._kept else None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -105,3 +124,9 @@ class Feed:
             log.info("Redis can be read again")
         self.unforeseen.succeeded()
         self.problem = ""
+
+
+def _size(boards: Iterable[DashboardState]) -> int:
+    """Bytes in memory, about; boards share what is the same in them."""
+    entries = {id(each): each for board in boards for each in board.entries.values()}
+    return sum(ENTRY + len(each.line) + len(each.searched) for each in entries.values())

@@ -20,7 +20,7 @@ FRESH = 3  # minutes whose counts still change
 ALL_MINUTES = 10.0  # seconds until all of them are read again: late events change old minutes
 LISTS = 5.0  # seconds until the lists are read again though no offset has moved
 MOST = 1_000  # entries of a list
-BUDGET = 2 * 2**20  # bytes of a list that are fetched, whatever is in it
+BUDGET = 2 * 2**20  # bytes of the list of all that are fetched; of a level's, half of it
 SCANNED = 3 * 2**20  # bytes of a list that Redis looks at, and answers nobody else meanwhile
 FEW = 2**20  # bytes of alerts, and of notices
 SOME = 1_000  # fields of a hash
@@ -33,14 +33,14 @@ NAMES = [level.encode() for level in LEVELS]
 Kind = TypeVar("Kind", Alert, Notice)
 
 # The newest lines of each list in KEYS, and how many were left out: at most ARGV[1] lines that
-# have ARGV[2] bytes together. It looks at ARGV[3] bytes of a list at most and one step more, which
-# is shorter after a large line, so that a list of huge lines does not keep Redis busy. Read-only,
-# so that a replica may run it.
+# have ARGV[2] bytes together, half of it after the first list. It looks at ARGV[3] bytes of a list
+# at most and one step more, which is shorter after a large line, so that a list of huge lines does
+# not keep Redis busy. Read-only, so that a replica may run it.
 SCRIPT = """
 local lists, left_out = {}, 0
 local most, budget, scanned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
-  local lines, room, seen, at, step, largest = {}, budget, 0, 0, 1, 1
+  local lines, room, seen, at, step, largest = {}, i == 1 and budget or budget / 2, 0, 0, 1, 1
   while at < most and seen < scanned do
     step = math.min(2 * step, 10, most - at, math.max(1, math.floor((scanned - seen) / largest)))
     local some = redis.call('LRANGE', key, at, at + step - 1)
