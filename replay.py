@@ -22,9 +22,9 @@ from logpipeline import command_line
 from logpipeline.kafka import connection, topics
 from logpipeline.outage import Outage
 from logpipeline.replay import journal
-from logpipeline.replay.files import Files, Unreadable
+from logpipeline.replay.files import RotatedEvents, Unreadable
 from logpipeline.replay.journal import JournalError, Overtaken
-from logpipeline.replay.letters import Letters
+from logpipeline.replay.letters import ReplayedLetters
 from logpipeline.replay.run import Run
 from logpipeline.replay.selection import Selection
 from logpipeline.replay.transactions import TooLarge
@@ -104,7 +104,9 @@ def until_sent(
     return False
 
 
-def chosen(settings: config.Replay, options: argparse.Namespace, stop: Shutdown) -> Letters | Files:
+def chosen(
+    settings: config.Replay, options: argparse.Namespace, stop: Shutdown
+) -> ReplayedLetters | RotatedEvents:
     """What the options ask for. Raises SystemExit when they make no sense."""
     if len(journal.name(settings)) > MOST_NAME:
         command_line.fail(
@@ -116,13 +118,13 @@ def chosen(settings: config.Replay, options: argparse.Namespace, stop: Shutdown)
     if window.since >= window.to:
         command_line.fail(PROGRAM, "--to: allowed is a time after that of --since")
     if not options.file:
-        return Letters(settings, window)
+        return ReplayedLetters(settings, window)
     for path in options.file:
         if path.resolve() == settings.log_file.resolve():
             command_line.fail(
                 PROGRAM, f"--file {path}: allowed is a file that nobody writes any more"
             )
-    return Files(options.file, window, stop)
+    return RotatedEvents(options.file, window, stop)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

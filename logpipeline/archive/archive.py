@@ -58,7 +58,7 @@ class ArchivePosition:
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class ArchiveTail:
     """The last lines of logs.txt, oldest first, and the next offsets after them."""
 
     lines: list[bytes]
@@ -149,12 +149,12 @@ class Archive:
         self._metrics.append_failures.inc()
         self._outage.report(f"{self.path} can't go on, waiting: {problem}", logging.ERROR)
 
-    def tail(self, most: int) -> Tail:
+    def tail(self, most: int) -> ArchiveTail:
         """The last whole lines within `most` bytes, of the rotated files too. Needs no lock: what a
         checkpoint accounts for does not change. Raises CheckpointError, OSError."""
         checkpoint, lines = last_lines(self.path, self._read, most)
         partitions = checkpoint.topic(self.topic, self._topic_id).partitions
-        return Tail(lines, {p: known.next for p, known in partitions.items()})
+        return ArchiveTail(lines, {p: known.next for p, known in partitions.items()})
 
     def close(self) -> None:
         self._file.close()

@@ -21,7 +21,7 @@ class Unreadable(Exception):  # noqa: N818 - it says what can't be read
     """A file can't be read to its end; str() is one line that says why."""
 
 
-class Files:
+class RotatedEvents:
     """The lines of `paths` in their order: the events of `window`, and what is no event.
 
     A file may be packed (gzip, zstd), under any name. The key of an event is its service, of one

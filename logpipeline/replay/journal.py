@@ -21,7 +21,7 @@ from logpipeline.replay.settings import ReplaySettings
 MOST_NUMBER = 2**63 - 1
 
 
-class Entry(msgspec.Struct, omit_defaults=True):
+class JournalEntry(msgspec.Struct, omit_defaults=True):
     """Of one run: the numbers of one origin that it sent to the topic of that id, or, without
     any, that the run has begun. `again` is the word of --again."""
 
@@ -94,10 +94,10 @@ class Journal:
         return [self._encoded(origin, numbers) for origin, numbers in sent.items()]
 
     def _encoded(self, origin: Origin, sent: Ranges) -> bytes:
-        entry = Entry(self._run, self._topic_id, self._again, *origin, sent.pairs())
+        entry = JournalEntry(self._run, self._topic_id, self._again, *origin, sent.pairs())
         return msgspec.json.encode(entry)
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: JournalEntry) -> None:
         if not entry.sent:
             self._runs.append(entry.run)
         if (entry.topic_id, entry.again) != (self._topic_id, self._again):
@@ -108,11 +108,11 @@ class Journal:
             self.sent += mine * (end - start)
 
 
-def _decoded(value: Value) -> Entry:
+def _decoded(value: Value) -> JournalEntry:
     """Raises ValueError."""
     if not isinstance(value, bytes) or is_deep(value):
         raise ValueError("it is none that a replay writes")
-    entry = msgspec.json.decode(value, type=Entry)
+    entry = msgspec.json.decode(value, type=JournalEntry)
     if not all(0 <= start < end <= MOST_NUMBER for start, end in entry.sent):
         raise ValueError("its numbers make no sense")
     return entry

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from logpipeline.kafka.letter_source import LetterSource
-from logpipeline.kafka.topic_reader import Record, read, topic_ids
+from logpipeline.kafka.topic_reader import TopicRecord, read, topic_ids
 from logpipeline.replay.original import Origin, Original
 from logpipeline.replay.settings import ReplaySettings
 from logpipeline.replay.window import Window
 
 
-class Letters:
+class ReplayedLetters:
     """The dead letters that were put there in `window`, of KAFKA_TOPIC and of no known topic.
 
     `elsewhere` counts those of other topics, in the last reading.
@@ -41,7 +41,7 @@ class Letters:
         return f", {self.elsewhere:,} are of other topics" if self.elsewhere else ""
 
 
-def _original(record: Record, topic_id: str) -> Original:
+def _original(record: TopicRecord, topic_id: str) -> Original:
     """One record may have two letters, so it is known by its own place; a letter that does not
     say it, by the letter's."""
     source = LetterSource.of(record.headers)

@@ -13,7 +13,7 @@ from logpipeline.replay.journal import Journal, ensure, name
 from logpipeline.replay.original import Original
 from logpipeline.replay.selection import Selection
 from logpipeline.replay.settings import ReplaySettings
-from logpipeline.replay.transactions import Record, TooLarge, Transactions
+from logpipeline.replay.transactions import OutgoingRecord, TooLarge, Transactions
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ class Run:
         self.sent += len(block)
         self._say()
 
-    def _entry(self, value: bytes) -> Record:
-        return Record(name(self._settings), None, value)
+    def _entry(self, value: bytes) -> OutgoingRecord:
+        return OutgoingRecord(name(self._settings), None, value)
 
     def _say(self) -> None:
         if time.monotonic() > self._say_next:
@@ -82,11 +82,11 @@ class Run:
             log.info("%s events sent again", f"{self.sent:,}")
 
 
-def record(topic: str, original: Original) -> Record:
+def record(topic: str, original: Original) -> OutgoingRecord:
     """With the bytes and the key as they were."""
     assert not isinstance(original.value, Partial)  # that is no event
     mark = ("replayed", original.mark.encode())
-    return Record(topic, original.key, original.value, [mark, *original.headers])
+    return OutgoingRecord(topic, original.key, original.value, [mark, *original.headers])
 
 
 def blocks(originals: Iterable[Original], most: int) -> Iterator[list[Original]]:

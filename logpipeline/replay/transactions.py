@@ -19,7 +19,7 @@ STEP_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class OutgoingRecord:
     """What is sent to a topic."""
 
     topic: str
@@ -63,7 +63,7 @@ class Transactions:
             self.close()
             raise
 
-    def send(self, records: Iterable[Record]) -> None:
+    def send(self, records: Iterable[OutgoingRecord]) -> None:
         """Return once Kafka has them all. Raises TooLarge, KafkaError: it may have them or not."""
         self._producer.begin_transaction()
         futures, large = [], []

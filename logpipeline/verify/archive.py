@@ -6,10 +6,10 @@ What Kafka no longer has (retention, a deleted topic) is accepted unseen, as far
 from kafka import TopicPartition
 
 from logpipeline.events.event import is_event
-from logpipeline.verify.files import Files
+from logpipeline.verify.files import ArchiveFiles
 from logpipeline.verify.findings import Findings
 from logpipeline.verify.interleaving import Interleaving
-from logpipeline.verify.lines import Lines
+from logpipeline.verify.lines import FileLines
 from logpipeline.verify.snapshot import ArchiveView, Snapshot
 from logpipeline.verify.sources import Sources
 
@@ -19,7 +19,7 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     findings = Findings()
     checkpoint = snapshot.archive.checkpoint
     began = [topic.since for topic in checkpoint.topics.values()] or [checkpoint.length]
-    lines = Lines(snapshot.archive.files.files, min(began), checkpoint.length)
+    lines = FileLines(snapshot.archive.files.files, min(began), checkpoint.length)
     unseen = sum(source.unseen for source in sources.all)
 
     def accept(line: bytes) -> bool:
@@ -97,7 +97,7 @@ def _compare_ends(
 
 
 def _explain(
-    interleaving: Interleaving, lines: Lines, sources: Sources, findings: Findings
+    interleaving: Interleaving, lines: FileLines, sources: Sources, findings: Findings
 ) -> None:
     """Say what the lines are that nobody waited for."""
     surplus = interleaving.surplus
@@ -115,7 +115,7 @@ def _explain(
         findings.notes.append(f"{more:,} more lines are too many")
 
 
-def _examine_files(files: Files, lines: Lines, findings: Findings) -> None:
+def _examine_files(files: ArchiveFiles, lines: FileLines, findings: Findings) -> None:
     """Whether rotated files are missing in the middle, or not as long as they were."""
     for hole in files.holes:
         text = f"{hole.stream}@{hole.first} to {hole.next - 1}, before {hole.before}"
@@ -128,7 +128,7 @@ def _examine_files(files: Files, lines: Lines, findings: Findings) -> None:
         )
 
 
-def _examine_end(archive: ArchiveView, lines: Lines, findings: Findings) -> None:
+def _examine_end(archive: ArchiveView, lines: FileLines, findings: Findings) -> None:
     if archive.extra > 0:
         text = f"{archive.extra:,} bytes after byte {archive.length:,}, which the next start cuts"
         findings.add("torn tail", text)

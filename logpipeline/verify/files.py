@@ -29,7 +29,7 @@ class Hole:
 
 
 @dataclass
-class Files:
+class ArchiveFiles:
     """In their order, with one `checkpoint` for all. `apart` are older ones that don't connect."""
 
     files: list[File]
@@ -38,7 +38,9 @@ class Files:
     apart: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, rotated: Sequence[RotatedFile], newest: File, checkpoint: Checkpoint) -> "Files":
+    def of(
+        cls, rotated: Sequence[RotatedFile], newest: File, checkpoint: Checkpoint
+    ) -> "ArchiveFiles":
         """`checkpoint` is that of the newest one. Raises OSError."""
         whole = cls([newest], checkpoint)
         open_topics = set(checkpoint.topics)

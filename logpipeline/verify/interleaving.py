@@ -27,14 +27,14 @@ MOST = 100_000  # problems after which nothing more is compared
 KEPT = 1_000  # lines that nobody waits for, of which it is found out later what they are
 
 
-class Findings(Protocol):
+class FindingSink(Protocol):
     """Who is told of events that are "missing" or "out of order"."""
 
     def add_offset(self, kind: str, stream: str, offset: int) -> None: ...
 
 
 @dataclass(eq=False)
-class Stream:
+class EventStream:
     """What should come of one partition: its `offsets` and the hashes of their lines, the next
     one first. `ended` says that these are all of the rest."""
 
@@ -85,19 +85,19 @@ class Interleaving:
 
     def __init__(
         self,
-        streams: Sequence[Stream],
-        findings: Findings,
-        fill: Callable[[Stream, int], None] = lambda stream, count: None,
+        streams: Sequence[EventStream],
+        findings: FindingSink,
+        fill: Callable[[EventStream, int], None] = lambda stream, count: None,
         accept: Callable[[bytes], bool] = lambda line: False,
     ) -> None:
         self._streams = streams
         self._findings = findings
         self._fill = fill
         self._accept = accept
-        self._heads: dict[int, list[Stream]] = {}
+        self._heads: dict[int, list[EventStream]] = {}
         self._owed: dict[int, list[tuple[str, int]]] = {}
         self._skipped: dict[int, list[tuple[str, int]]] = {}
-        self._disturbed: dict[str, Stream] = {}
+        self._disturbed: dict[str, EventStream] = {}
         self._problems = 0
         self.taken = 0
         self.accepted = 0
@@ -155,8 +155,8 @@ class Interleaving:
         return place
 
     def _with_sequels(
-        self, digest: int, came: list[tuple[Stream, int]]
-    ) -> list[tuple[Stream, int]]:
+        self, digest: int, came: list[tuple[EventStream, int]]
+    ) -> list[tuple[EventStream, int]]:
         """In a disturbed stream what follows its last line is likelier than what it waits for."""
         for stream in list(self._disturbed.values()):
             offset = stream.sequel(digest)
@@ -167,7 +167,7 @@ class Interleaving:
                 came.append((stream, offset))
         return came
 
-    def _came(self, stream: Stream, offset: int) -> None:
+    def _came(self, stream: EventStream, offset: int) -> None:
         """A line of `stream`: the one it waited for, or one whose turn has not come."""
         waited_for = offset == stream.offsets[0]
         if not waited_for:
@@ -181,7 +181,7 @@ class Interleaving:
         if stream.disturbed and (not stream.early or _is_in_order(stream.disturbed[-SETTLED:])):
             self._settle(stream)
 
-    def _await_next(self, stream: Stream) -> None:
+    def _await_next(self, stream: EventStream) -> None:
         while True:
             if not stream.offsets:
                 self._fill(stream, 1)
@@ -209,7 +209,7 @@ class Interleaving:
         if len(self.surplus) < KEPT:
             self.surplus.append(Surplus(digest, number, is_event(line)))
 
-    def _settle(self, stream: Stream) -> None:
+    def _settle(self, stream: EventStream) -> None:
         """End a disturbance: tell which events were out of order, give up those that did not come.
 
         Those are out of order that are not in the longest run of offsets that rise.

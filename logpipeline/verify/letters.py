@@ -11,7 +11,7 @@ from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import KafkaView
 
 
-class Letters:
+class DeadLetterIndex:
     """The whole dead-letter topic, as one bit for each offset that may have a letter.
 
     `ids` are those of the topics that the offsets are of: letters that tell another are left out.

@@ -11,7 +11,7 @@ CHUNK = 2**20  # bytes
 LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill the memory
 
 
-class Lines:
+class FileLines:
     """The lines of `files` from byte `position` to byte `end`, without their newline.
 
     `number` is of the last line given, and `place` tells where that is; `before` are not given;

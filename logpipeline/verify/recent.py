@@ -8,11 +8,11 @@ from logpipeline.recent.backlog import list_bytes
 from logpipeline.recent.recent import SCAN_BYTES
 from logpipeline.recent.redis_client import list_key
 from logpipeline.verify.findings import Findings
-from logpipeline.verify.interleaving import Interleaving, Stream
-from logpipeline.verify.lines import Lines
+from logpipeline.verify.interleaving import EventStream, Interleaving
+from logpipeline.verify.lines import FileLines
 from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import Snapshot
-from logpipeline.verify.sources import Source, Sources
+from logpipeline.verify.sources import PartitionSource, Sources
 
 
 class Newest:
@@ -100,7 +100,7 @@ def _levels_at_end(snapshot: Snapshot) -> Counter[str]:
     length = archive.checkpoint.length
     begin = max(0, length - SCAN_BYTES)
     levels: Counter[str] = Counter()
-    lines = iter(Lines(archive.files.files, begin, length))
+    lines = iter(FileLines(archive.files.files, begin, length))
     if begin:
         next(lines)
     for line in lines:
@@ -115,7 +115,7 @@ def _audit_list(
     key: str,
     level: str,
     lines: list[bytes],
-    sources: list[Source],
+    sources: list[PartitionSource],
     shared: bool,
     findings: Findings,
 ) -> None:
@@ -124,7 +124,7 @@ def _audit_list(
     for source in sources:
         newest = reversed(source.newest[level])
         pairs = [(-offset, digest) for offset, digest in newest]
-        stream = Stream(
+        stream = EventStream(
             source.stream.name,
             deque(offset for offset, _ in pairs),
             deque(digest for _, digest in pairs),

@@ -25,7 +25,7 @@ from logpipeline.kafka import clients, connection
 from logpipeline.kafka.commit import Commit
 from logpipeline.locks import same_file
 from logpipeline.recent.redis_client import check_layout, connect, list_key
-from logpipeline.verify.files import File, Files
+from logpipeline.verify.files import ArchiveFiles, File
 from logpipeline.verify.settings import VerifySettings
 
 REQUEST_MS = 10_000
@@ -61,7 +61,7 @@ class ArchiveView:
     `length` how much of it the checkpoint accounts for. `extra` are the bytes that it has beyond
     that (below 0: that it lacks) while nobody is writing."""
 
-    files: Files
+    files: ArchiveFiles
     file: BinaryIO
     length: int
     extra: int
@@ -207,7 +207,7 @@ def _archive(settings: VerifySettings) -> ArchiveView:
             length = checkpoint.length
             extra = _extra(settings, file, length)
             newest = File(path.name, length, _reopening(file))
-            return ArchiveView(Files.of(older, newest, checkpoint), file, length, extra)
+            return ArchiveView(ArchiveFiles.of(older, newest, checkpoint), file, length, extra)
         file.close()
         time.sleep(LOOK_AGAIN)
     raise OSError(f"{settings.log_file} is rotated all the time")

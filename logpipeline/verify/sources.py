@@ -11,15 +11,15 @@ from logpipeline.events import slices
 from logpipeline.events.columns import Columns
 from logpipeline.events.event import LEVELS, one_line
 from logpipeline.kafka.records import Records
-from logpipeline.verify.interleaving import AHEAD, Stream
-from logpipeline.verify.letters import Letters
+from logpipeline.verify.interleaving import AHEAD, EventStream
+from logpipeline.verify.letters import DeadLetterIndex
 from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import Snapshot
 
 Span = tuple[int, int]  # from an offset up to, not including, another
 
 
-class Source:
+class PartitionSource:
     """One partition of the checkpoint; `known` is what that says, `there` what Kafka has of it.
 
     What logs.txt should have goes to `stream`. `newest` is what Redis may hold: level, or ""
@@ -37,7 +37,7 @@ class Source:
         start = max(known.first, first)
         self.span = start, max(start, min(end, max(known.next, redis_next)))
         self.unseen = self._size(known.first, known.next) - self._size(start, min(end, known.next))
-        self.stream = Stream(f"{at.topic}[{at.partition}]")
+        self.stream = EventStream(f"{at.topic}[{at.partition}]")
         self.newest = {name: deque[tuple[int, int]](maxlen=cap) for name in ("", *LEVELS)}
         self.later: Counter[str] = Counter()
 
@@ -73,14 +73,14 @@ class Sources:
         self._at = {source.stream.name: at for at, source in self._of.items()}
         checkpoints = {at: (s.known.first, s.known.next) for at, s in self._of.items()}
         ids = {name: topic.id for name, topic in snapshot.archive.checkpoint.topics.items()}
-        self.letters = Letters(settings, snapshot.kafka, checkpoints, ids)
+        self.letters = DeadLetterIndex(settings, snapshot.kafka, checkpoints, ids)
         for at, source in self._of.items():
             source.unseen -= self.letters.before(at, min(source.span[0], source.known.next))
         self._records = Records(self._settings, {at: s.span for at, s in self._of.items()})
         self._end_streams()
 
     @property
-    def all(self) -> list[Source]:
+    def all(self) -> list[PartitionSource]:
         return list(self._of.values())
 
     @property
@@ -88,7 +88,7 @@ class Sources:
         """Records that are read, or fewer where offsets have none."""
         return sum(end - start for start, end in (source.span for source in self.all))
 
-    def fill(self, stream: Stream, count: int) -> None:
+    def fill(self, stream: EventStream, count: int) -> None:
         """Let at least `count` events wait in `stream`, unless it ends before."""
         while len(stream.offsets) < count and not stream.ended:
             short = [at for at, other in self._of.items() if len(other.stream.offsets) < AHEAD]
@@ -99,9 +99,9 @@ class Sources:
         while self._records.unread:
             self._read(self._of)
 
-    def find(self, hashes: set[int]) -> dict[int, tuple[Source, int]]:
+    def find(self, hashes: set[int]) -> dict[int, tuple[PartitionSource, int]]:
         """Where Kafka has those lines, at whichever offset: hash → partition, offset."""
-        kafka, found = self._kafka, dict[int, tuple[Source, int]]()
+        kafka, found = self._kafka, dict[int, tuple[PartitionSource, int]]()
         spans = {at: (kafka.first[at], kafka.end[at]) for at in self._of if at in kafka.end}
         with closing(Records(self._settings, spans)) as records:
             while records.unread and len(found) < len(hashes):
@@ -125,7 +125,7 @@ class Sources:
         for at, source in self._of.items():
             source.stream.ended = at not in self._records.unread
 
-    def _sort(self, source: Source, records: Columns) -> None:
+    def _sort(self, source: PartitionSource, records: Columns) -> None:
         part = slices.read(source.at.partition, 0, records, self._settings.event_max_bytes)
         for offset, line, level, minute in zip(
             part.offsets, part.lines, part.levels, part.minutes, strict=True
@@ -152,7 +152,7 @@ class Sources:
                     self.letterless.append((source.stream.name, reject.offset))
 
 
-def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[Source]:
+def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[PartitionSource]:
     kafka, redis = snapshot.kafka, snapshot.redis
     for name, topic in snapshot.archive.checkpoint.topics.items():
         same = kafka.ids.get(name) == topic.id
@@ -161,4 +161,4 @@ def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[Source]:
             at = TopicPartition(name, partition)
             there = (kafka.first[at], kafka.end[at]) if same and at in kafka.end else (0, 0)
             redis_next = redis.next.get(partition, 0) if in_redis else 0
-            yield Source(at, known, there, redis_next, settings.redis_max_logs)
+            yield PartitionSource(at, known, there, redis_next, settings.redis_max_logs)
