@@ -55,7 +55,7 @@ def rooms_imported(path: Path) -> set[str]:
     found = set()
     for name in imported(path):
         top, _, rest = name.partition(".")
-        if top == "logpipeline" and not (path.name, name.rpartition(".")[0]) == FRONT_DOOR:
+        if top == "logpipeline" and (path.name, name.rpartition(".")[0]) != FRONT_DOOR:
             first = rest.partition(".")[0]
             found.add(first if (PACKAGE / first).is_dir() else ROOT_FILES)
     return found - {room_of(path)}

@@ -1,4 +1,4 @@
-"""Sources: Kafka's partitions, read once and sorted into what logs.txt and Redis should have."""
+"""Sources: Kafka's partitions, read once, and sorted into what logs.txt and Redis must have."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -20,20 +20,20 @@ Span = tuple[int, int]  # from an offset up to, not including, another
 
 
 class PartitionSource:
-    """One partition of the checkpoint; `known` is what that says, `there` what Kafka has of it.
+    """One partition of the checkpoint, which has it as `known`; `kafka_span` is what Kafka has.
 
-    What logs.txt should have goes to `stream`. `newest` is what Redis may hold: level, or ""
-    for all → (offset, hash of the line), newest last. `later` counts, by level, what logs.txt
-    has and Redis, which stands at `redis_next`, not yet.
+    The events that logs.txt must have go to `stream`. `newest` is what Redis may hold: level, or ""
+    for all → (offset, hash of the line), newest last. `later` counts, by level, the events that
+    logs.txt has and Redis, whose next offset is `redis_next`, does not have yet.
     """
 
     def __init__(
-        self, at: TopicPartition, known: Partition, there: Span, redis_next: int, cap: int
+        self, at: TopicPartition, known: Partition, kafka_span: Span, redis_next: int, cap: int
     ) -> None:
         self.at = at
         self.known = known
         self.redis_next = redis_next
-        first, end = there
+        first, end = kafka_span
         start = max(known.first, first)
         self.span = start, max(start, min(end, max(known.next, redis_next)))
         self.unseen = self._size(known.first, known.next) - self._size(start, min(end, known.next))
@@ -42,21 +42,22 @@ class PartitionSource:
         self.later: Counter[str] = Counter()
 
     def holds(self, offset: int) -> bool:
-        """Whether the checkpoint says that logs.txt has what is at `offset`."""
+        """Whether the checkpoint accounts for `offset`."""
         in_gap = any(start <= offset < end for start, end in self.known.gaps)
         return self.known.first <= offset < self.known.next and not in_gap
 
     def _size(self, start: int, end: int) -> int:
-        """How many of the offsets are in no gap."""
+        """The number of these offsets that are not in a gap."""
         gaps = sum(max(0, min(end, b) - max(start, a)) for a, b in self.known.gaps)
         return max(0, end - start) - gaps
 
 
 class Sources:
-    """All of them, read in the pace that `fill` is called. Raises KafkaError, here and there.
+    """All partitions, read as fast as `fill` is called. Its methods raise KafkaError.
 
-    `events` and `rejects` count what logs.txt should have and what is invalid; `letterless` are
-    rejects without a dead letter. `counts` are those that Redis has too: (minute, level) → events.
+    `events` and `rejects` count what logs.txt must have and what is invalid; `letterless` are
+    rejects without a dead letter. `counts` are of the minutes that Redis has, too: (minute, level)
+    → events.
     """
 
     def __init__(
@@ -85,22 +86,22 @@ class Sources:
 
     @property
     def total(self) -> int:
-        """Records that are read, or fewer where offsets have none."""
+        """The records to read, at most: some offsets have none."""
         return sum(end - start for start, end in (source.span for source in self.all))
 
     def fill(self, stream: EventStream, count: int) -> None:
-        """Let at least `count` events wait in `stream`, unless it ends before."""
+        """Provide at least `count` events in `stream`, unless it ends before."""
         while len(stream.offsets) < count and not stream.ended:
             short = [at for at, other in self._of.items() if len(other.stream.offsets) < AHEAD]
             self._read([self._at[stream.name], *short])
 
     def drain(self) -> None:
-        """Read what nobody has asked for."""
+        """Read the rest."""
         while self._records.unread:
             self._read(self._of)
 
     def find(self, hashes: set[int]) -> dict[int, tuple[PartitionSource, int]]:
-        """Where Kafka has those lines, at whichever offset: hash → partition, offset."""
+        """Where Kafka has those lines: hash → partition, offset."""
         kafka, found = self._kafka, dict[int, tuple[PartitionSource, int]]()
         spans = {at: (kafka.first[at], kafka.end[at]) for at in self._of if at in kafka.end}
         with closing(Records(self._settings, spans)) as records:
@@ -131,7 +132,7 @@ class Sources:
             part.offsets, part.lines, part.levels, part.minutes, strict=True
         ):
             if source.holds(offset) and self.letters.has(source.at, offset):
-                self.rejects += 1  # it was no event when it was read
+                self.rejects += 1  # it was invalid when a consumer read it
                 continue
             digest = hash(line)
             if offset < source.redis_next:
@@ -159,6 +160,6 @@ def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[Partition
         in_redis = name == settings.kafka_topic and redis.topic_id == topic.id
         for partition, known in topic.partitions.items():
             at = TopicPartition(name, partition)
-            there = (kafka.first[at], kafka.end[at]) if same and at in kafka.end else (0, 0)
+            span = (kafka.first[at], kafka.end[at]) if same and at in kafka.end else (0, 0)
             redis_next = redis.next.get(partition, 0) if in_redis else 0
-            yield PartitionSource(at, known, there, redis_next, settings.redis_max_logs)
+            yield PartitionSource(at, known, span, redis_next, settings.redis_max_logs)
