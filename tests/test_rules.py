@@ -10,7 +10,7 @@ import pytest
 
 from logpipeline.alerts.alert import Alert, Notice, follow
 from logpipeline.alerts.rules import Rules, RulesError, load
-from logpipeline.alerts.snapshot import History, Snapshot, newest
+from logpipeline.alerts.snapshot import History, PipelineSnapshot, newest
 from logpipeline.events import slices
 from logpipeline.producer import simulator
 from logpipeline.producer.simulator import Incident, incidents, simulate
@@ -32,7 +32,7 @@ class Pipeline:
     seed: int
     rate: int
 
-    def looks(self, every: int = 2) -> Iterator[Snapshot]:
+    def looks(self, every: int = 2) -> Iterator[PipelineSnapshot]:
         clock = NOON
         events = simulate(self.seed, self.rate, clock=lambda: clock)
         news = News(CAP)
@@ -46,7 +46,7 @@ class Pipeline:
                 yield self.look(news, clock, second * self.rate)
 
     @staticmethod
-    def look(news: News, now: float, offset: int) -> Snapshot:
+    def look(news: News, now: float, offset: int) -> PipelineSnapshot:
         counts: dict[int, dict[str, int]] = {}
         for (minute, level), events in news.counts.items():
             counts.setdefault(minute, {})[level] = events
@@ -54,10 +54,10 @@ class Pipeline:
         for level in ("ERROR", "CRITICAL"):
             lines = list(reversed(news.lists[level]))
             errors += newest(lambda a, b, lines=lines: lines[a : b + 1], now - DEFAULTS.burst_span)  # type: ignore[misc]
-        return Snapshot(now, counts, errors, {"0": str(offset)}, {"0": 7})
+        return PipelineSnapshot(now, counts, errors, {"0": str(offset)}, {"0": 7})
 
 
-def told(looks: Iterator[Snapshot], rules: Rules = DEFAULTS) -> list[Notice]:
+def told(looks: Iterator[PipelineSnapshot], rules: Rules = DEFAULTS) -> list[Notice]:
     """All that would be told."""
     history, alerts = History(rules.span), dict[str, Alert]()
     notices = []
@@ -129,10 +129,10 @@ def test_a_day_without_an_incident_has_no_alarm(
     assert told(Pipeline(seed, rate).looks(), fit(rate)) == []
 
 
-def steady(seconds: range, **others: object) -> Iterator[Snapshot]:
+def steady(seconds: range, **others: object) -> Iterator[PipelineSnapshot]:
     """A look each second, at which something has arrived."""
     for second in seconds:
-        snapshot = Snapshot(NOON + second, offsets={"0": str(second)})
+        snapshot = PipelineSnapshot(NOON + second, offsets={"0": str(second)})
         yield replace(snapshot, **others)  # type: ignore[arg-type]
 
 
@@ -227,7 +227,8 @@ class TestTelling:
     def states(self, *errors: int) -> list[tuple[float, str]]:
         """What is told, and after how many seconds, of so many errors in each second's window."""
         looks = [
-            Snapshot(NOON + i, {(int(NOON) + i) // 60: {"ERROR": n}}) for i, n in enumerate(errors)
+            PipelineSnapshot(NOON + i, {(int(NOON) + i) // 60: {"ERROR": n}})
+            for i, n in enumerate(errors)
         ]
         return [(n.at - NOON, n.state) for n in told(iter(looks), self.RULES)]
 

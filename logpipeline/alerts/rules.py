@@ -138,7 +138,7 @@ class Silence(_Rule):
         return [_reading(quiet, self.over, summary)]
 
 
-class Letters(_Rule):
+class DeadLetterRule(_Rule):
     """More than `over` new dead letters in `window`."""
 
     kind: Literal["dead-letters"]
@@ -181,7 +181,9 @@ class Lag(_Rule):
         return [Reading(broken, calm, f"{summary} (bound {self.over:,})")]
 
 
-Rule = Annotated[Errors | Share | Burst | Silence | Letters | Lag, Field(discriminator="kind")]
+Rule = Annotated[
+    Errors | Share | Burst | Silence | DeadLetterRule | Lag, Field(discriminator="kind")
+]
 KINDS = '"errors", "share", "burst", "silence", "dead-letters" or "lag"'
 
 
@@ -253,6 +255,6 @@ _KIND: dict[str, type[_Rule]] = {
     "share": Share,
     "burst": Burst,
     "silence": Silence,
-    "dead-letters": Letters,
+    "dead-letters": DeadLetterRule,
     "lag": Lag,
 }

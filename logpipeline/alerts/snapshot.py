@@ -1,4 +1,4 @@
-"""Snapshot: what Redis tells about the pipeline at one moment, and what it told before."""
+"""Snapshot: what Redis reports about the pipeline at one moment, and what it reported before."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ Services = Counter[str]  # service ("" when the event names none) → events
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class PipelineSnapshot:
     """What Redis holds at `at`. All times are Unix seconds.
 
     `counts` is minute (Unix time / 60) → level → events; `errors` are the newest ERROR and
@@ -64,12 +64,12 @@ class History:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._snapshots: deque[Snapshot] = deque()
+        self._snapshots: deque[PipelineSnapshot] = deque()
         self._began: float | None = None
         self._heard: float | None = None
 
     @property
-    def now(self) -> Snapshot:
+    def now(self) -> PipelineSnapshot:
         """The newest. There must be one."""
         return self._snapshots[-1]
 
@@ -84,7 +84,7 @@ class History:
         """Watching begins at `at`, or goes on after a time in which nobody could."""
         self._began, self._heard = at, None
 
-    def add(self, snapshot: Snapshot) -> None:
+    def add(self, snapshot: PipelineSnapshot) -> None:
         if self._snapshots:
             if self.now.offsets != snapshot.offsets and snapshot.at != self._began:
                 self._heard = snapshot.at
@@ -93,7 +93,7 @@ class History:
         while self._snapshots[0].at < snapshot.at - self._seconds - 60:
             self._snapshots.popleft()
 
-    def since(self, seconds: float) -> list[Snapshot]:
+    def since(self, seconds: float) -> list[PipelineSnapshot]:
         """The snapshots of the last `seconds`; empty when it does not reach back so far."""
         begin = self.now.at - seconds
         if self._snapshots[0].at > begin:
@@ -103,7 +103,7 @@ class History:
 
 def take(
     client: redis.Redis, key: str, now: float, seconds: float, errors_seconds: float
-) -> Snapshot:
+) -> PipelineSnapshot:
     """What Redis holds under the prefix `key` about the last `seconds` before `now`, with the
     errors of the last `errors_seconds`.
 
@@ -117,7 +117,7 @@ def take(
         for name in ("lag", "dead-letters", "offsets"):
             asked.hgetall(f"{key}:{name}")
         *counts, lag, dead_letters, offsets = asked.execute()
-    return Snapshot(
+    return PipelineSnapshot(
         at=now,
         counts={
             minute: numbers(hash_) for minute, hash_ in zip(minutes, counts, strict=True) if hash_

@@ -17,7 +17,7 @@ REQUEST_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TopicRecord:
     """Of Kafka; `time` is when it was put there, in Unix seconds."""
 
     topic: str
@@ -40,7 +40,7 @@ def topic_ids(settings: KafkaSettings, *names: str) -> dict[str, str]:
     return {topic["name"]: str(topic["topic_id"]) for topic in found if topic["topic_id"]}
 
 
-def read(settings: ReaderSettings, name: str, since: float = 0.0) -> Iterator[Record]:
+def read(settings: ReaderSettings, name: str, since: float = 0.0) -> Iterator[TopicRecord]:
     """The records of a topic that exists, each partition's in order: all from the first of that
     time (Unix seconds) on, and maybe some before. What comes meanwhile is left out. Raises
     KafkaError."""
@@ -55,7 +55,7 @@ def read(settings: ReaderSettings, name: str, since: float = 0.0) -> Iterator[Re
                 columns = polled.offsets, polled.keys, polled.values, polled.details
                 for offset, key, value, (stamp, headers) in zip(*columns, strict=True):
                     rest = offset, stamp / 1_000, key, value, headers
-                    yield Record(at.topic, at.partition, *rest)
+                    yield TopicRecord(at.topic, at.partition, *rest)
 
 
 def _firsts(
