@@ -9,7 +9,7 @@ __all__ = ["KafkaLogHandler"]
 
 
 def __getattr__(name: str) -> Any:
-    """The handler, when it is asked for: what imports another room needs none of its libraries."""
+    """Import the handler on first use: importing another room needs none of its libraries."""
     if name == "KafkaLogHandler":
         from logpipeline.producer.handler import KafkaLogHandler
 

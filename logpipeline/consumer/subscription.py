@@ -287,5 +287,5 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         if heard:
             self._away.resolve("Kafka is back")
         else:
-            connection.complain(self._away, "Kafka is away, waiting", problem)
+            connection.report_outage(self._away, "Kafka is away, waiting", problem)
         self._metrics.kafka_up.set(heard)
