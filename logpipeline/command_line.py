@@ -23,7 +23,7 @@ def load(
     """A program's settings, and its own options, from the command line and the environment.
 
     `add_options` adds the options to the parser; `examples` ends its --help.
-    Raises SystemExit: 0 after --help, 2 after one line on stderr about what is wrong.
+    Raises SystemExit: 0 after --help, 2 after one line on stderr that names the mistake.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -69,15 +69,15 @@ def log_to_stderr() -> None:
 def _add_flags(parser: argparse.ArgumentParser, settings: type[RoomSettings]) -> None:
     flags = parser.add_argument_group(
         "settings",
-        "each also as an environment variable or a line of .env: KAFKA_TOPIC=logs. Other users of "
-        "this machine can see a secret in a flag: use the variable, or a file.",
+        "Each can also be an environment variable or a line of .env: KAFKA_TOPIC=logs. Other users "
+        "of this machine can see a secret in a flag: use the variable, or a file.",
     )
     for name, field in settings.model_fields.items():
         flag = "--" + name.replace("_", "-")
         help_text = f"{field.description} (default: {field.default})"
         flags.add_argument(flag, default=argparse.SUPPRESS, metavar="VALUE", help=help_text)
         if name in settings.secrets():
-            help_text = f"file that holds it, or {name.upper()}_FILE"
+            help_text = f"read it from this file (also {name.upper()}_FILE)"
             flags.add_argument(
                 f"{flag}-file", default=argparse.SUPPRESS, metavar="FILE", help=help_text
             )
