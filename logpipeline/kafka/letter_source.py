@@ -1,5 +1,6 @@
-"""Letter source: the original position of a dead letter's record, from the letter's headers, which
-anyone may have written.
+"""Letter source: the original position of a dead letter's record, by the letter's headers.
+
+Anybody may have written them.
 """
 
 import re
