@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Kafka → logs.txt and Redis.
 
-Reads the topic as a member of a consumer group, appends every event to logs.txt once, keeps
-the newest in Redis, and sends what is no event to the dead-letter topic. Run as many as there
-are partitions; on one host they may share one logs.txt.
+Reads the topic as a member of a consumer group, appends each event to logs.txt once, keeps the
+newest in Redis, and sends invalid records to the dead-letter topic. Run up to one per partition;
+on one host they may share one logs.txt.
 """
 
 import logging
@@ -32,9 +32,9 @@ from logpipeline.supervision import Supervision, Unexpected
 
 log = logging.getLogger("consumer")
 
-RETRY = 1.0  # seconds until logs.txt is tried again
-RECONNECT = 5  # unexpected errors of poll after which Kafka's client is made again
-FORESEEN = (OSError, CheckpointError, OffsetGap)  # of logs.txt
+RETRY = 1.0  # seconds until a write to logs.txt is retried
+RECONNECT = 5  # unexpected errors of poll after which Kafka's client is replaced
+FORESEEN = (OSError, CheckpointError, OffsetGap)  # errors of logs.txt
 HANDLED = (*FORESEEN, KafkaError)
 
 EXAMPLES = """\
@@ -43,7 +43,7 @@ examples:
   python consumer.py --log-file /var/log/app/logs.txt --kafka-topic app
   LOG_FILE=logs.txt METRICS_PORT=0 python consumer.py
 
-exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
+exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that cannot be used
 """
 
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if topics.ensure(settings, stop, topics.to_read(settings)):
                 consume(settings, store, metrics, supervision, stop)
-        except (KafkaError, OSError) as problem:  # it went away in the moment between
+        except (KafkaError, OSError) as problem:  # Kafka went away after the check
             log.warning("reconnecting: %s", problem)
         except Exception as error:  # noqa: BLE001 - nothing stops the pipeline but a person
             stop.wait(supervision.note("start", error))
@@ -85,10 +85,10 @@ def consume(
     stop: Shutdown,
 ) -> None:
     """Read, store and commit until `stop`. The order of the steps is the guarantee: a kill
-    between any two of them leaves records that are read again and refused where they are.
+    between any two of them leaves records that are read again, and refused by what holds them.
 
-    A step that fails in an unexpected way is retried, from what the sinks hold. Redis and the
-    commit hold up nothing: they make up for it later.
+    A step that fails in an unexpected way is retried, from the sinks' positions. Redis and the
+    commit delay nothing: they catch up later.
     """
     step, optional = supervision.step, supervision.optional
     poison = Poison(settings.kafka_topic, settings.event_max_bytes, supervision, stop)

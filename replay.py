@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Dead letters, or finished files → the topic again.
+"""Dead letters or rotated files → the topic again.
 
-After a fix of what is an event: the dead letters of a time that are events now; or the events of
-rotated files. Each is sent once, however often this is run or killed, with its bytes and key as
-they were, and a header `replayed` that says where it was. One runs at a time for a topic.
+Sends dead letters of a given time that have become valid events, after a fix, or the events of
+rotated files. Each is sent once, no matter how often this is run or killed, with its original bytes
+and key, and with a header `replayed` that gives its source. One runs at a time for a topic.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from logpipeline import command_line
 from logpipeline.kafka import connection, topics
 from logpipeline.outage import Outage
 from logpipeline.replay import journal
-from logpipeline.replay.files import Files, Unreadable
+from logpipeline.replay.files import RotatedEvents, Unreadable
 from logpipeline.replay.journal import JournalError, Overtaken
-from logpipeline.replay.letters import Letters
+from logpipeline.replay.letters import ReplayedLetters
 from logpipeline.replay.run import Run
 from logpipeline.replay.selection import Selection
 from logpipeline.replay.transactions import TooLarge
@@ -35,18 +35,18 @@ log = logging.getLogger("replay")
 
 PROGRAM = "replay.py"
 RATE = 1_000.0  # events a second
-A_RATE = "0 for as fast as it goes, or from 0.001"
+A_RATE = "a number from 0.001, or 0 for full speed"
 MOST_NAME = 249  # characters of a topic's
 EXAMPLES = """\
 examples:
-  python replay.py --since 2h --dry-run          what there is to be sent
-  python replay.py --since 2h                    the dead letters of the last two hours
+  python replay.py --since 2h --dry-run          count what would be sent
+  python replay.py --since 2h                    send the dead letters of the last two hours
   python replay.py --since 2026-11-24T09:00 --to 2026-11-24T12:00 --rate 200
   python replay.py --file logs-20261124T190501.123456Z.txt.zst --kafka-topic copy
-  python replay.py --since 2h --again second     also what was sent before, once more
+  python replay.py --since 2h --again second     send them once more, sent or not
 
-exit status: 0 when Kafka has every event of that time, 1 when it has not (the same command goes
-on where this one was), 2 for an option or a setting that can't be used
+exit status: 0 when Kafka has every event of that time, 1 when it does not (the same command resumes
+where this one stopped), 2 for an option or a setting that cannot be used
 """
 
 
@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def preview(settings: config.Replay, run: Run, selection: Selection) -> int:
-    """How many would be sent. Raises Unreadable, JournalError; SystemExit when Kafka is away."""
+    """How many events would be sent. Raises Unreadable, JournalError; SystemExit if Kafka is
+    unavailable."""
     try:
         if problem := connection.problem(settings):
             command_line.fail(PROGRAM, problem, 1)
@@ -87,67 +88,78 @@ def preview(settings: config.Replay, run: Run, selection: Selection) -> int:
 def until_sent(
     settings: config.Replay, run: Run, selection: Selection, rate: float, stop: Shutdown
 ) -> bool:
-    """Go on, through Kafka's outages, until it has all. False when a stop came first.
+    """Send through Kafka's outages, until it has all. False if a request to stop came first.
 
     Raises Unreadable, JournalError, Overtaken.
     """
-    trouble = Outage(log)
+    outage = Outage(log)
     for _ in stop.backoff():
         try:
             if topics.ensure(settings, stop, topics.to_send(settings)):
                 run.go(selection, rate)
                 return not stop
         except TooLarge:
-            pass  # it is left out from now on
+            pass  # the selection leaves it out from now on
         except (KafkaError, OSError) as problem:
-            trouble.report(f"trying again: {connection.reason(settings, problem)}")
+            outage.report(f"cannot send, retrying: {connection.reason(settings, problem)}")
     return False
 
 
-def chosen(settings: config.Replay, options: argparse.Namespace, stop: Shutdown) -> Letters | Files:
-    """What the options ask for. Raises SystemExit when they make no sense."""
+def chosen(
+    settings: config.Replay, options: argparse.Namespace, stop: Shutdown
+) -> ReplayedLetters | RotatedEvents:
+    """What the options select. Raises SystemExit if they contradict one another."""
     if len(journal.name(settings)) > MOST_NAME:
         command_line.fail(
-            PROGRAM, f"KAFKA_TOPIC={settings.kafka_topic}: allowed are 240 characters here"
+            PROGRAM, f"KAFKA_TOPIC={settings.kafka_topic}: must have at most 240 characters here"
         )
     if options.since is None and not options.file:
-        command_line.fail(PROGRAM, f"--since is missing: allowed is {A_TIME}")
+        command_line.fail(PROGRAM, f"--since or --file is required; --since must be {A_TIME}")
     window = Window(options.since or 0.0, options.to)
     if window.since >= window.to:
-        command_line.fail(PROGRAM, "--to: allowed is a time after that of --since")
+        command_line.fail(PROGRAM, "--to must be a time after --since")
     if not options.file:
-        return Letters(settings, window)
+        return ReplayedLetters(settings, window)
     for path in options.file:
         if path.resolve() == settings.log_file.resolve():
-            command_line.fail(
-                PROGRAM, f"--file {path}: allowed is a file that nobody writes any more"
-            )
-    return Files(options.file, window, stop)
+            command_line.fail(PROGRAM, f"--file {path}: must be a file that is no longer written")
+    return RotatedEvents(options.file, window, stop)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     def option(
-        flag: str, parse: Callable[[str], float], allowed: str, meaning: str, default: float | None
+        flag: str, parse: Callable[[str], float], must_be: str, meaning: str, default: float | None
     ) -> None:
         def checked(text: str) -> float:
             with suppress(ValueError):
                 return parse(text)
-            return command_line.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
+            return command_line.fail(parser.prog, f"{flag} {text}: must be {must_be}")
 
         parser.add_argument(
-            flag, type=checked, default=default, metavar="N", help=f"{meaning}: {allowed}"
+            flag, type=checked, default=default, metavar="N", help=f"{meaning}: {must_be}"
         )
 
-    option("--since", moment, A_TIME, "when dead letters were put there, or events happened", None)
-    option("--to", moment, A_TIME, "and until when (default: until now)", math.inf)
-    parser.add_argument(
-        "--file", nargs="+", type=Path, metavar="FILE", help="events of these, .zst, .gz or plain"
+    option(
+        "--since", moment, A_TIME, "send dead letters written, or events dated, from then on", None
     )
-    option("--rate", pace, A_RATE, f"events a second (default: {RATE:,.0f})", RATE)
+    option("--to", moment, A_TIME, "and before then (default: no limit)", math.inf)
     parser.add_argument(
-        "--again", default="", metavar="WORD", help="what was sent too, once for this word"
+        "--file",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="send the events of these files, .zst, .gz or plain",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    option("--rate", pace, A_RATE, f"send so many events a second (default: {RATE:,.0f})", RATE)
+    parser.add_argument(
+        "--again",
+        default="",
+        metavar="WORD",
+        help="send again what was sent before, once for this word",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="report what would be sent, and send nothing"
+    )
 
 
 def pace(text: str) -> float:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Kafka = logs.txt = Redis?
 
-Reads Kafka, logs.txt with its checkpoint, and Redis, and says in one line for each whether they
-agree, else which partition and offsets are missing, doubled, torn or out of order. Consumers may
-run meanwhile: what logs.txt has at the start is compared.
+Compares Kafka, logs.txt with its checkpoint, and Redis, and reports in one line for each whether
+they agree, or which partition and offsets are missing, doubled, torn or out of order. Consumers may
+run meanwhile: the contents of logs.txt at the start are compared.
 """
 
 import logging
@@ -20,6 +20,7 @@ from logpipeline import command_line
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.kafka import connection
 from logpipeline.recent import redis_client
+from logpipeline.terminal import printable
 from logpipeline.verify.archive import audit_kafka, audit_logs_txt
 from logpipeline.verify.recent import audit_redis
 from logpipeline.verify.snapshot import Snapshot
@@ -30,8 +31,8 @@ examples:
   python verify.py
   python verify.py --log-file /var/log/app/logs.txt --kafka-topic app
 
-exit status: 0 when they agree, 1 when they differ, 2 when one of them can't be read or a
-setting can't be used
+exit status: 0 when they agree, 1 when they differ, 2 when one of them cannot be read or a
+setting cannot be used
 """
 AGREE, DIFFER, UNKNOWN = 0, 1, 2
 
@@ -42,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return verify(settings)
     except redis.RedisError as error:
-        command_line.fail("verify", f"can't look: {redis_client.reason(settings, error)}", UNKNOWN)
+        command_line.fail("verify", f"cannot read: {redis_client.reason(settings, error)}", UNKNOWN)
     except (KafkaError, CheckpointError, OSError) as error:
-        command_line.fail("verify", f"can't look: {connection.reason(settings, error)}", UNKNOWN)
+        command_line.fail("verify", f"cannot read: {connection.reason(settings, error)}", UNKNOWN)
     except KeyboardInterrupt:
         command_line.fail("verify", "interrupted", UNKNOWN)
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def verify(settings: config.Verify) -> int:
     """Print the three verdicts. Returns the exit status.
 
-    Raises KafkaError, redis.RedisError, CheckpointError, OSError when one can't be read.
+    Raises KafkaError, redis.RedisError, CheckpointError, OSError if one cannot be read.
     """
     snapshot = Snapshot.take(settings)
     with (
@@ -65,7 +66,7 @@ def verify(settings: config.Verify) -> int:
         kafka = audit_kafka(snapshot, sources)
         recent = audit_redis(settings, snapshot, sources)
     for name, found in ("Kafka", kafka), (settings.log_file.name, logs_txt), ("Redis", recent):
-        print(f"{name:8} {found}")
+        print(printable(f"{name:8} {found}"))
     return DIFFER if kafka.counts or logs_txt.counts or recent.counts else AGREE
 
 

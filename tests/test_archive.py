@@ -138,7 +138,7 @@ def test_a_topic_that_was_made_again_starts_over(
 ) -> None:
     archive.append([events(0, 0, 5)])
     again = opened_at(path, "another id")
-    assert "topic logs was deleted and made again" in caplog.text
+    assert "topic logs was deleted and created again" in caplog.text
     assert again.position().next == {}
     again.append([events(0, 0, 2)])
     assert messages(path) == numbered(0, 1, 2, 3, 4, 0, 1)
@@ -180,7 +180,7 @@ def test_a_checkpoint_deleted_beneath_a_running_consumer_is_written_anew(
     checkpoint(path).unlink()
     archive.append([events(0, 1, 5)])
     assert messages(path) == numbered(0, 1, 2, 3, 4)
-    assert "checkpoint was deleted: it is written anew" in caplog.text
+    assert "checkpoint was deleted: restoring it" in caplog.text
 
 
 def test_a_file_without_a_checkpoint_keeps_its_whole_lines(
@@ -190,7 +190,7 @@ def test_a_file_without_a_checkpoint_keeps_its_whole_lines(
     archive = opened_at(path)
     archive.append([events(0, 0, 1)])
     assert messages(path) == ["old", "event 0"]
-    assert "no checkpoint: it goes on at its end" in caplog.text
+    assert "no checkpoint: appending at its end" in caplog.text
     archive.close()
 
 
@@ -285,8 +285,8 @@ def test_a_problem_is_said_once_and_so_is_its_end(
     for start in range(3):
         archive.append([events(0, start, start + 1)])
     assert caplog.messages == [
-        f"{path} can't go on, waiting: No space left on device",
-        f"{path} goes on",
+        f"{path}: cannot write, retrying: No space left on device",
+        f"{path}: writing again",
     ]
 
 

@@ -139,7 +139,7 @@ def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(
     write(log, "one")
     run = run_script("producer.py", "--follow", "app.log", env=env)
     mine = own_kafka.bootstrap, settings.kafka_topic
-    run.wait_for("made topic " + settings.kafka_topic, 60)
+    run.wait_for("created topic " + settings.kafka_topic, 60)
     until(lambda: any(records(*mine).values()), 60)
     own_kafka.pause()
     write(log, *numbered("two", 100))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logpipeline.verify.findings import Findings
-from logpipeline.verify.interleaving import Interleaving, Stream
+from logpipeline.verify.interleaving import EventStream, Interleaving
 
 CHECKED = settings(max_examples=300, deadline=None, derandomize=True)
 Streams = list[list[bytes]]
@@ -17,14 +17,14 @@ def check(lines: list[bytes], streams: Streams) -> tuple[Findings, int]:
     """What is found, and how many lines nobody waits for. Streams come one event at a time."""
     coming = {f"t[{i}]": deque(enumerate(stream)) for i, stream in enumerate(streams)}
 
-    def fill(stream: Stream, count: int) -> None:
+    def fill(stream: EventStream, count: int) -> None:
         while len(stream.offsets) < count and coming[stream.name]:
             offset, line = coming[stream.name].popleft()
             stream.offsets.append(offset)
             stream.hashes.append(hash(line))
 
     findings = Findings()
-    interleaving = Interleaving([Stream(name) for name in coming], findings, fill)
+    interleaving = Interleaving([EventStream(name) for name in coming], findings, fill)
     for number, line in enumerate(lines):
         interleaving.take(line, number)
     interleaving.finish()

@@ -269,7 +269,7 @@ def test_show_says_in_one_line_what_is_wrong(environment: dict[str, str]) -> Non
 
     away = show(environment | {"REDIS_URL": f"redis://:secret@localhost:{free_port()}/0"})
     assert (away.returncode, away.stderr.count("\n")) == (1, 1)
-    assert "can't be used" in away.stderr
+    assert "cannot be used" in away.stderr
     assert "secret" not in away.stderr
 
     for arguments in (["--level", "LOUD"], ["--count", "0"]):

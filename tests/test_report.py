@@ -135,7 +135,7 @@ def test_the_page_has_the_day_and_needs_nothing_from_outside(logs: Path) -> None
     assert "Nov 23, 12:00 to Nov 23, 12:59" in page
     assert "<b>61</b><span>events" in page
     assert "<b>7</b><span>ERROR or CRITICAL" in page
-    assert "1 lines of them are no events" in page
+    assert "1 invalid lines were left out" in page
     assert "order # of #" in page
     assert "&lt;/td&gt;&lt;script&gt;" in page
     assert not re.search(r"<script|\x1b|\u202e|https?:|src=|href=|url\(|@import", page)
@@ -166,7 +166,7 @@ def test_no_logs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "status", "words"),
     [
-        (["--day", "monday"], 2, "'monday': allowed is a day, 2026-11-23"),
+        (["--day", "monday"], 2, "'monday': must be a day such as 2026-11-23"),
         (["--sql", "SELECT nothing FROM events"], 1, "nothing"),
         (["--output", "no/such/folder.html"], 1, "no/such/folder.html"),
     ],
@@ -204,7 +204,7 @@ def test_a_file_that_can_not_be_read_is_said_and_the_others_are_read(name: str, 
     (logs.parent / name).write_bytes(UNREADABLE[name])
     done = report(logs, "--day", "2026-11-23")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "report.html\n", 1)
-    assert f"{name} is left out: " in done.stderr
+    assert f"{name}, leaving it out: " in done.stderr
     page = (logs.parent / "report.html").read_text("utf-8")
     assert "<b>60</b><span>events" in page
     assert f"{name} can’t be read" in page

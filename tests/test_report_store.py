@@ -106,7 +106,7 @@ def test_a_real_store(
     variables["AWS_SECRET_ACCESS_KEY"] = "other"
     done = report(logs, **variables)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"report: {url} can't be listed: SignatureDoesNotMatch: ")
+    assert done.stderr.startswith(f"report: cannot list {url}: SignatureDoesNotMatch: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from logpipeline.alerts.alert import Alert, Notice, follow
 from logpipeline.alerts.rules import Rules, RulesError, load
-from logpipeline.alerts.snapshot import History, Snapshot, newest
+from logpipeline.alerts.snapshot import History, PipelineSnapshot, newest
 from logpipeline.events import slices
 from logpipeline.producer import simulator
 from logpipeline.producer.simulator import Incident, incidents, simulate
@@ -32,7 +32,7 @@ class Pipeline:
     seed: int
     rate: int
 
-    def looks(self, every: int = 2) -> Iterator[Snapshot]:
+    def looks(self, every: int = 2) -> Iterator[PipelineSnapshot]:
         clock = NOON
         events = simulate(self.seed, self.rate, clock=lambda: clock)
         news = News(CAP)
@@ -46,7 +46,7 @@ class Pipeline:
                 yield self.look(news, clock, second * self.rate)
 
     @staticmethod
-    def look(news: News, now: float, offset: int) -> Snapshot:
+    def look(news: News, now: float, offset: int) -> PipelineSnapshot:
         counts: dict[int, dict[str, int]] = {}
         for (minute, level), events in news.counts.items():
             counts.setdefault(minute, {})[level] = events
@@ -54,10 +54,10 @@ class Pipeline:
         for level in ("ERROR", "CRITICAL"):
             lines = list(reversed(news.lists[level]))
             errors += newest(lambda a, b, lines=lines: lines[a : b + 1], now - DEFAULTS.burst_span)  # type: ignore[misc]
-        return Snapshot(now, counts, errors, {"0": offset}, {"0": 7})
+        return PipelineSnapshot(now, counts, errors, {"0": offset}, {"0": 7})
 
 
-def told(looks: Iterator[Snapshot], rules: Rules = DEFAULTS) -> list[Notice]:
+def told(looks: Iterator[PipelineSnapshot], rules: Rules = DEFAULTS) -> list[Notice]:
     """All that would be told."""
     history, alerts = History(rules.span), dict[str, Alert]()
     notices = []
@@ -129,10 +129,10 @@ def test_a_day_without_an_incident_has_no_alarm(
     assert told(Pipeline(seed, rate).looks(), fit(rate)) == []
 
 
-def steady(seconds: range, **others: object) -> Iterator[Snapshot]:
+def steady(seconds: range, **others: object) -> Iterator[PipelineSnapshot]:
     """A look each second, at which something has arrived."""
     for second in seconds:
-        snapshot = Snapshot(NOON + second, offsets={"0": second})
+        snapshot = PipelineSnapshot(NOON + second, offsets={"0": second})
         yield replace(snapshot, **others)  # type: ignore[arg-type]
 
 
@@ -227,7 +227,8 @@ class TestTelling:
     def states(self, *errors: int) -> list[tuple[float, str]]:
         """What is told, and after how many seconds, of so many errors in each second's window."""
         looks = [
-            Snapshot(NOON + i, {(int(NOON) + i) // 60: {"ERROR": n}}) for i, n in enumerate(errors)
+            PipelineSnapshot(NOON + i, {(int(NOON) + i) // 60: {"ERROR": n}})
+            for i, n in enumerate(errors)
         ]
         return [(n.at - NOON, n.state) for n in told(iter(looks), self.RULES)]
 
@@ -249,27 +250,27 @@ class TestTelling:
 
 
 MISTAKES = {
-    "rules = 1": "rules = 1: allowed is a table",
-    "": "rules is missing: allowed is a table",
-    "repeat = 0\n[rules]": "repeat = 0: allowed is seconds, a whole number from 1 to 86400",
-    "often = 1\n[rules]": "often is unknown: allowed is repeat, calm, rules",
+    "rules = 1": "rules = 1: must be a table",
+    "": "rules is missing: must be a table",
+    "repeat = 0\n[rules]": "repeat = 0: must be seconds, a whole number from 1 to 86400",
+    "often = 1\n[rules]": "often is unknown: must be repeat, calm or rules",
     "[rules]\nx = 1": "rule x: ",
-    "[rules.x]": 'rule x: kind is missing: allowed is "errors", "share"',
-    '[rules.x]\nkind = "noise"': "rule x: kind = 'noise': allowed is \"errors\"",
-    '[rules.x]\nkind = "errors"\nwindow = 60': "rule x: over is missing: allowed is a whole number",
-    '[rules.x]\nkind = "silence"\nover = "5m"': "rule x: over = '5m': allowed is seconds",
-    '[rules.x]\nkind = "silence"\nover = 1.5': "rule x: over = 1.5: allowed is seconds",
-    '[rules.x]\nkind = "silence"\nover = true': "rule x: over = True: allowed is seconds",
-    '[rules.x]\nkind = "silence"\nover = 5\nname = "y"': "rule x: name is unknown: allowed is",
-    '[rules.x]\nkind = "silence"\nover = 5\nwindow = 5': "rule x: window is unknown: allowed is",
+    "[rules.x]": 'rule x: kind is missing: must be "errors", "share"',
+    '[rules.x]\nkind = "noise"': "rule x: kind = 'noise': must be \"errors\"",
+    '[rules.x]\nkind = "errors"\nwindow = 60': "rule x: over is missing: must be a whole number",
+    '[rules.x]\nkind = "silence"\nover = "5m"': "rule x: over = '5m': must be seconds",
+    '[rules.x]\nkind = "silence"\nover = 1.5': "rule x: over = 1.5: must be seconds",
+    '[rules.x]\nkind = "silence"\nover = true': "rule x: over = True: must be seconds",
+    '[rules.x]\nkind = "silence"\nover = 5\nname = "y"': "rule x: name is unknown: must be",
+    '[rules.x]\nkind = "silence"\nover = 5\nwindow = 5': "rule x: window is unknown: must be",
     '[rules.x]\nkind = "silence"\nover = 5\nseverity = "bad"': (
-        'rule x: severity = \'bad\': allowed is "info", "warning" or "critical"'
+        'rule x: severity = \'bad\': must be "info", "warning" or "critical"'
     ),
     '[rules.x]\nkind = "share"\nover = 5\nat_least = 1\nwindow = 1': (
-        "rule x: over = 5: allowed is a share: above 0, below 1"
+        "rule x: over = 5: must be a share: above 0, below 1"
     ),
     '[rules.x]\nkind = "burst"\nover = 1000\nshare = 0.5\nwindow = 1': (
-        "rule x: over = 1000: allowed is a whole number from 0 to 999"
+        "rule x: over = 1000: must be a whole number from 0 to 999"
     ),
     "[rules": "is not TOML: ",
     "\x00": "is not TOML: ",
@@ -277,7 +278,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_is_one_line_with_rule_field_and_what_is_allowed(
+def test_a_mistake_is_one_line_with_rule_field_and_what_it_must_be(
     text: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "my rules.toml"
@@ -289,7 +290,7 @@ def test_a_mistake_is_one_line_with_rule_field_and_what_is_allowed(
 
 
 def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
-    with pytest.raises(RulesError, match=r"can't be read: No such file"):
+    with pytest.raises(RulesError, match=r"cannot read .*none.toml: No such file"):
         load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff")
     with pytest.raises(RulesError, match="is not TOML"):

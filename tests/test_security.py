@@ -325,13 +325,13 @@ class TestRedis:
     @pytest.mark.parametrize(
         ("server", "change", "reason"),
         [
-            ("expired", {}, "can't be used: its certificate has expired (REDIS_URL, REDIS_SSL_…)"),
-            ("future", {}, "can't be used: its certificate is not yet valid"),
-            ("foreign", {}, "can't be used: its certificate is from nobody known here"),
+            ("expired", {}, "cannot be used: its certificate has expired (REDIS_URL, REDIS_SSL_…)"),
+            ("future", {}, "cannot be used: its certificate is not yet valid"),
+            ("foreign", {}, "cannot be used: its certificate is from nobody known here"),
             ("misnamed", {}, "Hostname mismatch, certificate is not valid for 'localhost'"),
             ("server", {"redis_password": WRONG}, "refuses user 'alice' and the password (REDIS_"),
             ("server", {"redis_username": "bob"}, "refuses user 'bob' and the password (REDIS_US"),
-            ("server", {"redis_username": "", "redis_password": ""}, "wants a password (REDIS_US"),
+            ("server", {"redis_username": "", "redis_password": ""}, "requires a password (REDIS_"),
             ("server", {"redis_username": "mallory"}, "does not let user 'mallory' do all that is"),
             ("server", {"redis_ssl_cafile": ""}, "its certificate is from nobody known here"),
         ],
@@ -355,8 +355,8 @@ class TestRedis:
     ) -> None:
         there = servers["server"]
         for url, hint in (
-            (f"rediss://localhost:{there.port}", "(without TLS it is redis://)"),
-            (f"redis://localhost:{there.tls}", "(with TLS it is rediss://)"),
+            (f"rediss://localhost:{there.port}", "(without TLS, use redis://)"),
+            (f"redis://localhost:{there.tls}", "(with TLS, use rediss://)"),
         ):
             assert hint in self.refusal(access.model_copy(update={"redis_url": url}), timeout=1)
 
@@ -418,8 +418,8 @@ def test_the_whole_pipeline_over_tls_with_users_and_secrets_in_files(
     newest = show(env, tmp_path)
     assert newest.wait(PATIENCE) == 0
     assert len(newest.output().splitlines()) == 1000
-    with closing(RedisReader(access)) as look:
-        assert len(look.take().lists[""]) == 1000
+    with closing(RedisReader(access)) as reader:
+        assert len(reader.read().lists[""]) == 1000
     for script in (consumer, alerts):
         script.terminate()
         assert script.wait(PATIENCE) == 0, script
@@ -451,7 +451,7 @@ def test_who_is_refused_waits_and_goes_on_once_let_in(
     no_redis = f"Redis at {carol.redis_url} refuses user 'carol' and the password"
     for script in (consumer, producer):
         script.wait_for(refused, PATIENCE)
-    alerts.wait_for(f"Redis is away, nothing is watched: {no_redis}", PATIENCE)
+    alerts.wait_for(f"Redis unavailable; alerts are paused: {no_redis}", PATIENCE)
     for once, status in ((run_script("verify.py", env=env), 2), (show(env, tmp_path), 1)):
         assert once.wait(PATIENCE) == status
         assert once.output().count("\n") == 1, once
@@ -465,11 +465,11 @@ def test_who_is_refused_waits_and_goes_on_once_let_in(
         assert descriptors(consumer) <= before + 3  # a try may be under way
         secured.allow(admin, "carol", access, "READ", "WRITE", "CREATE", "DESCRIBE_CONFIGS")
         assert producer.wait(PATIENCE) == 0, producer
-        trouble = f"Kafka's {access.kafka_topic} can't be read, trying again: Kafka does not let"
+        trouble = f"cannot read Kafka's {access.kafka_topic}, retrying: Kafka does not let"
         consumer.wait_for(trouble, PATIENCE)
         secured.allow_group(admin, "carol", access)
     until(lambda: lines(access) == 500, PATIENCE, str(consumer))
-    consumer.wait_for(f"no Redis, the archive goes on without it: {no_redis}", PATIENCE)
+    consumer.wait_for(f"Redis unavailable; archiving continues: {no_redis}", PATIENCE)
     pages = [
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode(),
     ]

@@ -94,10 +94,10 @@ def test_nothing_is_deleted_before_it_is_there(
     nas.rmdir()
     metrics = keep(path, nas, log_keep_files=1)
     assert rotated(path) == found
-    assert "rotated files stay here, whatever LOG_KEEP_… says: file://" in caplog.text
+    assert "cannot upload rotated files, keeping them: file://" in caplog.text
     assert (value(metrics, "store_up"), value(metrics, "unshipped_files")) == (0, 4)
     assert metrics.registry.get_sample_value("log_consumer_failures_total", {"step": "ship"}) == 1
-    assert "store" not in metrics.missing(), "it goes on"
+    assert "store" not in metrics.missing(), "the store is not needed"
     nas.mkdir()
     metrics = keep(path, nas, log_keep_files=1)
     assert rotated(path) == found[-1:]
@@ -121,7 +121,7 @@ def test_a_store_that_comes_back_is_found_again(
         nas.mkdir()
         until(lambda: len(names(nas)) == 4, 30)
         until(lambda: "rotated files are sent to file://" in caplog.text)
-    assert caplog.text.count("rotated files stay here") == 1
+    assert caplog.text.count("cannot upload rotated files") == 1
 
 
 def test_what_was_deleted_there_is_sent_again_before_it_is_deleted_here(
@@ -166,7 +166,7 @@ def test_a_url_that_can_not_be_used_ends_the_consumer_at_once(
     out, err = capsys.readouterr()
     assert (out, err) == (
         "",
-        "consumer.py: ARCHIVE_URL: az://container/x can't be used: "
+        "consumer.py: ARCHIVE_URL: cannot use az://container/x: "
         "Generic MicrosoftAzure error: Account must be specified\n",
     )
 
@@ -224,7 +224,7 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
     try:
         runs = run_script("consumer.py")
         emit(3_000)
-        runs.wait_for("rotated files stay here, whatever LOG_KEEP_… says: s3://", 60)
+        runs.wait_for("cannot upload rotated files, keeping them: s3://", 60)
         until(lambda: len(rotated(settings.log_file)) > 5, 60)
         assert samples(port)["log_consumer_store_up"] == 0
     finally:
@@ -232,7 +232,7 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
         seaweed.wait_ready()
     until(lambda: len(rotated(settings.log_file)) == 1, 60, str(runs))
     assert samples(port)["log_consumer_store_up"] == 1
-    assert runs.output().count("rotated files stay here") == 1
+    assert runs.output().count("cannot upload rotated files") == 1
     seaweed.pause()
     try:
         emit(1_000)

@@ -143,6 +143,6 @@ def test_show_prints_large_events_cut_and_says_what_is_left_out(
     assert lines[-1].endswith("the newest")
     assert max(map(len, lines)) < 6_000
     assert lines[0].endswith(f"… ({len(event('x' * MEGABYTE)):,} bytes)")
-    assert done.stderr == f"events before these {len(lines)} are left out: they are large\n"
+    assert done.stderr == f"leaving out events before these {len(lines)}: they are large\n"
     few = show(redis_server, key, "--count", "3")
     assert (few.stdout.count("\n"), few.stderr) == (3, "")

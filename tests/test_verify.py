@@ -228,7 +228,7 @@ def run_through(
     )
     with Redis.from_url(redis_server) as client:
         try:
-            consumer.wait_for("made topic")
+            consumer.wait_for("created topic")
             until(lambda: name in kafka_admin.list_topics())
             records = records_of_a_day()
             produce(settings, records)
@@ -269,7 +269,7 @@ def test_a_sound_pipeline_agrees(settled: Pipeline, capsys: pytest.CaptureFixtur
     assert status == 0
     events = PARTITIONS * EVENTS
     assert said["logs.txt"] == f"agrees: {events:,} events, each once and in its partition's order"
-    assert f"{events:,} events, and {PARTITIONS * EVENTS // 40} others" in said["Kafka"]
+    assert f"{events:,} events, and {PARTITIONS * EVENTS // 40} invalid records" in said["Kafka"]
     assert said["Redis"].startswith(f"agrees: {CAP} newest events")
 
 
@@ -381,7 +381,7 @@ def test_a_file_of_something_else_is_given_up(
     pipeline.write([b"GET / HTTP/1.1"] * 2_000)
     said = pipeline.difference(capsys)
     assert "500 torn or edited: line 1, line 2, line 3, line 4, line 5 and 495 more" in said
-    assert "what follows line 500 was not compared" in said
+    assert "lines after line 500 were not compared" in said
 
 
 def test_a_checkpoint_ahead_or_behind_is_named(
@@ -444,7 +444,7 @@ def test_a_missing_or_doubled_dead_letter(
             lambda p: p.redis.rpop(p.key(":WARNING"), 3),
             "too short: KEY:WARNING has 97 events, logs",
         ),
-        (lambda p: p.redis.delete(p.key()), "too short: KEY has 0 events, logs.txt 100"),
+        (lambda p: p.redis.delete(p.key()), "too short: KEY has 0 events, logs.txt has 100"),
         (lambda p: p.redis.rpush(p.key(), event()), "too long: KEY has 101, REDIS_MAX_LOGS is 100"),
         (
             lambda p: p.redis.hset(p.key(":offsets"), "1", 999),
@@ -516,12 +516,40 @@ def test_what_cannot_be_looked_at_is_said_in_one_line(
         (("--redis-url", f"redis://127.0.0.1:{nobody}"), "Connection refused"),
         (("--log-file", str(tmp_path / "none.txt")), "no consumer has written"),
         (("--kafka-topic", "other"), f"has no KAFKA_TOPIC=other, but {settled_topic}"),
-        (("--redis-max-logs", "0"), "REDIS_MAX_LOGS='0': allowed is"),
+        (("--redis-max-logs", "0"), "REDIS_MAX_LOGS='0': must be"),
     ]:
         run = run_script("verify.py", *flags, env=os.environ | variables(pipeline.settings))
         assert run.wait() == 2
         assert words in run.output()
         assert run.output().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda p: p.redis.hset(p.key(":offsets"), "\x1b[2J", "1"),
+        lambda p: p.redis.hset(p.key(":offsets"), "1", "\x1b[2J"),
+        lambda p: p.redis.hset(p.key(":counts:\x1b[2J"), "INFO", "1"),
+        lambda p: p.redis.hset(p.key(":counts:1"), b"\xff", "1"),
+        lambda p: p.redis.hset(p.key(":counts:1"), "INFO", "9" * 5_000),
+        lambda p: p.redis.set(p.key(":topic"), b"\xff\x1b[2J"),
+        lambda p: p.redis.set(p.key(":offsets"), "1"),
+        lambda p: p.redis.set(p.key(":version"), b"\x1b[2J"),
+    ],
+)
+def test_what_somebody_else_has_put_into_redis_is_said_in_lines_without_escapes(
+    pipeline: Pipeline,
+    run_script: RunScript,
+    edit: Callable[[Pipeline], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshot, "CATCH_UP", 0.5)
+    edit(pipeline)
+    run = run_script("verify.py", env=os.environ | variables(pipeline.settings))
+    assert run.wait(60) in {0, 1, 2}
+    assert "Traceback" not in run.output()
+    assert run.output().count("\n") in {1, 3}
+    assert run.output().replace("\n", "").isprintable()
 
 
 @pytest.fixture(scope="module")
@@ -605,7 +633,7 @@ def test_a_rotated_file_that_can_not_be_unpacked_is_said_in_one_line(
         rotating.verify(capsys)
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"verify: can't look: {path.name} can't be unpacked: ")
+    assert line.startswith(f"verify: cannot read: cannot unpack {path.name}: ")
 
 
 def test_a_rotation_that_a_kill_has_cut_short_is_none(

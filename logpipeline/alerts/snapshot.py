@@ -1,4 +1,4 @@
-"""Snapshot: what Redis tells about the pipeline at one moment, and what it told before."""
+"""Snapshot: the state of the pipeline in Redis at one moment, and the history of such snapshots."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -15,22 +15,22 @@ from logpipeline.recent.redis_client import check_layout, known, numbers
 from logpipeline.terminal import short
 
 PAGE = 200  # events read from a list at once
-MOST_ERRORS = 1_000  # and of each list at most
-SCANNED = 8 * 2**20  # bytes of a page at which Redis stops looking
-MOST_BYTES = 16 * 2**20
+MOST_ERRORS = 1_000  # events read from a list in all
+SCANNED = 8 * 2**20  # bytes of a page at which Redis stops reading
+MOST_BYTES = 16 * 2**20  # read from a list in all
 NAME = 100  # characters kept of a service's name
 
 Services = Counter[str]  # service ("" when the event names none) → events
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class PipelineSnapshot:
     """What Redis holds at `at`. All times are Unix seconds.
 
     `counts` is minute (Unix time / 60) → level → events; `errors` are the newest ERROR and
     CRITICAL events as (timestamp, service), "" when the event names none; `offsets` is partition
-    → next offset; `lag` is partition → records behind, None when no consumer tells;
-    `dead_letters` is reason → records, since ever.
+    → next offset; `lag` is partition → records behind, None when no consumer reports it;
+    `dead_letters` is reason → records in total.
     """
 
     at: float
@@ -60,43 +60,43 @@ class Snapshot:
 
 
 class History:
-    """The snapshots of the last `seconds`, oldest first. The newest one is whole, the others
-    have only what can be compared: lag and dead letters."""
+    """The snapshots of the last `seconds`, oldest first. The newest one is complete, the others
+    keep only what is compared: offsets, lag and dead letters."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._snapshots: deque[Snapshot] = deque()
+        self._snapshots: deque[PipelineSnapshot] = deque()
         self._began: float | None = None
-        self._heard: float | None = None
+        self._arrived: float | None = None
 
     @property
-    def now(self) -> Snapshot:
-        """The newest. There must be one."""
+    def now(self) -> PipelineSnapshot:
+        """The newest snapshot. Raises IndexError when none was added."""
         return self._snapshots[-1]
 
     @property
     def quiet(self) -> tuple[float, bool]:
-        """Seconds since something last arrived, and whether it is certain that it did then: it
-        is not when it was before somebody watched, as the time of that is not known."""
-        since = self._began if self._heard is None else self._heard
-        return self.now.at - (since or self.now.at), self._heard is not None
+        """Seconds since the last arrival, and whether that time is certain: it is not when the
+        last arrival was before watching began."""
+        since = self._began if self._arrived is None else self._arrived
+        return self.now.at - (since or self.now.at), self._arrived is not None
 
     def resume(self, at: float) -> None:
-        """Watching begins at `at`, or goes on after a time in which nobody could."""
-        self._began, self._heard = at, None
+        """Begin to watch at `at`, or resume after a time in which Redis could not be read."""
+        self._began, self._arrived = at, None
 
-    def add(self, snapshot: Snapshot) -> None:
+    def add(self, snapshot: PipelineSnapshot) -> None:
         if self._snapshots:
             if self.now.offsets != snapshot.offsets and snapshot.at != self._began:
-                self._heard = snapshot.at
+                self._arrived = snapshot.at
             lag = self.now.lag and {"": sum(self.now.lag.values())}
             self._snapshots[-1] = replace(self.now, counts={}, errors=[], offsets={}, lag=lag)
         self._snapshots.append(snapshot)
         while self._snapshots[0].at < snapshot.at - self._seconds - 60:
             self._snapshots.popleft()
 
-    def since(self, seconds: float) -> list[Snapshot]:
-        """The snapshots of the last `seconds`; empty when it does not reach back so far."""
+    def since(self, seconds: float) -> list[PipelineSnapshot]:
+        """The snapshots of the last `seconds`; empty when they begin later than that."""
         begin = self.now.at - seconds
         if self._snapshots[0].at > begin:
             return []
@@ -105,7 +105,7 @@ class History:
 
 def take(
     client: redis.Redis, key: str, now: float, seconds: float, errors_seconds: float
-) -> Snapshot:
+) -> PipelineSnapshot:
     """What Redis holds under the prefix `key` about the last `seconds` before `now`, with the
     errors of the last `errors_seconds`.
 
@@ -120,7 +120,7 @@ def take(
         for name in ("lag", "offsets"):
             fields.ask(asked, f"{key}:{name}")
         *counts, letters, lag, offsets = asked.execute()
-    return Snapshot(
+    return PipelineSnapshot(
         at=now,
         counts={
             minute: levels

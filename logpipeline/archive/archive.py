@@ -1,23 +1,22 @@
 """Archive: logs.txt, which gets each event once, whatever dies.
 
-How, in this order, under the lock of `logs.txt.lock`:
+The steps, in this order, under the lock of `logs.txt.lock`:
 
-1. read the checkpoint, and cut what logs.txt has beyond it (a torn tail);
-2. drop the records whose offsets the checkpoint already has (fencing);
+1. read the checkpoint, and cut what logs.txt holds beyond it (a torn tail);
+2. drop the records whose offsets the checkpoint already covers (fencing);
 3. append the lines, and wait until they are on disk;
-4. replace the checkpoint, itself on disk before it takes the old one's place.
+4. replace the checkpoint; the new one is on disk before it takes the old one's place.
 
-A kill before 4 leaves a torn tail, which 1 cuts, and records that Kafka still has. A kill
-after 4 leaves records that are read again, which 2 drops.
+A kill before step 4 leaves a torn tail, which step 1 cuts, and records that Kafka still has. A
+kill after step 4 leaves records that are read again, which step 2 drops.
 
-When logs.txt is rotated, under the same lock and with nothing beyond the checkpoint: the
-checkpoint is put beside the new name, logs.txt gets that name, and the checkpoint of an empty
-logs.txt replaces the old one. A kill before that leaves a checkpoint of a file that has moved,
-which 1 notices; logrotate's rename looks the same.
+Rotation happens under the same lock, with nothing beyond the checkpoint: the checkpoint is copied
+beside the new name, logs.txt is renamed, and the checkpoint of an empty logs.txt replaces the old
+one. A kill before that leaves a checkpoint of a file that has moved, which step 1 notices;
+logrotate's rename looks the same.
 """
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,13 +27,14 @@ from pathlib import Path
 
 import msgspec
 
+from logpipeline.archive import recovery
 from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
 from logpipeline.archive.log_file import LogFile
 from logpipeline.archive.metrics import ArchiveMetrics
-from logpipeline.archive.rotated import by_name, last_lines, moved_to, next_rotated
+from logpipeline.archive.rotated import by_name, last_lines, next_rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
 from logpipeline.events.slices import Slice, pieces
-from logpipeline.files import open_file, remove_drafts, sync
+from logpipeline.files import remove_drafts, sync
 from logpipeline.locks import locked
 from logpipeline.outage import Outage
 
@@ -42,23 +42,25 @@ log = logging.getLogger(__name__)
 
 
 class OffsetGap(Exception):  # noqa: N818 - a verdict about offsets, not a failure
-    """The records begin after what the archive holds: those from `expected` on come first."""
+    """The records begin after the archive's next offset: those from `expected` on are missing."""
 
     def __init__(self, partition: int, expected: int, start: int) -> None:
-        super().__init__(f"partition {partition} came from {start}, {expected} is next")
+        super().__init__(
+            f"partition {partition}: records begin at offset {start}, expected {expected}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivePosition:
-    """How far the archive is: its own id, which tells its commits from those of another host's
-    archive, and the next offset of each partition it has seen."""
+    """The archive's id, which distinguishes its commits from those of another host's archive, and
+    the next offset of each partition that it has seen."""
 
     id: str
     next: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class ArchiveTail:
     """The last lines of logs.txt, oldest first, and the next offsets after them."""
 
     lines: list[bytes]
@@ -91,7 +93,7 @@ class Archive:
         self._outage = Outage(log)
 
     def open(self, topic_id: str) -> None:
-        """Make the files if missing, and note which incarnation of the topic is read.
+        """Create missing files, and note which incarnation of the topic is read.
 
         Raises CheckpointError, OSError.
         """
@@ -101,8 +103,8 @@ class Archive:
             known = checkpoint.topics.get(self.topic)
             if known and known.id != topic_id:
                 log.warning(
-                    "topic %s was deleted and made again (%s is now %s): "
-                    "its offsets start over, %s goes on with its events from the first",
+                    "topic %s was deleted and created again (its id was %s, and is now %s): "
+                    "its offsets start over; %s gets its events from the first",
                     *(self.topic, known.id, topic_id, self.path),
                 )
             checkpoint.topic(self.topic, topic_id)
@@ -118,7 +120,7 @@ class Archive:
         return _fresh(self._read().topic(self.topic, self._topic_id), batch)
 
     def begin(self, partition: int, offset: int) -> None:
-        """Let `partition` go on at `offset`: its first, or past a gap, or back after a loss.
+        """Set the next offset of `partition`: its first, or past a gap, or back after a loss.
 
         Raises CheckpointError, OSError.
         """
@@ -128,12 +130,12 @@ class Archive:
             self._save(checkpoint)
 
     def append(self, batch: list[Slice]) -> ArchivePosition:
-        """Put the events of `batch` into logs.txt, on disk, unless they are there. Returns the
+        """Append the events of `batch` that logs.txt does not hold yet, on disk. Returns the
         position after them.
 
-        Rotates logs.txt first when it is time; so it should be called without events, too. Raises
-        OSError (nothing is in the file then, or it is cut next time), CheckpointError, and Gap
-        when records before `batch` are missing.
+        Rotates logs.txt first when it is due, so call it without events, too. Raises OSError (then
+        nothing was appended, or the next call cuts it), CheckpointError, and OffsetGap when records
+        before `batch` are missing.
         """
         with self._locked() as checkpoint:
             if checkpoint.begun and self._limits.over(checkpoint.begun, time.time()):
@@ -144,17 +146,17 @@ class Archive:
             return self._position_in(checkpoint)
 
     def complain(self, problem: Exception) -> None:
-        """Say a problem that keeps the archive from going on: once, not at each try."""
+        """Log a problem that keeps the archive from writing: once, not at each retry."""
         self._metrics.up.set(False)
         self._metrics.append_failures.inc()
-        self._outage.report(f"{self.path} can't go on, waiting: {problem}", logging.ERROR)
+        self._outage.report(f"{self.path}: cannot write, retrying: {problem}", logging.ERROR)
 
-    def tail(self, most: int) -> Tail:
-        """The last whole lines within `most` bytes, of the rotated files too. Needs no lock: what a
-        checkpoint accounts for does not change. Raises CheckpointError, OSError."""
+    def tail(self, most: int) -> ArchiveTail:
+        """The last whole lines within `most` bytes, including those of rotated files. Needs no
+        lock: what a checkpoint accounts for does not change. Raises CheckpointError, OSError."""
         checkpoint, lines = last_lines(self.path, self._read, most)
         partitions = checkpoint.topic(self.topic, self._topic_id).partitions
-        return Tail(lines, {p: known.next for p, known in partitions.items()})
+        return ArchiveTail(lines, {p: known.next for p, known in partitions.items()})
 
     def close(self) -> None:
         self._file.close()
@@ -165,7 +167,7 @@ class Archive:
         return ArchivePosition(checkpoint.archive, offsets)
 
     def _pieces(self, fresh: list[Slice], checkpoint: Checkpoint) -> Iterator[list[Slice]]:
-        """What to append at once; logs.txt is rotated between two pieces."""
+        """What to append in one write; logs.txt is rotated between two pieces."""
         most = self._limits.bytes
         if not most:
             yield from [fresh] if fresh else []
@@ -177,7 +179,7 @@ class Archive:
             yield piece
 
     def _put(self, fresh: list[Slice], topic: Topic, checkpoint: Checkpoint) -> None:
-        """Steps 3 and 4 of the module's docstring. Raises OSError, Gap."""
+        """Steps 3 and 4 of the module's docstring. Raises OSError, OffsetGap."""
         self._limits.check_room(self.path.parent)
         _advance(topic, fresh)
         data = b"\n".join(chain.from_iterable(part.lines for part in fresh))
@@ -195,7 +197,7 @@ class Archive:
         self._note(fresh, len(data))
 
     def _rotate(self, checkpoint: Checkpoint) -> None:
-        """Finish logs.txt, and begin a new one. Raises OSError."""
+        """Rename logs.txt, and begin a new one. Raises OSError."""
         finished = next_rotated(self.path, datetime.now(UTC))
         checkpoint.save(finished.sidecar, self._file.mode)
         self._file.rename(finished.plain)
@@ -204,18 +206,18 @@ class Archive:
         self._metrics.rotations.inc()
 
     def _note(self, fresh: list[Slice], size: int) -> None:
-        self._outage.resolve(f"{self.path} goes on")
+        self._outage.resolve(f"{self.path}: writing again")
         self._metrics.up.set(True)
         self._metrics.appended(fresh, size)
 
     def _is_checkpoint(self, name: str) -> bool:
-        """Whether it is the name of the checkpoint of logs.txt, or of a rotated file."""
+        """Whether a checkpoint of logs.txt, or of a rotated file, has this name."""
         path = self.path.with_name(name)
         rotated = by_name(path.with_suffix(""), self.path)
         return path == self._checkpoint_path or bool(rotated and path == rotated.sidecar)
 
     def _read(self) -> Checkpoint:
-        """The checkpoint on disk; what was last seen of it if somebody has deleted it."""
+        """The checkpoint on disk; the last one seen if somebody has deleted it."""
         checkpoint = Checkpoint.load(self._checkpoint_path)
         return checkpoint or self._remembered() or Checkpoint.new(0)
 
@@ -231,58 +233,21 @@ class Archive:
         """Hold the lock; logs.txt is open and ends where the checkpoint says."""
         with locked(self._lock_path):
             self._file.open()
-            checkpoint = Checkpoint.load(self._checkpoint_path) or self._begin_checkpoint()
-            self._mend(checkpoint)
+            checkpoint = Checkpoint.load(self._checkpoint_path) or self._restored()
+            if recovery.mend(self._file, checkpoint):
+                self._save(checkpoint)
             yield checkpoint
 
-    def _begin_checkpoint(self) -> Checkpoint:
+    def _restored(self) -> Checkpoint:
+        """In place of a missing checkpoint: the last one seen, or a new one."""
         if remembered := self._remembered():
-            log.warning("%s was deleted: it is written anew", self._checkpoint_path)
+            log.warning("%s was deleted: restoring it", self._checkpoint_path)
             return remembered
-        size = self._file.size
-        if size:
-            log.warning(
-                "%s has %d bytes but no checkpoint: it goes on at its end, with Kafka's commit; "
-                "the batch after that may be in it twice",
-                *(self.path, size),
-            )
-        return Checkpoint.new(self._file.end_of_last_line())
-
-    def _mend(self, checkpoint: Checkpoint) -> None:
-        """Make logs.txt and the checkpoint agree on the length, losing no whole line of ours."""
-        size = self._file.size
-        if size > checkpoint.length:
-            log.warning(
-                "%s: cut %d bytes after byte %d that no checkpoint accounts for",
-                *(self.path, size - checkpoint.length, checkpoint.length),
-            )
-            self._file.cut(checkpoint.length)
-        elif size < checkpoint.length:
-            self._follow(checkpoint)
-            checkpoint.length = self._file.end_of_last_line()
-            self._file.cut(checkpoint.length)
-            if not checkpoint.length:
-                checkpoint.begin_file()
-            self._save(checkpoint)
-
-    def _follow(self, checkpoint: Checkpoint) -> None:
-        """Say where the lines of logs.txt went, and cut what no checkpoint accounts for there."""
-        moved = moved_to(self.path, checkpoint.inode)
-        if moved:
-            with os.fdopen(open_file(moved, os.O_RDWR), "r+b") as file:
-                if os.fstat(file.fileno()).st_size > checkpoint.length:
-                    file.truncate(checkpoint.length)
-            log.info("%s was rotated to %s", self.path, moved)
-            return
-        log.warning(
-            "%s was moved, truncated or deleted by someone else: it had %d bytes and has %d; "
-            "it goes on at its end with the events that were not yet in it",
-            *(self.path, checkpoint.length, self._file.size),
-        )
+        return recovery.first_checkpoint(self._file)
 
 
 def _fresh(topic: Topic, batch: list[Slice]) -> list[Slice]:
-    """`batch` without the offsets that the checkpoint has."""
+    """`batch` without the offsets that the checkpoint covers."""
     fresh = []
     for part in batch:
         known = topic.partitions.get(part.partition)
@@ -293,7 +258,7 @@ def _fresh(topic: Topic, batch: list[Slice]) -> list[Slice]:
 
 
 def _advance(topic: Topic, fresh: list[Slice]) -> None:
-    """Account for the slices. Raises Gap."""
+    """Account for the slices. Raises OffsetGap."""
     for part in fresh:
         start = Partition(first=part.start, next=part.start)
         known = topic.partitions.setdefault(part.partition, start)

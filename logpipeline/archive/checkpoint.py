@@ -14,13 +14,14 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError
 
 
 class CheckpointError(Exception):
-    """The checkpoint can't be used; str() is one line that says why and what to do."""
+    """The checkpoint cannot be used; str() is one line with the reason and the remedy."""
 
 
 class Partition(msgspec.Struct):
-    """Of one partition: what is in logs.txt are the offsets from `first` to `next`, less `gaps`.
+    """One partition: logs.txt holds the offsets from `first` up to, not including, `next`, without
+    `gaps`.
 
-    A gap (from, to) are offsets that this archive will never hold: Kafka had deleted them,
+    A gap (from, to) covers offsets that this archive will never hold: Kafka had deleted them,
     or another host's archive took them.
     """
 
@@ -29,15 +30,15 @@ class Partition(msgspec.Struct):
     gaps: list[tuple[Natural, Natural]] = []
 
     def advance(self, offset: int) -> None:
-        """Let `offset` be the next, with a gap before it if it is further on."""
+        """Set the next offset, with a gap before it if it is beyond the present one."""
         if offset > self.next:
             self.gaps.append((self.next, offset))
         self.next = offset
 
 
 class Topic(msgspec.Struct):
-    """Of one topic: its id (it changes when a topic is deleted and made again), the length
-    that logs.txt had before its first line, and its partitions."""
+    """One topic: its id (it changes when a topic is deleted and created again), the length that
+    logs.txt had before its first line, and its partitions."""
 
     id: str
     since: Natural
@@ -45,8 +46,8 @@ class Topic(msgspec.Struct):
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
-    """The file beside logs.txt. `archive` is this archive's own id, `length` is in bytes, `begun`
-    the Unix time of logs.txt's first line (0: it has none), `inode` that of logs.txt."""
+    """The file beside logs.txt. `archive` is the archive's id, `length` is in bytes, `begun` is the
+    Unix time of logs.txt's first line (0: it has none), `inode` is that of logs.txt."""
 
     version: int = VERSION
     archive: str
@@ -61,30 +62,30 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """The checkpoint at `path`, None when there is none. Raises CheckpointError, OSError."""
+        """The checkpoint at `path`, None if it is missing. Raises CheckpointError, OSError."""
         try:
             data = read_file(path)
         except FileNotFoundError:
             return None
         try:
             if msgspec.json.decode(data)["version"] > VERSION:
-                raise CheckpointError(f"{path} was written by a newer version: update this one")
+                raise CheckpointError(f"{path} was written by a newer version: upgrade this one")
             return msgspec.json.decode(data, type=cls)
         except UNREADABLE as error:
             raise CheckpointError(
                 f"{path} is not a checkpoint ({error}): restore it from a backup, or delete it "
-                "to go on from Kafka's commit, which may repeat the last batch in logs.txt"
+                "to resume at Kafka's commit, which may repeat the last batch in logs.txt"
             ) from None
 
     def topic(self, name: str, topic_id: str) -> Topic:
-        """What it says of this incarnation of the topic, which is begun if it is new."""
+        """The entry of this incarnation of the topic, created if it is new."""
         known = self.topics.get(name)
         if known is None or known.id != topic_id:
             known = self.topics[name] = Topic(id=topic_id, since=self.length)
         return known
 
     def begin_file(self) -> None:
-        """Note that logs.txt is empty: what it will hold begins with each partition's next."""
+        """Note that logs.txt is empty: its contents begin at each partition's next offset."""
         self.length, self.begun = 0, 0.0
         for topic in self.topics.values():
             topic.since = 0
@@ -92,9 +93,9 @@ class Checkpoint(msgspec.Struct, kw_only=True):
                 known.first, known.gaps = known.next, []
 
     def save(self, path: Path, mode: int | None = None) -> bytes:
-        """Put it at `path` in one step, on disk before it replaces the old one.
+        """Write it to `path` in one step, on disk before it replaces the old one.
 
-        `mode` is that of a new file. Returns what was written. Raises OSError.
+        `mode` is that of a new file. Returns the bytes written. Raises OSError.
         """
         self.version = VERSION
         data = msgspec.json.encode(self)

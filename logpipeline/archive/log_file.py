@@ -1,7 +1,7 @@
 """LogFile: logs.txt as a file that is open for append.
 
-A new one can be read and written by whom its predecessor let, the first one by its owner and read
-by its group (0640), less the umask. What is beside it has its mode.
+A new one has its predecessor's permissions; the first one is 0640, less the umask. The files beside
+it have the same permissions.
 """
 
 import os
@@ -14,7 +14,7 @@ BLOCK = 65_536  # bytes
 
 
 class LogFile:
-    """The file at `path`, whichever that is at the moment. Everything raises OSError."""
+    """The file at `path`, whichever that is at the moment. Every method raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class LogFile:
         return os.fstat(self._fd).st_ino
 
     def open(self) -> None:
-        """Open it, made if missing, unless it is open and still the one at `path`."""
+        """Open it, creating it if missing, unless it is open and still the one at `path`."""
         if self._fd >= 0 and same_file(self._fd, self.path):
             return
         self.close()
@@ -49,20 +49,20 @@ class LogFile:
         sync(self.path.parent)
 
     def append(self, data: bytes) -> None:
-        """Put `data` at its end, on disk, or nothing of it."""
+        """Append `data`, on disk, or nothing of it."""
         before = self.size
         try:
             write_all(self._fd, data)
             os.fdatasync(self._fd)
             if self.size < before + len(data):
-                before = 0  # what there is now are only bytes of `data`
-                raise OSError("it was truncated by someone else in the middle of a write")
+                before = 0  # it holds only bytes of `data` now
+                raise OSError("another program truncated it during a write")
         except OSError:
             self.cut(before)
             raise
 
     def cut(self, length: int) -> None:
-        """Take away what is beyond `length`."""
+        """Truncate it to `length`, if it is longer."""
         if self.size > length:
             os.ftruncate(self._fd, length)
 
@@ -78,7 +78,7 @@ class LogFile:
         return 0
 
     def rename(self, path: Path) -> None:
-        """Let it be at `path` from now on, and begin a new one."""
+        """Rename it to `path`, and create a new one."""
         self._mode = self.mode  # somebody may have changed it
         self.path.rename(path)
         self.open()

@@ -39,11 +39,11 @@ class ArchiveMetrics:
 
     @property
     def events(self) -> int:
-        """How many events were appended so far."""
+        """Events appended so far."""
         return self._sink.total
 
     def watch_checkpoint(self, path: Path) -> None:
-        """Let the age of the checkpoint be that of this file: 0 when it is missing."""
+        """Report this file's modification time as the checkpoint's: 0 when it is missing."""
         self._checkpoint.set_function(lambda: path.stat().st_mtime if path.exists() else 0)
 
     def appended(self, batch: Iterable[Slice], size: int) -> None:

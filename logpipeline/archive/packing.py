@@ -1,7 +1,11 @@
-"""Packing: files packed by zstd or gzip, whatever their names say."""
+"""Packing: files packed by zstd or gzip, whatever their names are."""
 
 import gzip
+import hashlib
 import io
+import os
+import shutil
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +13,37 @@ from typing import IO, Any, cast
 
 import zstandard
 
+from logpipeline.files import draft_of, open_file, sync
+
 PACKED = (".zst", ".gz")
 BROKEN = (zstandard.ZstdError, gzip.BadGzipFile, zlib.error, EOFError)  # what reading may raise
 LEVEL = 3  # zstd's own default
 BLOCK = 512  # packed bytes at a time: zeros unpack to 32,768 times as many
 BUFFER = 2**18  # bytes
+CHUNK = 2**20  # bytes, unpacked
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class Stopped(Exception):  # noqa: N818 - not a failure
+    """The program stops; the next start packs the file."""
+
+
+def pack(plain: Path, packed: Path, closing: threading.Event) -> None:
+    """Write a packed copy of `plain`, on disk and compared with it.
+
+    Raises OSError; Stopped once `closing` is set.
+    """
+    with draft_of(packed) as (fd, draft):
+        with os.fdopen(fd, "wb") as target, _reading(plain) as source:
+            size = os.fstat(source.fileno()).st_size
+            with packer(target, packed.suffix, size) as out:
+                for chunk in _chunks(source, closing):
+                    out.write(chunk)
+            target.flush()
+            os.fsync(target.fileno())
+        shutil.copystat(plain, draft)
+        _compare(plain, draft, closing)
+    sync(packed.parent)
 
 
 def packer(target: IO[bytes], suffix: str, size: int) -> IO[bytes]:
@@ -26,7 +55,7 @@ def packer(target: IO[bytes], suffix: str, size: int) -> IO[bytes]:
 
 
 def unpacked(path: Path) -> IO[bytes]:
-    """What is in the file. Raises OSError; reading raises BROKEN too, also where an end lacks."""
+    """The contents of the file. Raises OSError; reading raises BROKEN too, also for a cut end."""
     file = path.open("rb")
     head = file.peek(len(ZSTD))
     if head.startswith(ZSTD):
@@ -38,7 +67,7 @@ def unpacked(path: Path) -> IO[bytes]:
 
 
 class Frames(io.RawIOBase):
-    """Frames of zstd after one another. The library's own reader takes half a one for a whole."""
+    """Frames of zstd after one another. The library's reader takes half a frame for a whole one."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -74,3 +103,31 @@ class Frames(io.RawIOBase):
                     frame = None
         if frame:
             raise EOFError("it ends in the middle of a frame")
+
+
+def _compare(plain: Path, packed: Path, closing: threading.Event) -> None:
+    """Raises OSError if the packed copy has other contents; Stopped."""
+    try:
+        with _reading(plain) as source, unpacked(packed) as back:
+            if _digest(source, closing) != _digest(back, closing):
+                raise OSError(f"the packed copy of {plain} differs from it")
+    except BROKEN as error:
+        raise OSError(f"cannot unpack the packed copy of {plain}: {error}") from None
+
+
+def _reading(plain: Path) -> IO[bytes]:
+    return os.fdopen(open_file(plain, os.O_RDONLY), "rb")
+
+
+def _digest(file: IO[bytes], closing: threading.Event) -> bytes:
+    digest = hashlib.sha256()
+    for chunk in _chunks(file, closing):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def _chunks(file: IO[bytes], closing: threading.Event) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        if closing.is_set():
+            raise Stopped
+        yield chunk

@@ -1,7 +1,7 @@
-"""Rotated files: what logs.txt was, as `logs-<UTC>.txt`, packed later as `.zst` or `.gz`.
+"""Rotated files: former logs.txt files, named `logs-<UTC>.txt`, and packed later (.zst or .gz).
 
-Each has the checkpoint beside it as it was at the file's end, `logs-<UTC>.txt.checkpoint`, which
-tells the offsets that the file holds.
+Beside each is the checkpoint as it was at the file's end, `logs-<UTC>.txt.checkpoint`, which gives
+the offsets that the file holds.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 STAMP = "%Y%m%dT%H%M%S.%fZ"  # so that names sort by time
 CHUNK = 2**20  # bytes
-LOOKS = 40  # at files that others are rotating,
+LOOKS = 40  # tries to read files that others are rotating,
 LOOK_AGAIN = 0.05  # seconds apart
 STAMPED = re.compile(r"\d{8}T\d{6}\.\d{6}Z", re.ASCII)
 STAMP_LENGTH = len("20261124T204649.006384Z")
@@ -31,7 +31,7 @@ STAMP_LENGTH = len("20261124T204649.006384Z")
 
 @dataclass(frozen=True, order=True)
 class RotatedFile:
-    """One of them: the `stamp` in its name, and the `plain` path that it has until it is packed."""
+    """The `stamp` in its name, and the `plain` path that it has until it is packed."""
 
     stamp: str
     plain: Path
@@ -53,7 +53,7 @@ class RotatedFile:
         names = [self.packed(suffix) for suffix in PACKED]
         found = next((path for path in [*names, self.plain] if path.exists()), None)
         if found is None:
-            raise FileNotFoundError(f"{self.plain} is gone, and is not packed either")
+            raise FileNotFoundError(f"{self.plain} does not exist, neither plain nor packed")
         return found
 
     def open(self) -> IO[bytes]:
@@ -74,11 +74,11 @@ class RotatedFile:
                 while chunk := lines.read(max(most, CHUNK)):
                     kept = (kept + chunk)[-most:]
         except BROKEN as error:
-            raise OSError(f"{self.path()} can't be unpacked: {error}") from None
+            raise OSError(f"cannot unpack {self.path()}: {error}") from None
         return kept
 
     def checkpoint(self) -> Checkpoint | None:
-        """As it was at the file's end; None when that is not known. Raises OSError."""
+        """As it was at the file's end; None if it is unknown. Raises OSError."""
         try:
             return Checkpoint.load(self.sidecar)
         except CheckpointError:
@@ -86,13 +86,13 @@ class RotatedFile:
 
 
 def rotated(log_file: Path) -> list[RotatedFile]:
-    """Those of `log_file`, oldest first. Raises OSError."""
+    """The rotated files of `log_file`, oldest first. Raises OSError."""
     found = {by_name(path, log_file) for path in log_file.parent.iterdir()}
     return sorted(file for file in found if file)
 
 
 def next_rotated(log_file: Path, now: datetime) -> RotatedFile:
-    """A new one that sorts after all others, also when the clock was set back. Raises OSError."""
+    """A new one that sorts after all others, even if the clock was set back. Raises OSError."""
     others = rotated(log_file)
     if others:
         now = max(now, others[-1].ended + timedelta(microseconds=1))
@@ -105,17 +105,17 @@ def last_lines(
 ) -> tuple[Checkpoint, list[bytes]]:
     """The checkpoint, and the last whole lines, within `most` bytes, that are accounted for.
 
-    Others may rotate meanwhile. They end where a rotated file can't be read. Raises OSError, and
-    what `load` does.
+    Others may rotate meanwhile. Lines before a rotated file that cannot be read are left out.
+    Raises OSError, and what `load` raises.
     """
     older, checkpoint, end = _moment(log_file, load, most)
     try:
         while older and len(end) < most:
             end = older.pop().end(most - len(end)) + end
-    except FileNotFoundError:  # the oldest are deleted at some time
+    except FileNotFoundError:  # retention deletes the oldest
         pass
     except OSError as error:
-        log.warning("events of it and of older files are left out: %s", error)
+        log.warning("leaving out its events and those of older files: %s", error)
     lines = end.split(b"\n")
     if len(end) == most:
         del lines[0]
@@ -136,12 +136,12 @@ def _moment(
             if same and rotated(log_file) == older:
                 return older, checkpoint, end
         time.sleep(LOOK_AGAIN)
-    raise OSError(f"{log_file} is rotated all the time")
+    raise OSError(f"cannot read {log_file}: it was rotated during each try")
 
 
 def moved_to(log_file: Path, inode: int) -> Path | None:
-    """The file that was `log_file`, by a name that rotation gives, ours or logrotate's. A file of
-    another name may just have got the inode of a deleted one. Raises OSError."""
+    """The file that was `log_file`, under a name of our rotation or of logrotate's. A file of
+    another name may have the inode of a deleted one by chance. Raises OSError."""
     for path in log_file.parent.iterdir():
         ours = by_name(path, log_file)
         named = path == ours.plain if ours else is_rotated(path, log_file) and path.suffix != ".gz"
@@ -151,7 +151,7 @@ def moved_to(log_file: Path, inode: int) -> Path | None:
 
 
 def by_name(path: Path, log_file: Path) -> RotatedFile | None:
-    """What `path` is by its name, whether it is there or not."""
+    """The rotated file that `path` names, whether it exists or not."""
     found = path.name.removeprefix(f"{log_file.stem}-")
     stamp, end = found[:STAMP_LENGTH], found[STAMP_LENGTH:]
     if found == path.name or not STAMPED.fullmatch(stamp):

@@ -1,4 +1,4 @@
-"""Limits: when logs.txt is rotated, and how full its disk may get."""
+"""Rotation policy: when logs.txt is rotated, and how full its disk may get."""
 
 import shutil
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from logpipeline.archive.settings import RotationSettings
 
 @dataclass(frozen=True)
 class RotationPolicy:
-    """Of logs.txt: at most so many `bytes`, nothing of two periods of so many `seconds`, and so
-    many bytes left `free` on its disk. 0 is no limit."""
+    """A logs.txt has at most `bytes`, and events of one period of `seconds` alone; `free` bytes
+    are left on its disk. 0 means no limit."""
 
     bytes: int = 0
     seconds: int = 0
@@ -26,6 +26,6 @@ class RotationPolicy:
         return bool(self.seconds) and now // self.seconds > begun // self.seconds
 
     def check_room(self, folder: Path) -> None:
-        """Raises OSError when the disk has too little left."""
+        """Raises OSError when the disk has too little space left."""
         if self.free and shutil.disk_usage(folder).free < self.free:
             raise OSError(f"its disk has less than LOG_MIN_FREE_BYTES={self.free} left")

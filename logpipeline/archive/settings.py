@@ -19,7 +19,7 @@ A_STORE = (
 
 
 class LogFileSettings(RoomSettings):
-    """Of who reads the archive."""
+    """For programs that read the archive."""
 
     log_file: Path = setting(
         Path("logs.txt"), "file that gets every event", "a file's path, not a folder"
@@ -33,7 +33,7 @@ class LogFileSettings(RoomSettings):
     @field_validator("log_file")
     @classmethod
     def _target(cls, value: Path) -> Path:
-        """A link that the setting names is followed once, here; below it none is."""
+        """Follow a link that the setting names, once, here: no program follows one later."""
         try:
             return own_target(value)
         except OSError as error:
@@ -41,29 +41,29 @@ class LogFileSettings(RoomSettings):
 
 
 class RotationSettings(LogFileSettings):
-    """Of who writes the archive."""
+    """For programs that write the archive."""
 
     log_max_bytes: ByteSize = setting(
         0, "size at which logs.txt is rotated; 0: never", A_SIZE, ge=0, le=MOST_BYTES
     )
     log_rotate_every: str = setting(
         "",
-        "how often logs.txt is rotated, at full minutes, hours, days (UTC); empty: never",
+        "interval at which logs.txt is rotated, at full minutes, hours, days (UTC); empty: never",
         "minute, hour, day, or such as 90s, 15m, 6h, 7d",
         pattern=r"^$|^0*[1-9]\d{0,6}[smhd]$",
     )
     log_compress: Literal["zst", "gz", "none"] = setting(
-        "zst", "how rotated files are packed", "zst, gz or none"
+        "zst", "format in which rotated files are packed", "zst, gz or none"
     )
     log_keep_files: int = setting(0, "rotated files to keep; 0: all", A_NUMBER, ge=0, le=100_000)
     log_keep_days: int = setting(
-        0, "days that rotated files are kept; 0: for ever", A_NUMBER, ge=0, le=100_000
+        0, "days to keep rotated files; 0: for ever", A_NUMBER, ge=0, le=100_000
     )
     log_keep_bytes: ByteSize = setting(
         0, "bytes of rotated files to keep; 0: all", A_SIZE, ge=0, le=MOST_BYTES
     )
     log_min_free_bytes: ByteSize = setting(
-        0, "bytes left on the disk at which logs.txt waits", A_SIZE, ge=0, le=MOST_BYTES
+        0, "free bytes on the disk below which logs.txt is not written", A_SIZE, ge=0, le=MOST_BYTES
     )
 
     @field_validator("log_max_bytes", "log_keep_bytes", "log_min_free_bytes", mode="before")
@@ -85,7 +85,7 @@ class RotationSettings(LogFileSettings):
 
 
 class StoreSettings(RoomSettings):
-    """Of who sends rotated files to the store, or reads them there."""
+    """For programs that send rotated files to the store, or read them from it."""
 
     archive_url: str = secret(
         "",

@@ -1,8 +1,8 @@
-"""Store: the place off this machine where finished files go, ARCHIVE_URL.
+"""Store: the place off this machine that gets rotated files, ARCHIVE_URL.
 
-A file is there under its own name, below the URL's prefix, or it is not: a small one is sent in
-one request, a big one in parts that the store puts together when it has them all. What is there
-is compared by size and by the MD5 that S3 gives as ETag; where a store gives none, it is read.
+The store has a whole file under its own name, below the URL's prefix, or nothing of it: a small one
+is sent in one request, a large one in parts that the store joins when it has them all. A copy is
+compared by its size and the MD5 that S3 gives as ETag; if a store gives none, the copy is read.
 """
 
 import os
@@ -32,7 +32,7 @@ PART = 8 * 2**20  # bytes of a part; two are on their way at a time
 MOST_PARTS = 10_000  # of S3, docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MD5 = re.compile(r'"?([0-9a-f]{32}(-\d+)?)"?')  # an ETag that is one, with the number of parts
 
-# Where the library's errors, which have many lines, tell why. The best first.
+# Where the library's errors, which have many lines, give the reason. The best first.
 REASONS = (
     r"<Code>([^<]+)</Code>.*?<Message>([^<]+)</Message>",
     r"(InvalidCertificate)\(\s*(\w+)",
@@ -43,16 +43,16 @@ REASONS = (
 
 
 class StoreError(Exception):
-    """The store can't be used, or has other content; str() is one line without secrets."""
+    """The store cannot be used, or has other content; str() is one line without secrets."""
 
 
 class OtherContentError(StoreError):
-    """A file of this name is there, and is another one."""
+    """The store has a file of this name with other content."""
 
 
 class Store:
-    """Where rotated files go. `endpoint` and `region` are for S3, and by default what the library
-    finds in the environment; `timeout`, in seconds, is for one request."""
+    """Gets rotated files. `endpoint` and `region` are those of S3, by default what the library
+    finds in the environment; `timeout`, in seconds, applies to one request."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Store:
         region: str | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
-        """Raises StoreError for a URL that can't be used; asks nobody yet."""
+        """Raises StoreError for a URL that cannot be used; makes no connection yet."""
         self.name = re.sub("(?<=://).*@", "", url)  # without credentials
         self._url = url
         self._timeout = timedelta(seconds=timeout)
@@ -69,7 +69,7 @@ class Store:
 
     @classmethod
     def of(cls, settings: StoreSettings) -> Self | None:
-        """The one of ARCHIVE_URL, if that is set. Raises StoreError."""
+        """The store of ARCHIVE_URL, if that is set. Raises StoreError."""
         if not settings.archive_url:
             return None
         # Always both: an empty AWS_ENDPOINT_URL makes the library panic.
@@ -77,44 +77,45 @@ class Store:
         return cls(settings.archive_url, settings.aws_endpoint_url or amazon, settings.aws_region)
 
     def sizes(self, after: str) -> dict[str, int]:
-        """Name → bytes of every file there whose name sorts after this one. Raises StoreError."""
-        with self._saying("can't be listed"):
+        """Name → bytes of every file whose name sorts after this one. Raises StoreError."""
+        with self._as_store_error("cannot list {}"):
             chunks = obstore.list(self._store(), offset=after)
             found = {each["path"]: each["size"] for chunk in chunks for each in chunk}
         return {name: size for name, size in found.items() if "/" not in name}
 
     def put(self, path: Path) -> bool:
-        """See that a whole and equal copy of this local file is there. Returns whether it had to
-        be sent. Raises OtherContentError, which leaves what is there as it is, and StoreError.
+        """Make sure that the store has a whole and equal copy of this local file. Returns whether
+        it had to be sent. Raises OtherContentError, which leaves the store's file as it is, and
+        StoreError.
         """
-        with self._saying(f"can't take {path.name}"):
-            there = self._find(path.name)
-            sent = there is None
+        with self._as_store_error(f"cannot write {path.name} to {{}}"):
+            copy = self._find(path.name)
+            sent = copy is None
             if sent:
                 self._send(path)
-                there = self._find(path.name)
-            if there and self._equal(path, there):
+                copy = self._find(path.name)
+            if copy and self._equal(path, copy):
                 return sent
         raise OtherContentError(
             f"{self.name} has a {path.name} with other content, which is kept: "
-            "give each host a prefix of its own, or move one of the two away"
+            "give each host a prefix of its own, or move one of the two files away"
         )
 
     def get(self, name: str, path: Path) -> None:
-        """Bring a file from there to `path`. Raises StoreError, also when `path` can't be made."""
+        """Copy a file to `path`. Raises StoreError, also when `path` cannot be created."""
         with (
-            self._saying(f"can't give {name}"),
+            self._as_store_error(f"cannot read {name} from {{}}"),
             draft_of(path) as (fd, _),
             os.fdopen(fd, "wb") as file,
         ):
-            there = self._find(name)
-            if not there:
-                raise FileNotFoundError(f"{name} is not there any more")
-            for part in self._parts(there):
+            copy = self._find(name)
+            if not copy:
+                raise FileNotFoundError("the file does not exist any more")
+            for part in self._parts(copy):
                 file.write(part)
 
     def _connect(self, endpoint: str | None, region: str | None) -> "ObjectStore":
-        """A client, which makes no connection yet. Raises StoreError."""
+        """A client, which is not connected yet. Raises StoreError."""
         address = urlsplit(self._url)
         config: S3Config = {}
         if address.scheme == "s3" and endpoint and region:
@@ -122,12 +123,12 @@ class Store:
         if address.username and address.password:
             config["access_key_id"] = unquote(address.username)
             config["secret_access_key"] = unquote(address.password)
-        with self._saying("can't be used"):
+        with self._as_store_error("cannot use {}"):
             return from_url(
                 self._url,
                 config=config,
                 client_options={
-                    "allow_http": True,  # where AWS_ENDPOINT_URL says so
+                    "allow_http": True,  # if AWS_ENDPOINT_URL is http://
                     "connect_timeout": min(self._timeout, timedelta(seconds=5)),
                     "timeout": self._timeout,
                 },
@@ -135,10 +136,10 @@ class Store:
             )
 
     def _store(self) -> "ObjectStore":
-        """A folder is looked for each time: one whose disk is not mounted is not made."""
+        """A folder is looked up each time: it is not created if its disk is not mounted."""
         if self._client:
             return self._client
-        with self._saying("can't be used"):
+        with self._as_store_error("cannot use {}"):
             return LocalStore.from_url(self._url)
 
     def _find(self, name: str) -> "ObjectMeta | None":
@@ -168,36 +169,37 @@ class Store:
             sync(store.prefix / path.name)
             sync(store.prefix)
 
-    def _equal(self, path: Path, there: "ObjectMeta") -> bool:
-        """Whether `there` has the bytes of the local file. Raises OSError and the library's."""
+    def _equal(self, path: Path, copy: "ObjectMeta") -> bool:
+        """Whether `copy` has the bytes of the local file. Raises OSError and the library's."""
         size = path.stat().st_size
-        if there["size"] != size:
+        if copy["size"] != size:
             return False
-        told = MD5.fullmatch(there["e_tag"] or "")
-        if told and told[1] == _etag(path, size, in_parts=bool(told[2])):
+        etag = MD5.fullmatch(copy["e_tag"] or "")
+        if etag and etag[1] == _etag(path, size, in_parts=bool(etag[2])):
             return True
-        # Another way to make an ETag (by encryption, or parts of another size) tells nothing.
+        # An ETag of another kind (by encryption, or parts of another size) proves nothing.
         with path.open("rb") as file:
-            return all(file.read(len(part)) == part for part in self._parts(there))
+            return all(file.read(len(part)) == part for part in self._parts(copy))
 
-    def _parts(self, there: "ObjectMeta") -> Iterator[bytes]:
-        """What is there, a part at a time."""
+    def _parts(self, copy: "ObjectMeta") -> Iterator[bytes]:
+        """The bytes of the store's file, a part at a time."""
         store = self._store()
-        for start in range(0, there["size"], PART):
-            end = min(start + PART, there["size"])
-            yield bytes(obstore.get_range(store, there["path"], start=start, end=end))
+        for start in range(0, copy["size"], PART):
+            end = min(start + PART, copy["size"])
+            yield bytes(obstore.get_range(store, copy["path"], start=start, end=end))
 
     @contextmanager
-    def _saying(self, what: str) -> Iterator[None]:
-        """Raise the library's errors, and the disk's, as one line of StoreError."""
+    def _as_store_error(self, failure: str) -> Iterator[None]:
+        """Raise the library's errors, and the disk's, as one line: `failure` of the store."""
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            raise StoreError(f"{self.name} {what}: {_reason(str(error))}") from None
+            reason = _reason(str(error))
+            raise StoreError(f"{failure.format(self.name)}: {reason}") from None
 
 
 def _part_size(size: int) -> int:
-    """Bytes of a part of a file of this size."""
+    """Bytes of one part of a file of this size."""
     return max(PART, -(-size // MOST_PARTS))
 
 
@@ -216,14 +218,14 @@ def _etag(path: Path, size: int, in_parts: bool) -> str:
 
 
 def _reason(error: str) -> str:
-    """Why, of the library's error: what the store said, or the system, without times and ids,
-    so that an outage is one sentence however often it is met."""
+    """The reason in the library's error, as the store or the system gave it, without times and ids,
+    so that an outage is the same sentence at each retry."""
     words = next(filter(None, (re.findall(why, error, re.DOTALL)[-1:] for why in REASONS)), [""])[0]
     sentence = ": ".join(words) if isinstance(words, tuple) else words
     if "kind: Timeout" in error:
         sentence = "no answer in time"
     if re.search(r"status code: 40[13]\b|AccessDenied|Signature|AccessKey|Unauth", error):
-        sentence += " (check the credentials, and that they may list, read and write there)"
+        sentence += " (check the credentials, and that they may list, read and write)"
     if "InvalidCertificate" in error:
         sentence += " (SSL_CERT_FILE may name a certificate authority of your own)"
     return sentence or error.partition("\n")[0]

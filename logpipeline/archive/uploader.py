@@ -1,6 +1,6 @@
-"""Shipper: brings rotated files to the store, and knows which of them are there.
+"""Uploader: sends rotated files to the store, and knows which of them it has.
 
-A file's checkpoint goes before it, so that each file in the store has its own beside it.
+A file's checkpoint is sent before it, so that each file in the store has its own beside it.
 """
 
 import logging
@@ -15,11 +15,11 @@ from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
 
-RETRY = 10.0  # seconds until a store that refused is asked again
+RETRY = 10.0  # seconds until a store that refused a file is tried again
 
 
 class Uploader:
-    """For one thread. `closing` is set when no further file should be begun."""
+    """For one thread. Once `closing` is set, no further file is begun."""
 
     def __init__(self, store: Store, metrics: ArchiveMetrics, closing: threading.Event) -> None:
         self._store = store
@@ -27,11 +27,11 @@ class Uploader:
         self._closing = closing
         self._outage = Outage(log)
         self._retry = 0.0  # time.monotonic() after a refusal, else 0
-        self._there: set[str] = set()  # names of local files that have been sent
+        self._uploaded: set[str] = set()  # names of local files that the store has
 
     def ship(self, files: Sequence[RotatedFile]) -> None:
-        """Send the files, oldest first, that are not there. A store that can't take them is
-        said once, and asked again later. Raises OSError."""
+        """Send the files that the store does not have, oldest first. A store that cannot take them
+        is reported once, and tried again later. Raises OSError."""
         if self._waits():
             return
         problem = ""
@@ -41,19 +41,19 @@ class Uploader:
                     return
                 try:
                     self._send(file)
-                except OtherContentError as other:  # does not keep the rest from going
+                except OtherContentError as other:  # the others are sent all the same
                     problem = problem or str(other)
         except StoreError as refused:
             problem = str(refused)
-        self._metrics.unshipped_files.set(len(files) - len(self._there))
+        self._metrics.unshipped_files.set(len(files) - len(self._uploaded))
         self._note(problem)
 
     def is_due(self) -> bool:
-        """Whether it is time to ask a store again that refused a file."""
+        """Whether it is time to try a store again that refused a file."""
         return 0 < self._retry <= time.monotonic()
 
     def has(self, file: RotatedFile) -> bool:
-        """Whether a whole copy is there now; one that was deleted there is sent anew.
+        """Whether the store has a whole copy now; a deleted one is sent again.
 
         Raises OSError.
         """
@@ -67,14 +67,14 @@ class Uploader:
         return True
 
     def _missing(self, files: Sequence[RotatedFile]) -> list[RotatedFile]:
-        """Those that are not there by name and size. Raises StoreError, OSError."""
+        """Those that the store does not have, by name and size. Raises StoreError, OSError."""
         sizes = {file.path().name: file.path().stat().st_size for file in files}
-        self._there &= sizes.keys()
-        missing = [file for file in files if file.path().name not in self._there]
+        self._uploaded &= sizes.keys()
+        missing = [file for file in files if file.path().name not in self._uploaded]
         if missing:  # other consumers of this host send, too
-            there = self._store.sizes(after=missing[0].plain.stem).items()
-            self._there |= {name for name, size in there if sizes.get(name) == size}
-        return [file for file in missing if file.path().name not in self._there]
+            stored = self._store.sizes(after=missing[0].plain.stem).items()
+            self._uploaded |= {name for name, size in stored if sizes.get(name) == size}
+        return [file for file in missing if file.path().name not in self._uploaded]
 
     def _send(self, file: RotatedFile) -> None:
         """Raises StoreError, OSError."""
@@ -84,10 +84,10 @@ class Uploader:
         if self._store.put(path):
             self._metrics.shipped_files.inc()
             self._metrics.shipped_bytes.inc(path.stat().st_size)
-        self._there.add(path.name)
+        self._uploaded.add(path.name)
 
     def _waits(self) -> bool:
-        """Whether it is too early to ask a store again that refused."""
+        """Whether it is too early to try a store again that refused a file."""
         return time.monotonic() < self._retry
 
     def _note(self, problem: str) -> None:
@@ -95,7 +95,7 @@ class Uploader:
         self._metrics.store_up.set(not problem)
         if problem:
             self._metrics.ship_failures.inc()
-            sentence = f"rotated files stay here, whatever LOG_KEEP_… says: {problem}"
+            sentence = f"cannot upload rotated files, keeping them: {problem}"
             self._outage.report(sentence, logging.ERROR)
         else:
-            self._outage.resolve(f"rotated files are sent to {self._store.name} again")
+            self._outage.resolve(f"uploading rotated files to {self._store.name} again")

@@ -1,4 +1,4 @@
-"""Dead letters: what is no event goes to a topic of its own, with the reason."""
+"""Dead letters: invalid records are sent to a topic of their own, with the reason."""
 
 import logging
 import math
@@ -20,15 +20,15 @@ from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0  # seconds
-STEP = 0.005  # seconds between looks at what Kafka has taken
+PATIENCE = 2.0  # seconds to wait for Kafka after a request to stop
+STEP = 0.005  # seconds between checks of Kafka's answers
 FRAME = 1_024  # bytes that a batch may add to a record
 BATCH = 16_384  # bytes
 Letter = tuple[Slice, Reject]  # with the slice that it is from
 
 
 class DeadLetters:
-    """The topic KAFKA_DEAD_LETTER_TOPIC. Its connection is made for the first reject."""
+    """The topic KAFKA_DEAD_LETTER_TOPIC. It connects for the first reject."""
 
     def __init__(self, settings: DeadLetterSettings, archive: Archive, metrics: Metrics) -> None:
         self._settings = settings
@@ -41,10 +41,10 @@ class DeadLetters:
         self._reached: dict[tuple[str, int], int] = {}  # topic id, partition → next offset
 
     def send(self, batch: list[Slice], stop: Shutdown) -> bool:
-        """Store the rejects of `batch` that the archive has not passed yet.
+        """Send the rejects of `batch` that the archive has not passed yet.
 
-        It waits while Kafka is away. True once Kafka has them all; False when it was told to
-        stop first. Raises CheckpointError, OSError when the archive can't be read.
+        Waits while Kafka is unavailable. Returns True once Kafka has them all; False if a request
+        to stop came first. Raises CheckpointError, OSError if the archive cannot be read.
         """
         if not any(part.rejects for part in batch):
             return True
@@ -63,22 +63,22 @@ class DeadLetters:
         return False
 
     def close(self) -> None:
-        """Let go of the connection. What Kafka has not taken is sent again at the next start."""
+        """Disconnect. What Kafka has not acknowledged is sent again after the next start."""
         if self._producer:
             with suppress(KafkaError):
                 self._producer.close(timeout=PATIENCE)
             self._producer = None
 
     def _send(self, letters: list[Letter], stop: Shutdown) -> list[Letter]:
-        """Send each once. Returns those that Kafka has not taken."""
+        """Send each once. Returns those that Kafka has not acknowledged."""
         sent = []
         try:
             for letter in letters:
                 sent.append((letter, self._post(*letter)))
         except (KafkaError, OSError) as problem:
             reason = connection.reason(self._settings, problem)
-            self._outage.report(f"dead letters: trying again: {reason}")
-            topics.ensure(self._settings, stop, topics.to_read(self._settings))  # maybe deleted
+            self._outage.report(f"cannot send dead letters, retrying: {reason}")
+            topics.ensure(self._settings, stop, topics.to_read(self._settings))  # may be deleted
         left = letters[len(sent) :]
         self._await([future for _, future in sent], stop)
         for letter, future in sent:
@@ -88,16 +88,16 @@ class DeadLetters:
                 left.append(letter)
         if failure := next((future.exception for _, future in sent if future.exception), None):
             reason = connection.reason(self._settings, failure)
-            self._outage.report(f"dead letters: trying again: {reason}")
-            self.close()  # an idempotent producer that has failed once goes on failing
+            self._outage.report(f"cannot send dead letters, retrying: {reason}")
+            self.close()  # an idempotent producer that has failed once keeps failing
         self._metrics.dead_letter_failures.inc(len(left))
         if not left:
-            self._outage.resolve("dead letters: Kafka takes them again")
+            self._outage.resolve("sending dead letters again")
         return left
 
     @staticmethod
     def _await(futures: list[FutureRecordMetadata], stop: Shutdown) -> None:
-        """Wait for Kafka's answers; after a request to stop, a last few seconds."""
+        """Wait for Kafka's answers; after a request to stop, at most PATIENCE."""
         deadline = math.inf
         while not all(future.is_done for future in futures) and time.monotonic() < deadline:
             if stop:
@@ -105,7 +105,7 @@ class DeadLetters:
             time.sleep(STEP)
 
     def _post(self, part: Slice, reject: Reject) -> FutureRecordMetadata:
-        """Put it on its way; the beginning of one that the topic does not take whole.
+        """Send it; only its beginning if it is too large for the topic.
 
         Raises KafkaError, OSError.
         """
@@ -114,7 +114,7 @@ class DeadLetters:
             ("source.topic", self._settings.kafka_topic.encode()),
             ("source.partition", b"%d" % part.partition),
             ("source.offset", b"%d" % reject.offset),
-            # A topic that was deleted and made again has the same offsets once more.
+            # A topic that was deleted and created again has the same offsets once more.
             ("source.topic_id", part.topic_id.encode()),
         ]
         key = reject.key
@@ -142,7 +142,7 @@ class DeadLetters:
             self._settings,
             acks="all",
             compression_type="lz4",
-            # What passes this, but not the topic's own limit, fails all that comes after it.
+            # A record below this limit, but above the topic's, fails all those after it.
             max_request_size=self._limit,
             batch_size=min(BATCH, self._limit),
             max_block_ms=5_000,

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus sees of the consumer, composed of what its rooms count."""
+"""Metrics: what Prometheus reads from the consumer, composed of what its rooms count."""
 
 from collections.abc import Iterator
 
@@ -28,9 +28,9 @@ class Metrics(Collector):
         self.dead_letter_failures = make.failures("dead_letter")
         self.kafka_up = make.up("kafka", "1 while Kafka answers")
         self.unexpected_errors = make.counter(
-            "unexpected_errors", "Errors that nobody foresaw, retried", ["step"]
+            "unexpected_errors", "Unexpected errors, retried", ["step"]
         )
-        # From zero on: Prometheus takes the first value of a series for no increase.
+        # From zero: Prometheus does not count the first value of a series as an increase.
         for step in STEPS:
             self.unexpected_errors.labels(step)
         self.registry.register(self)
@@ -51,7 +51,7 @@ class Metrics(Collector):
         yield lag
 
     def missing(self) -> str:
-        """What keeps the consumer from its work, "" when nothing does. Redis is not needed."""
+        """What keeps the consumer from its work, "" if nothing does. Redis is not needed."""
         needed = {
             "Kafka does not answer": self.kafka_up,
             "logs.txt cannot be written": self.archive.up,

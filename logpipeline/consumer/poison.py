@@ -1,7 +1,7 @@
-"""Poison: records that a step fails for again and again, in a way that nobody foresaw.
+"""Poison: records for which a step fails again and again, with an unexpected error.
 
-They are found by trial and become dead letters, so that the records after them get through. It is
-tried with a valid event first: where that fails as well, the fault is not a record's.
+They are found by trial and become dead letters, so that the records after them get through. A valid
+event is tried first: if that fails as well, the fault is not a record's.
 """
 
 import logging
@@ -28,7 +28,7 @@ from logpipeline.supervision import Supervision
 log = logging.getLogger(__name__)
 
 TRIES = 3  # of a batch, until its records are tried
-SOON = 60.0  # seconds after one was found in which the next failure is enough
+SOON = 60.0  # seconds after one was found in which one failure is enough
 REASON = "poison"
 LONGEST = 500  # characters of an error in a dead letter
 VALID = b'{"level":"INFO","message":"a trial","timestamp":0}'
@@ -46,21 +46,21 @@ class Poison:
         self._found_at = -SOON  # time.monotonic()
 
     def read(self, partition: int, start: int, polled: Sequence[Any], topic_id: str) -> Slice:
-        """`batch.read`, with the records that it fails for as rejects. Raises what it raises for
+        """`slices.read`, with the records for which it fails as rejects. Raises what it raises for
         others too."""
         try:
             return slices.read(partition, start, polled, self._most, topic_id)
         except OUTAGE:
             raise
-        except Exception as error:  # noqa: BLE001 - if it is a record's fault
+        except Exception as error:  # noqa: BLE001 - it may be a record's fault
             slices.read(partition, 0, [Columns([0], [None], [VALID])])
             self._supervision.note("poll", error)
             return self._read_singly(partition, start, Columns.of(polled), topic_id)
 
     def taken_out(self, records: list[Slice], dead_letters: DeadLetters) -> list[Slice]:
-        """The batch, with what fails for one of its records alone as a reject.
+        """The batch, with the records for which a step fails as rejects.
 
-        The same batch while nothing has failed, or where it is not for a record. Raises OSError,
+        It is unchanged while no step has failed, or if the fault is not a record's. Raises OSError,
         CheckpointError, KafkaError.
         """
         if self._is_due("append"):
@@ -90,7 +90,7 @@ class Poison:
         return whole
 
     def _without_events(self, records: list[Slice]) -> list[Slice]:
-        """Tried in an archive of its own, which nobody sees."""
+        """Try the events in a temporary archive, and make rejects of those that fail."""
         try:
             with (
                 TemporaryDirectory(prefix="log-trial-") as folder,
@@ -105,7 +105,7 @@ class Poison:
                     return records
                 return [self._rejecting(part, dict(_culprits(part, fails))) for part in records]
         except OSError as problem:
-            log.debug("no trial: %s", problem)
+            log.debug("cannot try the events: %s", problem)
             return records
 
     def _rejecting(self, part: Slice, culprits: dict[int, Exception]) -> Slice:
@@ -127,8 +127,8 @@ class Poison:
         return replace(part, rejects=rejects, **columns)
 
     def _with_letters(self, part: Slice, dead_letters: DeadLetters) -> Slice:
-        """The slice with its rejects as Kafka takes them: as they are, or else without their key
-        and with another error."""
+        """The slice with its rejects in a form that Kafka accepts: as they are, or else without
+        their key and with another error."""
 
         def fails(reject: Reject) -> Exception | None:
             alone = Slice(
@@ -147,7 +147,7 @@ class Poison:
         return replace(part, rejects=taken)
 
     def _reject(self, partition: int, reject: Reject, error: Exception) -> Reject:
-        """As poison, with an error that any header can have."""
+        """The reject as poison, with an error that any header can hold."""
         self._found_at = time.monotonic()
         text = self._supervision.hide("".join(traceback.format_exception_only(error)))
         words = text.encode("ascii", "backslashreplace").decode()
@@ -158,7 +158,7 @@ class Poison:
 
 
 def _error_of(call: Callable[[], object]) -> Exception | None:
-    """What it raises, unless that is for an outage: then it raises it here too."""
+    """What the call raises. Raises it, too, if it is an outage's."""
     try:
         call()
     except OUTAGE:
@@ -169,7 +169,7 @@ def _error_of(call: Callable[[], object]) -> Exception | None:
 
 
 def _append(archive: Archive, part: Slice) -> None:
-    """Let it come next, wherever it begins."""
+    """Append it, wherever it begins."""
     archive.begin(part.partition, part.start)
     archive.append([part])
 
@@ -177,7 +177,7 @@ def _append(archive: Archive, part: Slice) -> None:
 def _culprits(
     part: Slice, fails: Callable[[Slice], Exception | None]
 ) -> Iterator[tuple[int, Exception]]:
-    """The offsets of the events that fail by themselves, and with what."""
+    """The offsets of the events that fail alone, and their errors."""
     error = fails(part) if part.offsets else None
     if error is None:
         return
@@ -190,5 +190,5 @@ def _culprits(
 
 
 def _lists(part: Slice) -> list[str]:
-    """The names of its lists."""
+    """The names of its fields that are lists."""
     return [each.name for each in fields(part) if isinstance(getattr(part, each.name), list)]

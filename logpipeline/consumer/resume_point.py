@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 class ResumePoint(NamedTuple):
     """The next offset to read. `deleted` are offsets that Kafka deleted before they were read,
-    `lost` those that the archive has and Kafka no longer."""
+    `lost` those that the archive has and Kafka has no longer."""
 
     offset: int
     deleted: range = range(0)

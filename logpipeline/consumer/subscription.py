@@ -1,7 +1,7 @@
-"""Subscription: this consumer's share of the topic, read from where the sinks stand.
+"""Subscription: this consumer's share of the topic, read from the sinks' positions.
 
-kafka-python's own idea of the position is not trusted: after each assignment `poll` seeks to
-what the archive and Redis hold, and every slice says at which offset it was expected to begin.
+kafka-python's own position is not trusted: after each assignment `poll` seeks to the positions of
+the archive and Redis, and every slice gives the offset at which it was expected to begin.
 """
 
 import logging
@@ -36,17 +36,17 @@ log = logging.getLogger(__name__)
 POLL_MS = 500
 REQUEST_MS = 5_000
 CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
-MOST_RECORDS = 10_000  # a batch: more gains nothing, and holds the lock and memory longer
+MOST_RECORDS = 10_000  # a batch: more gains nothing, and keeps the lock and memory longer
 FETCH_BYTES = 16 * 2**20  # from one broker at once, packed
-SETTLED_LOSS = 15.0  # seconds that Kafka's end must stay below the archive before it is believed
+LOSS_CERTAIN = 15.0  # seconds for which Kafka's end must be below the archive to be believed
 LAG_EVERY = 1.0  # seconds
-PROBE = 2.0  # seconds for a step of that look
-QUIET = 5.0  # seconds without records until it looks whether Kafka answers
+QUIET = 5.0  # seconds without records after which Kafka is probed
+PROBE = 2.0  # seconds for a step of that probe
 MOVED = (OffsetOutOfRangeError, LogTruncationError, NoOffsetForPartitionError)
 
 
 class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
-    """A member of the consumer group. Raises KafkaError, OSError when it can't be made."""
+    """A member of the consumer group. Raises KafkaError, OSError if it cannot be created."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._recent = recent
         self._metrics = metrics
         self._poison = poison
-        self._positions: dict[int, int] = {}  # partition → the offset that poll brings next
-        self._unsettled: set[int] = set()  # assigned, but not yet sought
+        self._positions: dict[int, int] = {}  # partition → the offset that poll returns next
+        self._to_seek: set[int] = set()  # partitions that are assigned, and not yet sought
         self._lock = threading.Lock()
         self._short_since: dict[int, float] = {}
         self._heard = self._lag_noted = time.monotonic()
-        self._away = Outage(log)
-        self._trouble = Outage(log)
+        self._outage = Outage(log)
+        self._read_outage = Outage(log)
         self._consumer = clients.consumer(
             settings,
             group_id=settings.kafka_group_id,
@@ -88,62 +88,62 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         with self._lock:
-            self._unsettled |= {at.partition for at in assigned}
+            self._to_seek |= {at.partition for at in assigned}
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         with self._lock:
-            self._unsettled -= {at.partition for at in revoked}
+            self._to_seek -= {at.partition for at in revoked}
 
     def poll(self) -> list[Slice]:
-        """The next records, of the partitions whose place is known. Waits at most half a second.
+        """The next records of the partitions whose position is known. Waits at most half a second.
 
-        Raises CheckpointError, OSError when the archive can't be used; nothing is skipped then.
+        Raises CheckpointError, OSError if the archive cannot be used; nothing is skipped then.
         """
         self._notice_topic()
-        self._settle()
+        self._seek_assigned()
         self._note_lag()
         try:
             polled = self._consumer.poll(POLL_MS)
         except MOVED as error:
-            log.debug("seeking anew: %s", error)
+            log.debug("seeking again: %s", error)
             polled = {}
             self.rewind()
         except KafkaError as error:
             reason = connection.reason(self._settings, error)
-            self._trouble.report(f"Kafka's {self._topic} can't be read, trying again: {reason}")
+            self._read_outage.report(f"cannot read Kafka's {self._topic}, retrying: {reason}")
             polled = {}
             self.rewind()
             time.sleep(1.0)
         else:
-            self._trouble.resolve(f"Kafka's {self._topic} can be read again")
+            self._read_outage.resolve(f"reading Kafka's {self._topic} again")
         self._listen(bool(polled))
         if self._topic_id != self._found_topic_id():
             self.rewind()
         with self._lock:
-            unsettled = set(self._unsettled)
+            to_seek = set(self._to_seek)
         slices = []
         for at, records in polled.items():
             start = self._positions.get(at.partition)
-            if start is not None and at.partition not in unsettled:
+            if start is not None and at.partition not in to_seek:
                 part = self._poison.read(at.partition, start, records, self._topic_id)
                 self._positions[at.partition] = part.end
                 slices.append(part)
         return slices
 
     def rewind(self) -> None:
-        """Let the next poll go back to what the sinks hold, for every partition."""
+        """Make the next poll seek every partition to the sinks' positions."""
         with self._lock:
-            self._unsettled |= {at.partition for at in self._consumer.assignment()}
+            self._to_seek |= {at.partition for at in self._consumer.assignment()}
 
     def commit(self, slices: list[Slice], archived: ArchivePosition) -> None:
         """Commit the archive's position after `slices`, for other hosts and for tools that show
-        the lag. It does not wait: restarts go by the archive's own checkpoint."""
+        the lag. Does not wait: a restart resumes from the archive's own checkpoint."""
         if slices:
             offsets = self._offsets({part.partition for part in slices}, archived)
             self._consumer.commit_async(offsets, callback=self._committed)
 
     def close(self) -> None:
-        """Commit once more, waiting for it, and leave the group."""
+        """Commit once more, wait for it, and leave the group."""
         try:
             if offsets := self._offsets(set(self._positions), self._archive.position()):
                 self._consumer.commit(offsets, timeout_ms=CLOSE_MS)
@@ -167,30 +167,30 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             log.debug("commit: %s", response)
 
     def _found_topic_id(self) -> str:
-        """The topic's id by Kafka's metadata; it is a new one when the topic was made again."""
+        """The topic's id in Kafka's metadata; a topic that was created again has a new one."""
         found = self._consumer._cluster.topic_id(self._topic)
         return str(found) if found else self._topic_id
 
     def _notice_topic(self) -> None:
-        """Begin the archive's part of this incarnation of the topic, if it is a new one."""
+        """Open the archive for this incarnation of the topic, if it is a new one."""
         found = self._found_topic_id()
         if found != self._topic_id:
             self._archive.open(found)
             self._topic_id = found
             self.rewind()
 
-    def _settle(self) -> None:
-        """Seek what was newly assigned to where the sinks stand, or leave it to the next poll."""
+    def _seek_assigned(self) -> None:
+        """Seek newly assigned partitions to the sinks' positions, or leave it to the next poll."""
         with self._lock:
-            unsettled = set(self._unsettled)
-        if not unsettled or not self._topic_id:
+            to_seek = set(self._to_seek)
+        if not to_seek or not self._topic_id:
             return
-        ats = [TopicPartition(self._topic, partition) for partition in unsettled]
+        ats = [TopicPartition(self._topic, partition) for partition in to_seek]
         try:
             firsts = self._consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
             offsets = self._resume_offsets(ats, firsts)
         except (KafkaError, KeyError) as error:
-            log.debug("can't settle yet: %s", error)
+            log.debug("cannot seek yet: %s", error)
             return
         for partition, replay in self._recent.replay_from(self._topic_id, offsets).items():
             at = TopicPartition(self._topic, partition)
@@ -200,7 +200,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
                     continue
                 self._consumer.seek(at, position)
                 self._positions[partition] = position
-                self._unsettled.discard(partition)
+                self._to_seek.discard(partition)
         self._consumer.commit_async(
             self._offsets(set(offsets), self._archive.position()), callback=self._committed
         )
@@ -208,7 +208,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
     def _resume_offsets(
         self, ats: list[TopicPartition], firsts: dict[TopicPartition, int]
     ) -> dict[int, int]:
-        """The offset at which the archive continues each partition, of which that is certain.
+        """The offset at which the archive resumes each partition for which it is certain.
 
         Raises KafkaError, CheckpointError, OSError.
         """
@@ -220,7 +220,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             point = resume_point(
                 known, self._committed_by_others(at, archived), firsts[at], ends[at]
             )
-            if point.lost and not self._is_settled(at.partition):
+            if point.lost and not self._is_certain(at.partition):
                 continue
             self._short_since.pop(at.partition, None)
             self._report_missing(at.partition, point)
@@ -237,10 +237,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             return commit.offset
         return None
 
-    def _is_settled(self, partition: int) -> bool:
-        """Whether Kafka's end has been below the archive for so long that it will stay so."""
+    def _is_certain(self, partition: int) -> bool:
+        """Whether Kafka's end has been below the archive for LOSS_CERTAIN."""
         since = self._short_since.setdefault(partition, time.monotonic())
-        return time.monotonic() - since >= SETTLED_LOSS
+        return time.monotonic() - since >= LOSS_CERTAIN
 
     def _report_missing(self, partition: int, point: ResumePoint) -> None:
         """Log which records Kafka has deleted or lost."""
@@ -260,21 +260,21 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             )
 
     def _note_lag(self) -> None:
-        """Say how far the sinks are behind Kafka, as of its last answer to each partition."""
+        """Record the sinks' lag behind Kafka, as of its last answer for each partition."""
         now = time.monotonic()
         if now - self._lag_noted < LAG_EVERY:
             return
         self._lag_noted = now
         lag = {}
         for at in self._consumer.assignment():
-            with suppress(KafkaError, KeyError):  # it may just be given away
+            with suppress(KafkaError, KeyError):  # it may just have been revoked
                 end = self._consumer.highwater(at)
                 if end is not None and at.partition in self._positions:
                     lag[at.partition] = max(0, end - self._positions[at.partition])
         self._metrics.tally.set_lag(lag)
 
     def _listen(self, heard: bool) -> None:
-        """Say once when Kafka goes away, and when it is back."""
+        """Log once when Kafka becomes unavailable, and when it answers again."""
         now = time.monotonic()
         if heard:
             self._heard = now
@@ -285,7 +285,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             problem = connection.problem(self._settings, PROBE)
             heard = not problem
         if heard:
-            self._away.resolve("Kafka is back")
+            self._outage.resolve("Kafka available again")
         else:
-            connection.complain(self._away, "Kafka is away, waiting", problem)
+            connection.report_outage(self._outage, "Kafka unavailable, retrying", problem)
         self._metrics.kafka_up.set(heard)

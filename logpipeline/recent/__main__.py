@@ -1,4 +1,4 @@
-"""Show: the newest events in Redis, for people: python -m logpipeline.recent."""
+"""Show the newest events in Redis to people: python -m logpipeline.recent."""
 
 import argparse
 import os
@@ -24,8 +24,8 @@ examples:
   make recent LEVEL=ERROR N=50
   python -m logpipeline.recent --level warn
 
-exit status: 0 also when there are no events, 1 when Redis can't be read,
-2 for a level or setting that can't be used
+exit status: 0 also when there are no events, 1 when Redis cannot be read,
+2 for a level or setting that cannot be used
 """
 
 
@@ -35,18 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     level = level_of(options.level) if options.level else None
     if options.level and not level:
-        command_line.fail("show", f"LEVEL={options.level!r}: allowed is {', '.join(LEVELS)}")
+        command_line.fail("recent", f"LEVEL={options.level!r}: must be one of {', '.join(LEVELS)}")
     key = list_key(settings.redis_key, level or "")
     try:
         lines = _newest(settings, key, options.count)
     except (redis.RedisError, OSError) as error:
-        command_line.fail("show", redis_client.reason(settings, error), 1)
+        command_line.fail("recent", redis_client.reason(settings, error), 1)
     if not lines:
         print(f"no events in {key} yet", file=sys.stderr)
     if len(lines) < options.count and sum(line.size for line in lines) >= SCANNED:
-        print(f"events before these {len(lines)} are left out: they are large", file=sys.stderr)
+        print(f"leaving out events before these {len(lines)}: they are large", file=sys.stderr)
     in_colour = coloured(sys.stdout)
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may have no sign for a character
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may lack a character
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         for line in reversed(lines):
@@ -66,13 +66,15 @@ def _newest(settings: RedisSettings, key: str, count: int) -> list[Line]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.prog = "python -m logpipeline.recent"
-    parser.add_argument("--level", metavar="LEVEL", help="only this one: " + ", ".join(LEVELS))
-    parser.add_argument("--count", type=_count, default=20, metavar="N", help="how many (20)")
+    parser.add_argument(
+        "--level", metavar="LEVEL", help="show this level alone: " + ", ".join(LEVELS)
+    )
+    parser.add_argument("--count", type=_count, default=20, metavar="N", help="show so many (20)")
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed is a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number from 1")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Backlog: what Redis has not got yet, bounded, however long it is away."""
+"""Backlog: events that Redis does not have yet, in bounded memory through any outage."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -9,15 +9,15 @@ from logpipeline.events.slices import Slice
 
 MOST_EVENTS = 50_000  # kept as slices, about 20 MB; older ones are folded
 MOST_BYTES = 16 * 2**20  # of the lines of these
-LIST_BYTES = 4 * 2**20  # a list has so many bytes of lines, if not `cap` lines: see list_bytes
-LINE_BYTES = 512  # or so many for each line that it may have
-NOWHERE = -1  # an offset at which Redis never stands
+LIST_BYTES = 4 * 2**20  # bytes of a list's lines, if it has fewer than `cap`: see list_bytes
+LINE_BYTES = 512  # or so many for each line of `cap`
+NOWHERE = -1  # an offset that is never Redis' position
 
 Counts = Counter[tuple[int, str]]  # (minute, level) → events
 
 
 def list_bytes(cap: int) -> int:
-    """How many bytes a list of at most `cap` lines holds before it may lack an older line."""
+    """The bytes that a list of at most `cap` lines holds before it may lack an older line."""
     return max(LIST_BYTES, LINE_BYTES * cap)
 
 
@@ -27,10 +27,10 @@ def _size(lines: Iterable[bytes]) -> int:
 
 @dataclass
 class News:
-    """What to put into Redis in one step.
+    """What to write to Redis in one step.
 
     `spans` is partition → [first offset, next offset]; `lists` is level, or "" for all → the
-    newest `cap` lines, oldest first. Those in `cut` have fewer, as these take list_bytes.
+    newest `cap` lines, oldest first. Those in `cut` have fewer, which take list_bytes.
     `times` are those of the list of all, in Unix seconds.
     """
 
@@ -52,7 +52,7 @@ class News:
         return {partition: end for partition, (_, end) in self.spans.items()}
 
     def add(self, part: Slice) -> None:
-        """Put a slice at the end."""
+        """Append a slice."""
         self._span(part.partition, part.start, part.end)
         self.counts.update(part.counts)
         self.lists[""].extend(part.lines[-self.cap :])
@@ -62,21 +62,21 @@ class News:
         self._grow(part.size)
 
     def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
-        """Put (level, line) pairs at the end of the lists alone."""
+        """Append (level, line) pairs to the lists alone."""
         for level, line in lines:
             self.lists[""].append(line)
             self.lists[level].append(line)
             self._grow(len(line))
 
     def extend(self, later: "News") -> None:
-        """Put all of `later` at the end."""
+        """Append all of `later`."""
         for partition, (start, end) in later.spans.items():
             self._span(partition, start, end)
         self.counts.update(later.counts)
         self.times.extend(later.times)
         for name, lines in later.lists.items():
             if name in later.cut:
-                self.lists[name].clear()  # or lines would be missing in between
+                self.lists[name].clear()  # otherwise lines would be missing in between
                 self.cut.add(name)
             self.lists[name].extend(lines)
         self._grow(max(map(_size, later.lists.values())))
@@ -95,14 +95,14 @@ class News:
         return sizes
 
     def _grow(self, added: int) -> None:
-        """Cut the lists once in a while, as counting their bytes takes time."""
+        """Cut the lists now and then: counting their bytes takes time."""
         self._added += added
         if self._added > list_bytes(self.cap):
             self._added = 0
             self.cut_lists()
 
     def _span(self, partition: int, start: int, end: int) -> None:
-        """Lengthen a span. What does not follow the end of it makes a hole."""
+        """Extend a span. Offsets that do not follow its end leave a hole."""
         span = self.spans.setdefault(partition, [start, start])
         if span[1] != start:
             span[0] = NOWHERE
@@ -112,8 +112,8 @@ class News:
 class Backlog:
     """Slices in the order of the archive: the newest as they are, older ones folded into one.
 
-    Only slices can be cut where Redis turns out to stand. Folding is for an outage, in which
-    Redis stands still.
+    Only slices can be cut at Redis' position. Folding is for an outage, in which that position
+    does not change.
     """
 
     def __init__(self, cap: int) -> None:
@@ -130,7 +130,7 @@ class Backlog:
         return self._events
 
     def add(self, part: Slice) -> None:
-        """Put a slice at the end."""
+        """Append a slice."""
         self._slices.append(part)
         self._events += len(part.lines)
         self._bytes += part.size
@@ -138,7 +138,7 @@ class Backlog:
             self._fold()
 
     def extend(self, later: "Backlog") -> None:
-        """Put all of `later` at the end."""
+        """Append all of `later`."""
         if later._folded.spans:
             while self._slices:
                 self._fold()
@@ -150,28 +150,28 @@ class Backlog:
         """The next offset of each partition in it."""
         return self._folded.ends() | {part.partition: part.end for part in self._slices}
 
-    def after(self, stood: Mapping[int, int]) -> News | None:
-        """What follows the offsets at which Redis stands, 0 where it has none; None when
-        something before it is missing, or when the cut would be in what is folded."""
+    def after(self, position: Mapping[int, int]) -> News | None:
+        """What follows Redis' position, partition → next offset, 0 if missing; None if something
+        before it is missing, or if the cut would be in folded slices."""
         news = News(self._cap)
         spans = self._folded.spans.items()
-        if any(stood.get(partition, 0) < end for partition, (_, end) in spans):
+        if any(position.get(partition, 0) < end for partition, (_, end) in spans):
             news.extend(self._folded)
         for part in self._slices:
-            new = part.since(stood.get(part.partition, 0))
+            new = part.since(position.get(part.partition, 0))
             if new.start < new.end:
                 news.add(new)
         spans = news.spans.items()
-        return news if all(stood.get(p, 0) == start for p, (start, _) in spans) else None
+        return news if all(position.get(p, 0) == start for p, (start, _) in spans) else None
 
-    def counts(self, stood: Mapping[int, int]) -> Counts:
-        """Of the events that Redis surely has not counted when it stands there."""
+    def counts(self, position: Mapping[int, int]) -> Counts:
+        """Counts of the events that Redis, at that position, has certainly not counted."""
         counts: Counts = Counter()
         spans = self._folded.spans.items()
-        if all(stood.get(partition, 0) <= start for partition, (start, _) in spans):
+        if all(position.get(partition, 0) <= start for partition, (start, _) in spans):
             counts.update(self._folded.counts)
         for part in self._slices:
-            counts.update(part.since(stood.get(part.partition, 0)).counts)
+            counts.update(part.since(position.get(part.partition, 0)).counts)
         return counts
 
     def _fold(self) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of the recent events: what Redis got, and whether it answers."""
+"""Metrics of the recent events: what Redis has received, and whether it answers."""
 
 from logpipeline.events.sink import Sink
 from logpipeline.metrics import Instruments
@@ -19,8 +19,8 @@ class RecentMetrics:
         self.up = make.up("redis", "1 while Redis takes the newest events")
 
     def stored(self, news: News, rebuilt: bool) -> None:
-        """Count what was put into Redis. Its lists hold the newest events alone: the delay is that
-        of the oldest of these, and there is none when the lists were `rebuilt`."""
+        """Count what was written to Redis. Its lists hold the newest events alone: the delay is
+        that of the oldest of these, and is not measured if the lists were `rebuilt`."""
         self._sink.got(news.counts)
         self._uncounted.inc(sum(n for (minute, _), n in news.counts.items() if minute == OTHER))
         if news.times and not rebuilt:

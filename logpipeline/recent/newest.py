@@ -1,16 +1,16 @@
-"""Head: the newest lines of a list in Redis, in an answer of bounded size, whatever is in it."""
+"""Newest: the first lines of a list in Redis, in an answer of bounded size."""
 
 from typing import Any, NamedTuple
 
 import redis
 
-LONGEST = 4_000  # bytes of a line that does not fit any more
-ROOM = 4 * 2**20  # bytes of lines that are whole, besides those up to LONGEST
-SCANNED = 64 * 2**20  # bytes at which Redis stops looking, so as not to be busy for long
+LONGEST = 4_000  # bytes to which a line is cut once ROOM is used up
+ROOM = 4 * 2**20  # bytes for whole lines longer than LONGEST
+SCANNED = 64 * 2**20  # bytes at which Redis stops reading, so as not to be busy for long
 
-# The lines of KEYS[1] from index ARGV[1] to ARGV[2], each followed by its size. One of more than
-# ARGV[3] bytes is cut there, unless it has room in ARGV[4]. It ends after ARGV[5] bytes. Read-only,
-# so that a replica may run it.
+# The lines of KEYS[1] from index ARGV[1] to ARGV[2], each followed by its size. A line of
+# more than ARGV[3] bytes is cut there, unless it fits into ARGV[4]. It ends after ARGV[5] bytes.
+# Read-only, so that a replica may run it.
 SCRIPT = """
 local at, last, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local room, left, found, step = tonumber(ARGV[4]), tonumber(ARGV[5]), {}, 20

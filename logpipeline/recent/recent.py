@@ -1,10 +1,10 @@
-"""Recent: the newest events in Redis, which may be slow, away or empty at any time.
+"""Recent: the newest events in Redis, which may be slow, unavailable or empty at any time.
 
 A thread of its own sends what `offer` has put into a bounded backlog, so that the archive never
 waits for Redis. Redis stores the next offset of each partition beside the lists, and one script
-changes all of it in one atomic step, only if Redis stands where the sender believes. If it does
-not, what it has already is left out; if something before is missing (it was wiped, or is older
-than it was), the lists are rebuilt from the last lines of logs.txt.
+changes all of it in one atomic step, only if Redis is at the position that the sender expects. If
+it is not, events that it already has are left out; if earlier ones are missing (it was wiped, or
+has an older state), the lists are rebuilt from the last lines of logs.txt.
 """
 
 import logging
@@ -36,16 +36,15 @@ log = logging.getLogger(__name__)
 
 SCAN_BYTES = 16 * 2**20  # of logs.txt, to rebuild lists: about 100,000 events in 0.2 s
 REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
-PACE = 0.05  # seconds from one step to the next while each would replace whole lists
-LOOK_AFTER = 2.0  # seconds without news until it looks whether Redis has forgotten something
+PACE = 0.05  # seconds between steps while each would replace whole lists
+LOOK_AFTER = 2.0  # seconds without news after which Redis' position is read again
 TIMEOUT = 2.0  # seconds for one answer of Redis
-QUICK = 0.5  # seconds, where the archive would wait for it
-BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is away
+QUICK = 0.5  # seconds, if the archive waits for it
+BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is unavailable
 REPORT_EVERY = 1.0  # seconds
-LAG_KEPT = 30  # seconds that a lag is believed after its consumer has told it
-TIMES = 16  # list_bytes, 64 MiB if REDIS_MAX_LOGS is not huge: what a list in Redis never exceeds
-FORGET = 3  # unexpected errors after which the lists are made from logs.txt instead
-RACES = 20  # tries against other consumers that change Redis at the same time
+TIMES = 16  # list_bytes, 64 MiB if REDIS_MAX_LOGS is not huge: the limit of a list in Redis
+FORGET = 3  # unexpected errors after which the lists are rebuilt from logs.txt
+RACES = 20  # tries while other consumers change Redis at the same time
 
 
 class Recent:
@@ -84,9 +83,9 @@ class Recent:
         self._thread.start()
 
     def replay_from(self, topic_id: str, archived: Mapping[int, int]) -> dict[int, int]:
-        """For partitions that were just assigned, and the next offsets in the archive: the
-        offsets from which Redis wants records. They are not above the archive's, and equal to
-        them when Redis is away or too far back: then it gets the end of logs.txt later."""
+        """The offsets from which Redis needs records of newly assigned partitions, given the
+        archive's next offsets. They are not above the archive's, and equal to them if Redis is
+        unavailable or too far behind: then it gets the end of logs.txt later."""
         stand = NOTHING
         if not self._outage:
             with suppress(redis.RedisError, OSError), connect(self._settings, QUICK) as quick:
@@ -107,23 +106,23 @@ class Recent:
         return starts
 
     def offer(self, batch: list[Slice]) -> None:
-        """Take over what Redis should get. Never waits for Redis."""
+        """Accept events for Redis. Never waits for Redis."""
         with self._news:
             for part in batch:
                 new = part.since(self._reached.get(part.partition, part.start))
                 if new.start < new.end:
-                    # The rejects are none of Redis', and would keep their bytes in an outage.
+                    # Redis gets no rejects, which would occupy memory in an outage.
                     new = replace(new, rejects=[]) if new.rejects else new
                     self._offered.add(minutes.only_counted(new, time.time()))
                     self._reached[part.partition] = new.end
             self._news.notify()
 
     def miss(self) -> None:
-        """Note that a batch could not be offered: the end of logs.txt makes up for it."""
+        """Note that a batch could not be offered: the lists will be rebuilt from logs.txt."""
         self._missed += 1
 
     def close(self) -> None:
-        """Send what is left, for a few seconds; the next start goes on from there."""
+        """Send what is left, for a few seconds; the next start resumes from there."""
         with self._news:
             self._closing = True
             self._news.notify()
@@ -146,21 +145,21 @@ class Recent:
             self._report()
 
     def _turn(self, tries: int) -> float | None:
-        """Send what there is. Returns the seconds to wait, None when it is time to end."""
+        """Send what is due. Returns the seconds to wait, None when it is time to end."""
         try:
             if not self._wait():
                 return None
-            if self._topic_id:  # else it is not known yet what is read
+            if self._topic_id:  # otherwise the topic is not known yet
                 self._send()
             if time.monotonic() - self._reported_at >= REPORT_EVERY:
                 self._report()
         except (redis.RedisError, OSError, CheckpointError) as error:
             self._fail()
             reason = redis_client.reason(self._settings, error)
-            self._outage.report(f"no Redis, the archive goes on without it: {reason}")
+            self._outage.report(f"Redis unavailable; archiving continues: {reason}")
             return BACKOFF[min(tries, 3)]
         self._metrics.up.set(True)
-        self._outage.resolve("Redis is back and has the newest events again")
+        self._outage.resolve("Redis available again, with the newest events")
         self._supervision.resolve("redis")
         return 0.0
 
@@ -170,8 +169,8 @@ class Recent:
         self._metrics.failures.inc()
 
     def _unexpected(self, error: BaseException) -> float:
-        """Report it, and after a few times do without what may be its cause. Returns the seconds
-        to wait."""
+        """Report it, and after a few times discard the events that may be its cause. Returns the
+        seconds to wait."""
         self._fail()
         if self._supervision.tries("redis") >= FORGET:
             self.miss()
@@ -180,7 +179,7 @@ class Recent:
         return self._supervision.note("redis", error)
 
     def _wait(self) -> bool:
-        """Wait for news, or until it is time to look at Redis. False when it is time to end."""
+        """Wait for news, or until Redis' position is due. False when it is time to end."""
         with self._news:
             if self._many:
                 self._news.wait_for(lambda: self._closing, PACE)
@@ -194,7 +193,7 @@ class Recent:
             return bool(self._sending) or not self._closing
 
     def _send(self) -> None:
-        """Bring Redis to where it must be. Raises redis.RedisError, OSError, CheckpointError."""
+        """Bring Redis up to date. Raises redis.RedisError, OSError, CheckpointError."""
         for _ in range(RACES):
             stand = self._stand or self._look(self._redis)
             self._stand = self._advance(stand)
@@ -202,25 +201,11 @@ class Recent:
                 with self._news:
                     self._sending = Backlog(self._cap)
                 return
-        raise redis.WatchError("other consumers were quicker each time")
+        raise redis.WatchError("other consumers changed Redis first, at each try")
 
     def _report(self) -> None:
-        """Tell alerts.py and the page the lag, and add new dead letters. Raises redis.RedisError,
-        OSError."""
-        tallied = self._tally.take()
-        try:
-            with self._redis.pipeline() as both:
-                if tallied.lag:
-                    both.hset(
-                        f"{self._key}:lag", mapping={str(p): n for p, n in tallied.lag.items()}
-                    )
-                    both.expire(f"{self._key}:lag", LAG_KEPT)
-                for reason, number in tallied.letters.items():
-                    both.hincrby(f"{self._key}:dead-letters", reason, number)
-                both.execute()
-        except BaseException:
-            self._tally.give_back(tallied)
-            raise
+        """Raises redis.RedisError, OSError."""
+        self._tally.report(self._redis, self._key)
         self._reported_at = time.monotonic()
 
     def _advance(self, stand: RedisPosition) -> RedisPosition | None:
@@ -237,14 +222,14 @@ class Recent:
             if done:
                 self._made_up = missed
             if done and (stand.topic or news.lists[""]):  # else both are new
-                log.info("Redis was empty or behind: its lists are made from the end of logs.txt")
+                log.info("Redis was empty or behind: rebuilt its lists from the end of logs.txt")
         else:
             after = RedisPosition(topic.encode(), {**stand.next, **news.ends()})
             done = not news.spans or self._apply(stand, news, replace=False)
         return after if done else None
 
     def _lacks(self, stand: RedisPosition, news: News) -> bool:
-        """Whether Redis lacks events that are in no backlog any more."""
+        """Whether Redis lacks events that have left the backlog."""
         with self._news:
             coming = news.spans.keys() | self._offered.ends().keys()
             reached = self._reached.items()

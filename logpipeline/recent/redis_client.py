@@ -1,4 +1,4 @@
-"""Client: what everybody that reads or writes Redis has in common."""
+"""Redis client: what everything that reads or writes Redis shares."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -24,7 +24,7 @@ LAYOUT = 1  # of the keys in Redis; `<prefix>:version` says which, none is 1
 
 
 class NewerLayout(redis.RedisError):
-    """Redis has what this version can't read; str() is one line that says what to do."""
+    """Redis has keys of a newer version; str() is one line with the remedy."""
 
 
 def check_layout(client: redis.Redis, key: str) -> None:
@@ -33,13 +33,13 @@ def check_layout(client: redis.Redis, key: str) -> None:
     version = int(answer) if answer and is_number(answer) else LAYOUT
     if version > LAYOUT:
         raise NewerLayout(
-            f"{key}:version is {version}, from a newer version; this one knows {LAYOUT}: "
-            "bring this one up to date, or set another REDIS_KEY"
+            f"{key}:version is {version}, from a newer version; this one supports {LAYOUT}: "
+            "upgrade this one, or set another REDIS_KEY"
         )
 
 
 class _Packer:
-    """hiredis would copy all that is sent, twice; large lines are sent as they are."""
+    """hiredis would copy everything that is sent, twice; large lines are sent uncopied."""
 
     def __init__(self) -> None:
         self._many = HiredisRespSerializer()
@@ -55,14 +55,14 @@ def _encoded(arg: object) -> bytes:
 
 
 def connect(settings: RedisSettings, timeout: float) -> redis.Redis:
-    """A client that gives up after `timeout` seconds, and leaves trying again to its caller."""
+    """A client that gives up after `timeout` seconds, and leaves retrying to its caller."""
     options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
     if settings.redis_username:
         options["username"] = settings.redis_username
     if settings.redis_password:
         options["password"] = settings.redis_password
     if settings.redis_url.startswith("rediss:"):
-        options |= {  # host name and signature are checked, as is redis-py's default
+        options |= {  # host name and signature are checked: redis-py's default
             "ssl_ca_certs": settings.redis_ssl_cafile or None,
             "ssl_certfile": settings.redis_ssl_certfile or None,
             "ssl_keyfile": settings.redis_ssl_keyfile or None,
@@ -83,7 +83,7 @@ def address(settings: RedisSettings) -> str:
 
 
 def reason(settings: RedisSettings, error: BaseException) -> str:
-    """What a client's error means, in one sentence that says where and what to do."""
+    """A client's error in one sentence, with the server and the remedy."""
     if not isinstance(error, redis.RedisError):
         return str(error) or type(error).__name__
     where = f"Redis at {address(settings)}"
@@ -95,19 +95,19 @@ def reason(settings: RedisSettings, error: BaseException) -> str:
     if isinstance(error, redis.exceptions.AuthenticationError):
         if settings.redis_password or known.get("password"):
             return f"{where} refuses user {user!r} and the password ({LOGIN}): {error}"
-        return f"{where} wants a password ({LOGIN})"
+        return f"{where} requires a password ({LOGIN})"
     if found := describe_tls_error(error):
-        return f"{where} can't be used: {found} (REDIS_URL, REDIS_SSL_…)"
+        return f"{where} cannot be used: {found} (REDIS_URL, REDIS_SSL_…)"
     hint = ""
     if over_tls and isinstance(error, redis.TimeoutError):
-        hint = " (without TLS it is redis://)"
+        hint = " (without TLS, use redis://)"
     elif not over_tls and any(isinstance(e, ConnectionResetError) for e in causes(error)):
-        hint = " (with TLS it is rediss://)"
-    return f"{where} can't be used: {str(error) or type(error).__name__}{hint}"
+        hint = " (with TLS, use rediss://)"
+    return f"{where} cannot be used: {str(error) or type(error).__name__}{hint}"
 
 
 def list_key(key: str, level: str) -> str:
-    """The list of a level, "" for that of all, below the prefix `key`."""
+    """The key of a level's list, "" for that of all, with the prefix `key`."""
     return f"{key}:{level}" if level else key
 
 
@@ -117,7 +117,7 @@ def is_number(value: bytes) -> bool:
 
 
 def numbers(answer: Mapping[bytes, bytes]) -> dict[str, int]:
-    """A hash of numbers, without what somebody else may have put there."""
+    """The numbers of a hash, without other values that somebody may have written."""
     return {
         name.decode(errors="replace"): int(value)
         for name, value in answer.items()

@@ -1,4 +1,4 @@
-"""Settings of Redis: where it is, what lets a client in, and the keys."""
+"""Settings of Redis: its address, credentials and keys."""
 
 import re
 from typing import Self
@@ -14,7 +14,7 @@ FILES = ("redis_ssl_cafile", "redis_ssl_certfile", "redis_ssl_keyfile")
 
 
 class RedisSettings(RoomSettings):
-    """What every client of Redis needs."""
+    """For every client of Redis."""
 
     redis_url: str = secret(
         "redis://localhost:6379/0",
@@ -38,7 +38,7 @@ class RedisSettings(RoomSettings):
     def _url(cls, value: str) -> str:
         options = parse_url(value)  # type: ignore[no-untyped-call]
         if any(name.startswith("ssl_") for name in options):
-            raise ValueError("there are settings for it; and a certificate is always checked")
+            raise ValueError("use the settings REDIS_SSL_…; a certificate is always checked")
         address = urlsplit(value)
         if re.search(r"\s", value) or not (address.hostname or address.path):
             raise ValueError("no address")

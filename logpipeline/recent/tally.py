@@ -1,14 +1,18 @@
-"""Tally: a consumer's dead letters and its lag, which alerts.py and the page read in Redis."""
+"""Tally: a consumer's dead letters and lag, which alerts.py and the page read in Redis."""
 
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import redis
+
+LAG_KEPT = 30  # seconds after which the lag of a consumer that no longer reports expires
+
 
 @dataclass
 class Tallied:
-    """What is new since the last report: dead letters by reason; the lag, if it was measured."""
+    """News since the last report: dead letters by reason; the lag, if it was measured."""
 
     letters: Counter[str] = field(default_factory=Counter)
     lag: dict[int, int] = field(default_factory=dict)
@@ -44,19 +48,37 @@ class Tally:
             self._new.letters[reason] += 1
 
     def set_lag(self, lag: Mapping[int, int]) -> None:
-        """Note how many records are not read yet of each partition of this consumer."""
+        """Set the unread records of each partition of this consumer."""
         with self._lock:
             self._lag = dict(lag)
             self._new.lag = dict(lag)
 
-    def take(self) -> Tallied:
-        """What is to be reported now: a lag that is not measured again is not reported again."""
+    def report(self, client: redis.Redis, key: str) -> None:
+        """Write the lag to Redis, and add new dead letters, below the prefix `key`.
+
+        Raises redis.RedisError, OSError.
+        """
+        tallied = self._take()
+        try:
+            with client.pipeline() as both:
+                if tallied.lag:
+                    both.hset(f"{key}:lag", mapping={str(p): n for p, n in tallied.lag.items()})
+                    both.expire(f"{key}:lag", LAG_KEPT)
+                for reason, number in tallied.letters.items():
+                    both.hincrby(f"{key}:dead-letters", reason, number)
+                both.execute()
+        except BaseException:
+            self._give_back(tallied)
+            raise
+
+    def _take(self) -> Tallied:
+        """What to report now: a lag that is not measured again is not reported again."""
         with self._lock:
             new, self._new = self._new, Tallied()
             return new
 
-    def give_back(self, tallied: Tallied) -> None:
-        """Take back what could not be reported."""
+    def _give_back(self, tallied: Tallied) -> None:
+        """Keep what could not be reported."""
         with self._lock:
             self._new.letters.update(tallied.letters)
             self._new.lag = self._new.lag or tallied.lag

@@ -1,1 +1,1 @@
-"""Replay: dead letters and rotated files, sent to Kafka again, once."""
+"""Replay: sends dead letters and rotated files to Kafka again, once."""

@@ -14,19 +14,18 @@ from logpipeline.replay.original import Origin, Original
 from logpipeline.replay.window import Window
 from logpipeline.shutdown import Shutdown
 
-CHUNK = 2**18  # bytes that are read at once
+CHUNK = 2**18  # bytes of a read
 
 
-class Unreadable(Exception):  # noqa: N818 - it says what can't be read
-    """A file can't be read to its end; str() is one line that says why."""
+class Unreadable(Exception):  # noqa: N818 - it describes a file
+    """A file cannot be read to its end; str() is one line with the reason."""
 
 
-class Files:
-    """The lines of `paths` in their order: the events of `window`, and what is no event.
+class RotatedEvents:
+    """The lines of `paths` in order: the events of `window`, and invalid records.
 
-    A file may be packed (gzip, zstd), under any name. The key of an event is its service, of one
-    that names none the file. Each time they are gone through, none is begun before all are found
-    to be whole.
+    A file may be packed (gzip, zstd), under any name. The key of an event is its service, or the
+    file's name if it has none. The first iteration reads all files to their ends before it begins.
     """
 
     def __init__(self, paths: Sequence[Path], window: Window, stop: Shutdown) -> None:
@@ -48,17 +47,17 @@ class Files:
                     yield Original(mark, origin, number, _service(line) or key, line)
 
     def __str__(self) -> str:
-        """For the line of totals: what else there is to say."""
+        """What to add to the line of totals: nothing."""
         return ""
 
     def _concerns(self, line: bytes) -> bool:
         try:
             return parse(line).timestamp in self._window
         except InvalidRecord:
-            return True  # nobody knows when it was
+            return True  # its time is unknown
 
     def _origin(self, path: Path) -> Origin:
-        """Known by what is in it, however it is named and packed."""
+        """Identified by its contents, whatever its name and packing."""
         digest = hashlib.sha256()
         for chunk in chunks(path):
             if self._stop:
@@ -92,10 +91,10 @@ def lines(path: Path) -> Iterator[bytes]:
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """What is in it, unpacked. Raises Unreadable."""
+    """Its contents, unpacked. Raises Unreadable."""
     try:
         with unpacked(path) as file:
             yield from iter(partial(file.read, CHUNK), b"")
     except (OSError, *BROKEN) as error:
         reason = getattr(error, "strerror", None) or error
-        raise Unreadable(f"{path} can't be read to its end: {reason}") from None
+        raise Unreadable(f"cannot read {path} to its end: {reason}") from None

@@ -1,6 +1,6 @@
-"""Journal: the topic `<KAFKA_TOPIC>.replayed`, which says what has been sent again, and by whom.
+"""Journal: the topic `<KAFKA_TOPIC>.replayed`, which records what each run has sent again.
 
-Kafka takes an entry together with the records that it is about, or neither, so it is never
+Kafka stores an entry together with the records that it describes, or neither, so it is never
 wrong. It is kept for ever; each entry is small and readable.
 """
 
@@ -21,9 +21,9 @@ from logpipeline.replay.settings import ReplaySettings
 MOST_NUMBER = 2**63 - 1
 
 
-class Entry(msgspec.Struct, omit_defaults=True):
-    """Of one run: the numbers of one origin that it sent to the topic of that id, or, without
-    any, that the run has begun. `again` is the word of --again."""
+class JournalEntry(msgspec.Struct, omit_defaults=True):
+    """The numbers of one origin that a run has sent to the topic of that id; an entry without any
+    marks the beginning of the run. `again` is the word of --again."""
 
     run: str
     topic_id: str
@@ -34,15 +34,15 @@ class Entry(msgspec.Struct, omit_defaults=True):
 
 
 class JournalError(Exception):
-    """The journal can't be used; str() is one line that says why."""
+    """The journal cannot be used; str() is one line with the reason."""
 
 
 class Overtaken(Exception):  # noqa: N818 - it is a verdict, not a failure
-    """Another replay into the topic has begun, and goes on in place of this one."""
+    """Another replay into the topic has begun, and replaces this one."""
 
 
 class Journal:
-    """What was sent under the word `again`, by `run` and by others, as it was when it was read.
+    """What was sent under the word `again`, by `run` and by others, when the journal was read.
 
     `sent` counts what this run has sent. Raises JournalError, KafkaError, OSError.
     """
@@ -51,7 +51,7 @@ class Journal:
         self._run = run
         self._again = again
         self.name = name(settings)
-        self._runs: list[str] = []  # as they have begun
+        self._runs: list[str] = []  # in the order of their beginnings
         self.sent = 0
         self._others: defaultdict[Origin, Ranges] = defaultdict(Ranges)
         self._mine: defaultdict[Origin, Ranges] = defaultdict(Ranges)
@@ -67,7 +67,7 @@ class Journal:
     def begun(self) -> bool:
         """Whether this run has begun. Raises Overtaken when another one has since."""
         if self._run in self._runs and self._runs[-1] != self._run:
-            raise Overtaken("another replay has begun: it goes on in place of this one")
+            raise Overtaken("stopped: another replay has begun, and replaces this one")
         return self._run in self._runs
 
     def by_others(self, original: Original) -> bool:
@@ -75,7 +75,7 @@ class Journal:
         return original.number in self._others[original.origin]
 
     def take(self, original: Original) -> bool:
-        """Note that this run sends it. False when it has already."""
+        """Note that this run sends it. False if it has sent it already."""
         mine = self._mine[original.origin]
         if original.number in mine:
             return False
@@ -83,38 +83,38 @@ class Journal:
         return True
 
     def beginning(self) -> bytes:
-        """The entry that says that this run has begun."""
+        """The entry that marks the beginning of this run."""
         return self._encoded(Origin("", ""), Ranges())
 
     def entries(self, block: Iterable[Original]) -> list[bytes]:
-        """Those of a block that is sent."""
+        """The entries of a block that is sent."""
         sent: defaultdict[Origin, Ranges] = defaultdict(Ranges)
         for original in block:
             sent[original.origin].add(original.number, original.number + 1)
         return [self._encoded(origin, numbers) for origin, numbers in sent.items()]
 
     def _encoded(self, origin: Origin, sent: Ranges) -> bytes:
-        entry = Entry(self._run, self._topic_id, self._again, *origin, sent.pairs())
+        entry = JournalEntry(self._run, self._topic_id, self._again, *origin, sent.pairs())
         return msgspec.json.encode(entry)
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: JournalEntry) -> None:
         if not entry.sent:
             self._runs.append(entry.run)
         if (entry.topic_id, entry.again) != (self._topic_id, self._again):
-            return  # a topic that was deleted since, or another word
+            return  # of a topic that was deleted since, or of another word
         mine = entry.run == self._run
         for start, end in entry.sent:
             (self._mine if mine else self._others)[Origin(entry.name, entry.id)].add(start, end)
             self.sent += mine * (end - start)
 
 
-def _decoded(value: Value) -> Entry:
+def _decoded(value: Value) -> JournalEntry:
     """Raises ValueError."""
     if not isinstance(value, bytes) or is_deep(value):
-        raise ValueError("it is none that a replay writes")
-    entry = msgspec.json.decode(value, type=Entry)
+        raise ValueError("not JSON of a replay")
+    entry = msgspec.json.decode(value, type=JournalEntry)
     if not all(0 <= start < end <= MOST_NUMBER for start, end in entry.sent):
-        raise ValueError("its numbers make no sense")
+        raise ValueError("its ranges of numbers are invalid")
     return entry
 
 
@@ -124,7 +124,7 @@ def name(settings: ReplaySettings) -> str:
 
 
 def ensure(settings: ReplaySettings) -> None:
-    """Make the journal's topic if it is missing. Raises KafkaError, OSError."""
+    """Create the journal's topic if it is missing. Raises KafkaError, OSError."""
     options = {
         "num_partitions": 1,
         "replication_factor": settings.kafka_replication_factor,
@@ -133,5 +133,5 @@ def ensure(settings: ReplaySettings) -> None:
     with closing(clients.admin(settings)) as admin:
         if name(settings) in admin.list_topics():
             return
-        with suppress(TopicAlreadyExistsError):  # somebody else was quicker
+        with suppress(TopicAlreadyExistsError):  # another program was quicker
             admin.create_topics({name(settings): options}, wait_for_metadata=True)

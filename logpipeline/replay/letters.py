@@ -1,18 +1,18 @@
-"""Letters: the dead letters of a time."""
+"""Letters: the dead letters of a period."""
 
 from collections.abc import Iterator
 
 from logpipeline.kafka.letter_source import LetterSource
-from logpipeline.kafka.topic_reader import Record, read, topic_ids
+from logpipeline.kafka.topic_reader import TopicRecord, read, topic_ids
 from logpipeline.replay.original import Origin, Original
 from logpipeline.replay.settings import ReplaySettings
 from logpipeline.replay.window import Window
 
 
-class Letters:
-    """The dead letters that were put there in `window`, of KAFKA_TOPIC and of no known topic.
+class ReplayedLetters:
+    """The dead letters written in `window`, of KAFKA_TOPIC and of no known topic.
 
-    `elsewhere` counts those of other topics, in the last reading.
+    `elsewhere` counts those of other topics, in the last iteration.
     """
 
     def __init__(self, settings: ReplaySettings, window: Window) -> None:
@@ -37,13 +37,13 @@ class Letters:
             yield _original(record, topic_id)
 
     def __str__(self) -> str:
-        """For the line of totals: what else there is to say."""
+        """What to add to the line of totals."""
         return f", {self.elsewhere:,} are of other topics" if self.elsewhere else ""
 
 
-def _original(record: Record, topic_id: str) -> Original:
-    """One record may have two letters, so it is known by its own place; a letter that does not
-    say it, by the letter's."""
+def _original(record: TopicRecord, topic_id: str) -> Original:
+    """A record may have two letters, so it is identified by its own partition and offset; if the
+    letter does not name them, by the letter's."""
     source = LetterSource.of(record.headers)
     if source:
         origin = Origin(f"{source.topic}[{source.partition}]", source.topic_id)

@@ -1,4 +1,4 @@
-"""Original: a record or a line that is to be sent again, and where it came from."""
+"""Original: a record or a line to be sent again, and its origin."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -7,8 +7,8 @@ from logpipeline.events.event import Value
 
 
 class Origin(NamedTuple):
-    """A partition or a file, whose records or lines have numbers. The `id` tells it from others
-    of that name: a topic's id, or a digest of all that the file holds."""
+    """A partition or a file, whose records or lines have numbers. The `id` distinguishes it from
+    others of that name: a topic's id, or a digest of the file's contents."""
 
     name: str
     id: str
@@ -16,8 +16,8 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """`mark` says for people where it was: "logs.dead-letter[0]@17", "logs.txt:17". It is sent
-    once for its `origin` and `number`, however often it is there."""
+    """`mark` is its position for people: "logs.dead-letter[0]@17", "logs.txt:17". It is sent once
+    for its `origin` and `number`, no matter how often it is found."""
 
     mark: str
     origin: Origin

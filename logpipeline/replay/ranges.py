@@ -1,10 +1,10 @@
-"""Ranges: a set of whole numbers, most of which have their neighbours in it too."""
+"""Ranges: a set of whole numbers, most of which have neighbours in it."""
 
 from bisect import bisect_left, bisect_right
 
 
 class Ranges:
-    """Kept as the numbers where it begins and ends, in turn."""
+    """Stored as the edges of its ranges: start, end, start, end …"""
 
     def __init__(self) -> None:
         self._edges: list[int] = []

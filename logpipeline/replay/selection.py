@@ -1,4 +1,4 @@
-"""Selection: what of a source is to be sent again."""
+"""Selection: the originals of a source that are to be sent again."""
 
 import logging
 from collections import Counter
@@ -12,25 +12,25 @@ log = logging.getLogger(__name__)
 
 
 class Selection:
-    """Chooses events of up to `most` bytes from `source`, as often as it is asked, and counts the
-    rest of the last time.
+    """Selects events of up to `most` bytes from `source`, each time that `of` is called, and counts
+    the rest of the last time.
 
-    `before` counts what earlier runs have sent, `no_events` by reason what would only become a
-    dead letter again, `refused` holds what the topic does not take.
+    `before` counts what earlier runs have sent, `invalid` counts by reason what would become a dead
+    letter again, `refused` holds what is too large for the topic.
     """
 
     def __init__(self, source: Iterable[Original], most: float) -> None:
         self._source = source
         self._most = most
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self.before = 0
-        self.no_events: Counter[str] = Counter()
+        self.invalid: Counter[str] = Counter()
         self.refused: set[tuple[Origin, int]] = set()
 
     def of(self, journal: Journal) -> Generator[Original, None, None]:
-        """The events that `journal` does not know, each once. Raises what the source does."""
+        """The events that `journal` does not have, each once. Raises what the source raises."""
         self.before = 0
-        self.no_events.clear()
+        self.invalid.clear()
         for original in self._source:
             try:
                 parse(original.value, self._most)
@@ -50,17 +50,17 @@ class Selection:
 
     def __str__(self) -> str:
         """For the line of totals."""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.no_events.most_common())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.invalid.most_common())
         return (
-            f"{self.before:,} were sent before, {self.no_events.total():,} are no events"
+            f"{self.before:,} were sent before, {self.invalid.total():,} are invalid"
             f"{f' ({reasons})' if reasons else ''}, {len(self.refused):,} undelivered"
         )
 
     def _count(self, original: Original, error: InvalidRecord) -> None:
-        self.no_events[error.reason] += 1
-        if error.reason not in self._said:
-            self._said.add(error.reason)
+        self.invalid[error.reason] += 1
+        if error.reason not in self._reported:
+            self._reported.add(error.reason)
             log.info(
-                "no event, not sent (the first of its kind, others are counted): %s: %s",
+                "invalid record, not sent (the first of its kind, others are counted): %s: %s",
                 *(original.mark, error),
             )

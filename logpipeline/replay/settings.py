@@ -5,4 +5,4 @@ from logpipeline.kafka.settings import DeadLetterSettings, ReaderSettings
 
 
 class ReplaySettings(LogFileSettings, ReaderSettings, DeadLetterSettings):
-    """Where events are sent again from, and to."""
+    """Those of the sources and of the topic."""

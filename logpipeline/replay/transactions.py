@@ -1,4 +1,4 @@
-"""Transactions: records that Kafka takes all together, or none of them."""
+"""Transactions: records of which Kafka stores all or none."""
 
 import time
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ from logpipeline.kafka.outbox import BATCHED, RELIABLE
 from logpipeline.replay.settings import ReplaySettings
 from logpipeline.shutdown import Shutdown
 
-OPEN_MS = 10_000  # Kafka gives up a transaction whose sender is gone; its readers wait until then
-PATIENCE = 15.0  # seconds for one; longer than OPEN_MS, it has failed
+OPEN_MS = 10_000  # after which Kafka aborts a dead sender's transaction; readers wait until then
+PATIENCE = 15.0  # seconds for a commit; beyond OPEN_MS, it has failed
 LAST_PATIENCE = 5.0  # seconds, after a request to stop
 STEP_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What is sent to a topic."""
+class OutgoingRecord:
+    """A record to send to a topic."""
 
     topic: str
     key: bytes | None
@@ -28,8 +28,8 @@ class Record:
     headers: list[tuple[str, bytes]] = field(default_factory=list)
 
 
-class TooLarge(Exception):  # noqa: N818 - it is a verdict about records, not a failure
-    """The topic does not take these: their indexes, and Kafka's sentence."""
+class TooLarge(Exception):  # noqa: N818 - a verdict about records, not a failure
+    """Records are too large for the topic: their indexes, and Kafka's sentence."""
 
     def __init__(self, indexes: list[int], sentence: str) -> None:
         super().__init__(sentence)
@@ -37,10 +37,10 @@ class TooLarge(Exception):  # noqa: N818 - it is a verdict about records, not a 
 
 
 class Transactions:
-    """The one sender of that name: Kafka takes nothing any more from an earlier one, dead or
-    alive, and has undone what that had not finished.
+    """The only sender of that name: Kafka refuses an earlier one, dead or alive, and has aborted
+    its open transaction.
 
-    After an exception it is of no use any more. For one thread. Raises KafkaError, OSError.
+    After an exception it cannot be used any more. For one thread. Raises KafkaError, OSError.
     """
 
     def __init__(self, settings: ReplaySettings, name: str, stop: Shutdown) -> None:
@@ -54,8 +54,8 @@ class Transactions:
             **BATCHED,
         )
         self._manager = self._producer._transaction_manager
-        # Else kafka-python, told that its epoch is over, takes a new one: it would go on beside
-        # its successor, and call a transaction that Kafka has undone committed.
+        # Otherwise kafka-python, when fenced, takes a new epoch: it would send beside its
+        # successor, and report a transaction as committed that Kafka has aborted.
         self._manager._supports_epoch_bump = lambda: False
         try:
             self._producer.init_transactions()
@@ -63,8 +63,8 @@ class Transactions:
             self.close()
             raise
 
-    def send(self, records: Iterable[Record]) -> None:
-        """Return once Kafka has them all. Raises TooLarge, KafkaError: it may have them or not."""
+    def send(self, records: Iterable[OutgoingRecord]) -> None:
+        """Return once Kafka has them all. Raises TooLarge; KafkaError: it may have them or not."""
         self._producer.begin_transaction()
         futures, large = [], []
         for index, record in enumerate(records):
@@ -87,9 +87,9 @@ class Transactions:
         raise TooLarge([index for index, _ in large], str(large[0][1]))
 
     def close(self) -> None:
-        """Let go of the connection. Kafka undoes what is not committed."""
+        """Disconnect. Kafka aborts what is not committed."""
         with suppress(KafkaError):
-            # Fails what is left, which close() would wait for, and leave its thread behind.
+            # Fails what is left: close() would wait for it, and leave its thread behind.
             self._producer._sender.force_close()
             self._producer._sender.join(1)
             self._producer.close(timeout=1)
@@ -103,4 +103,4 @@ class Transactions:
             if self._stop:
                 deadline = min(deadline, time.monotonic() + LAST_PATIENCE)
             if time.monotonic() > deadline:
-                raise KafkaTimeoutError("Kafka does not commit what it was sent")
+                raise KafkaTimeoutError("Kafka has not committed the transaction in time")

@@ -1,4 +1,4 @@
-"""Window: from when to when, as people say it."""
+"""Window: a period, and how people write its ends."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from logpipeline.archive.settings import SECONDS
 
 A_TIME = (
     "2026-11-24 or 2026-11-24T19:00 (local time, or with +01:00 or Z), Unix seconds, "
-    "or how long ago: 90s, 30m, 2h, 7d"
+    "or a time ago: 90s, 30m, 2h, 7d"
 )
 AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 UNIX = re.compile(r"\d{9,11}(\.\d+)?", re.ASCII)  # from 1973 on; eight digits are a date
@@ -28,7 +28,7 @@ class Window:
 
 
 def moment(text: str) -> float:
-    """Unix seconds of what A_TIME allows. Raises ValueError."""
+    """Unix seconds of a text that A_TIME describes. Raises ValueError."""
     if ago := AGO.fullmatch(text):
         return time.time() - int(ago[1]) * SECONDS[ago[2]]
     if UNIX.fullmatch(text):

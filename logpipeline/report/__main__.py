@@ -1,8 +1,8 @@
-"""The day's trends in logs.txt and its rotated files: one HTML page, or an answer to SQL.
+"""Report the day's trends in logs.txt and its rotated files: one HTML page, or an answer to SQL.
 
-Rotated files that are not here any more are read from ARCHIVE_URL.
+Rotated files that have been deleted here are read from ARCHIVE_URL.
 
-SQL may ask the table `events`: time, level, service, message, and shape, which is the message
+SQL may query the table `events`: time, level, service, message, and shape, which is the message
 with # for its numbers. `level` is one of DEBUG, INFO, WARNING, ERROR and CRITICAL.
 """
 
@@ -32,13 +32,13 @@ UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException)
 NAMES = 5  # of files, at most, on the page
 EXAMPLES = """\
 examples:
-  make report                                  the last 24 hours, to report.html
-  make report DAY=2026-11-23                   one day, local time
+  make report                                  report the last 24 hours in report.html
+  make report DAY=2026-11-23                   report one day, local time
   python -m logpipeline.report --sql "SELECT level, count(*) FROM events GROUP BY ALL"
   python -m logpipeline.report --day 2026-11-23 --sql "SELECT DISTINCT service FROM events"
 
 exit status: 0, also when the time has no events, 1 when a file (the others are read all the same)
-or the query can't be read, 2 for an option or a setting that can't be used
+or the query cannot be read, 2 for an option or a setting that cannot be used
 """
 
 Gather = Callable[[float, float], AbstractContextManager[Sequence[Path]]]
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             work = partial(write, settings.log_file.name, options.day, options.output, left_out)
         try:
             work(gather)
-        except UNREADABLE:  # or packed or deleted just then
+        except UNREADABLE:  # or retention has just packed or deleted one
             work(partial(readable, gather, left_out))
     except (NoLogs, StoreError, duckdb.Error, OSError) as error:
         command_line.fail("report", " ".join(str(error).split()), 1)
@@ -69,12 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def readable(
     gather: Gather, left_out: list[str], start: float, end: float
 ) -> Iterator[Sequence[Path]]:
-    """The files that can be read, of those of `gather`; the others are said, and `left_out`."""
+    """The readable files of `gather`; the others are reported, and added to `left_out`."""
     with gather(start, end) as paths:
         why = {path: unreadable(path) for path in paths}
         for path, reason in why.items():
             if reason:
-                print(f"report: {path} is left out: {reason}", file=sys.stderr)
+                print(f"report: cannot read {path}, leaving it out: {reason}", file=sys.stderr)
                 left_out.append(path.name)
         yield [path for path, reason in why.items() if not reason]
 
@@ -82,7 +82,7 @@ def readable(
 def write(
     name: str, day: datetime.date | None, output: Path, left_out: Sequence[str], gather: Gather
 ) -> None:
-    """Make the page. Raises NoLogs, StoreError, duckdb.Error, OSError."""
+    """Write the page. Raises NoLogs, StoreError, duckdb.Error, OSError."""
     end = time.time()
     start = end - DAY
     title = f"{name}: the last 24 hours"
@@ -94,7 +94,7 @@ def write(
         names = [path.name for path in paths] or [name]
     if len(names) > NAMES:
         names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
-    source = ", ".join(names) + "".join(f"; {name} can’t be read" for name in left_out[:NAMES])
+    source = ", ".join(names) + "".join(f"; {name} cannot be read" for name in left_out[:NAMES])
     output.write_text(render(found, title, source), "utf-8")
     print(output)
 
@@ -104,7 +104,7 @@ def ask(day: datetime.date | None, sql: str, gather: Gather) -> None:
     start, end = span(day) if day else (-math.inf, math.inf)
     with gather(start, end) as paths:
         if not paths:
-            raise NoLogs("no file that can be read was written after that day began")
+            raise NoLogs("no readable file was written after that day began")
         with table(paths, start, end) as database:
             answer = database.sql(sql)
             if answer:
@@ -121,9 +121,19 @@ def span(day: datetime.date) -> tuple[float, float]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.prog = "python -m logpipeline.report"
-    parser.add_argument("--day", type=date, metavar="YYYY-MM-DD", help="instead of 24 hours")
-    parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE")
-    parser.add_argument("--sql", metavar="QUERY", help="ask the table `events` instead")
+    parser.add_argument(
+        "--day", type=date, metavar="YYYY-MM-DD", help="report this day, not the last 24 hours"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="write the page to this file (report.html)",
+    )
+    parser.add_argument(
+        "--sql", metavar="QUERY", help="query the table `events`, and print the answer"
+    )
 
 
 def date(text: str) -> datetime.date:
@@ -131,7 +141,7 @@ def date(text: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed is a day, 2026-11-23") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a day such as 2026-11-23") from None
 
 
 if __name__ == "__main__":

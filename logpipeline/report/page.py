@@ -1,4 +1,4 @@
-"""Page: trends as one HTML file with its charts, which needs nothing from outside."""
+"""Page: trends as one HTML file with charts, which loads nothing else."""
 
 import time
 from collections import Counter
@@ -51,7 +51,7 @@ class Heat:
 
 
 def render(trends: Trends, title: str, source: str) -> str:
-    """The page. `source` says what was read."""
+    """The page. `source` names the files that were read."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -65,7 +65,7 @@ def render(trends: Trends, title: str, source: str) -> str:
     return environment.get_template("page.html").render(
         title=title,
         source=source,
-        made=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        created=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
         start=clock(trends.start, day=True),
         end=clock(trends.end, day=True),
         trends=trends,
@@ -108,7 +108,7 @@ def chart(trends: Trends, totals: Totals, levels: Sequence[str]) -> Chart:
 
 
 def heat(trends: Trends) -> Heat:
-    """Which services had errors when. The services with the most come first."""
+    """Errors by service and time. The services with the most come first."""
     step = max(trends.step, bin_size(trends.end - trends.start, COLUMNS))
     first = int(trends.start // step) * step
     columns = range(first, int(trends.end) + 1, step)
@@ -140,7 +140,7 @@ def heat(trends: Trends) -> Heat:
 
 
 def ceiling(most: int) -> int:
-    """The smallest round number, by four, that is not below it: the top of an axis."""
+    """The smallest round number, divisible by four, that is not below it: the top of an axis."""
     size = 1
     while True:
         for factor in (4, 8, 12, 20, 24, 28, 32):
@@ -157,7 +157,7 @@ def number(value: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """In percent."""
+    """A percentage, for people."""
     return f"{part / whole:.1%}" if whole else "–"
 
 

@@ -1,7 +1,7 @@
-"""Settings of reports: where the archive is."""
+"""Settings of reports: those of the archive."""
 
 from logpipeline.archive.settings import LogFileSettings, StoreSettings
 
 
 class ReportSettings(StoreSettings, LogFileSettings):
-    """logs.txt with its rotated files, here and in the store."""
+    """Of logs.txt, its rotated files, and the store."""

@@ -1,4 +1,4 @@
-"""Sources: the files that a report reads, logs.txt and its rotated ones, from the store too."""
+"""Sources: the files that a report reads: logs.txt and its rotated files, here or in the store."""
 
 import re
 import sys
@@ -12,11 +12,11 @@ from logpipeline.archive.rotated import STAMP, RotatedFile, by_name
 from logpipeline.archive.store import Store
 
 PACKED = ("", ".gz", ".zst")
-LATE = 24 * 3600.0  # seconds after its time at which an event of the store is looked for
+LATE = 24 * 3600.0  # seconds that an event may be late for its file in the store
 
 
-class NoLogs(Exception):  # noqa: N818 - it says what there is not
-    """There is nothing to read; str() is one line that says where it was looked for."""
+class NoLogs(Exception):  # noqa: N818 - not a failure
+    """Nothing to read was found; str() is one line that says where."""
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def gathered(
     log_file: Path, store: Store | None, start: float, end: float
 ) -> Iterator[Sequence[Path]]:
     """The files that may have events from `start` to `end` (Unix seconds), each event in one of
-    them: those here, and copies of those that are only in the store, until the end of the block.
+    them: local ones, and copies of those that are only in the store, until the end of the block.
 
     Raises NoLogs, StoreError, OSError.
     """
@@ -33,13 +33,13 @@ def gathered(
         copies = _fetch(store, log_file, Path(folder), here, start, end) if store else []
         if not here and not copies:
             place = f" or in {store.name}" if store else ""
-            raise NoLogs(f"{log_file} is not there, nor any rotated file of it, here{place}")
+            raise NoLogs(f"neither {log_file} nor a rotated file of it exists here{place}")
         yield [*copies, *(path for path in here if path.stat().st_mtime >= start)]
 
 
 def files(log_file: Path) -> list[Path]:
-    """logs.txt and its rotated files, logs-<time>.txt, .gz or .zst; of one that is just being
-    packed the packed one. Raises OSError."""
+    """logs.txt and its rotated files, logs-<time>.txt, .gz or .zst; if one is just being packed,
+    its packed copy. Raises OSError."""
     rotated = {
         path.with_name(path.name.removesuffix(suffix)): path
         for suffix in PACKED
@@ -49,23 +49,23 @@ def files(log_file: Path) -> list[Path]:
 
 
 def literally(name: str) -> str:
-    """A name for a glob in which nothing stands for anything else."""
+    """A glob pattern that matches this name alone."""
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def _fetch(
     store: Store, log_file: Path, folder: Path, here: Sequence[Path], start: float, end: float
 ) -> list[Path]:
-    """Bring what is not here to `folder`. Raises StoreError."""
+    """Copy files that are only in the store to `folder`. Raises StoreError."""
     since = datetime.fromtimestamp(max(0.0, start), UTC).strftime(STAMP)
     sizes = store.sizes(after=f"{log_file.stem}-{since}")
-    there = {
+    stored = {
         file: name
-        for name in sorted(sizes)  # where there are two of one, the packed one is last
+        for name in sorted(sizes)  # if a file is stored twice, its packed copy is last
         if (file := by_name(folder / name, folder / log_file.name))
     }
     kept = {file.plain.name for path in here if (file := by_name(path, log_file))}
-    wanted = [there[file] for file in _between(sorted(there), end) if file.plain.name not in kept]
+    wanted = [stored[file] for file in _between(sorted(stored), end) if file.plain.name not in kept]
     if wanted:
         size = sum(sizes[name] for name in wanted) / 1e6
         print(f"fetching {len(wanted)} files, {size:,.1f} MB: {store.name}", file=sys.stderr)
@@ -75,7 +75,7 @@ def _fetch(
 
 
 def _between(files: Sequence[RotatedFile], end: float) -> Iterator[RotatedFile]:
-    """Those that were begun before `end`, or little later: each when the one before it ended."""
+    """Those begun before `end`, or up to LATE after it; each begins when the one before it ends."""
     begun = 0.0
     for file in files:
         if begun >= end + LATE:

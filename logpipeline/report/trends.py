@@ -1,4 +1,4 @@
-"""Trends: the files as a table, and what the page shows of it."""
+"""Trends: the files as a table, and the counts that the page shows."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from logpipeline.report.sources import literally
 
 TOP = 12  # messages, and services: by events, and by errors
 NAME = 100  # characters of a service's name
-MEMORY = "512MB"  # that DuckDB may take; then it goes on in a temporary folder
+MEMORY = "512MB"  # that DuckDB may use; beyond it, DuckDB uses a temporary folder
 THREADS = 4  # at most: each takes 32 MiB of a file
 BINS = 96  # at most, in a chart over time
 STEPS = (60, 300, 900, 1_800, 3_600, 21_600, 86_400)  # seconds of a bin
@@ -25,8 +25,8 @@ LIMITS = {
     "threads": str(min(THREADS, os.cpu_count() or 1)),
     "temp_directory": f"'{Path(gettempdir()) / f'log-report-{os.getpid()}'}'",
 }
-# Lines that are no events have no level here: broken ones, somebody else's, a last one that is
-# just being written.
+# Invalid lines have no level here: broken ones, other programs', and a last one that is just being
+# written.
 TABLE = r"""
 CREATE TEMP VIEW lines AS
 SELECT CASE WHEN message IS NULL OR TRY(to_timestamp(timestamp)) IS NULL THEN NULL {levels} END
@@ -34,7 +34,7 @@ SELECT CASE WHEN message IS NULL OR TRY(to_timestamp(timestamp)) IS NULL THEN NU
 FROM read_json([{files}], format = 'newline_delimited', ignore_errors = true, columns = {{
     level: 'VARCHAR', message: 'VARCHAR', timestamp: 'DOUBLE', service: 'VARCHAR'}}) AS r;
 
--- Like events, but without what makes each message a different one.
+-- Messages without the numbers that make each of them different.
 CREATE TEMP MACRO shape(message) AS regexp_replace(
     regexp_replace(left(message, 300), '\b[0-9a-f]*[0-9][0-9a-f-]{{7,}}\b', '#', 'g'),
     '\b\d+([.,]\d+)*', '#', 'g');
@@ -54,7 +54,7 @@ FROM lines WHERE level IS NOT NULL AND timestamp >= $start AND timestamp < $end
 GROUP BY ALL
 """
 SERVICES = "SELECT count(DISTINCT service) FROM counts"
-# Those of services that are not shown are added up.
+# Counts of services that are not shown are added up.
 SHOWN = """
 WITH sums AS (
     SELECT service, sum(events) AS events, sum(errors) AS errors FROM counts GROUP BY ALL),
@@ -105,7 +105,7 @@ class Message:
 class Trends:
     """What happened from `start` to `end` (Unix seconds), in bins of `step` seconds.
 
-    `services` are all of them, `counts` names the largest; `unreadable` lines are not events.
+    `services` is the number of all, `counts` names the largest; `unreadable` lines are invalid.
     """
 
     start: float
@@ -157,7 +157,7 @@ def trends(paths: Sequence[Path], start: float, end: float) -> Trends:
 
 
 def unreadable(path: Path) -> str:
-    """Why a file can't be read to its end, "" when it can."""
+    """Why a file cannot be read to its end, "" if it can."""
     try:
         with table([path]) as database:
             database.execute("SELECT count(message) FROM lines")
@@ -173,11 +173,11 @@ def bin_size(seconds: float, most: int) -> int:
 
 
 def _case(level: str) -> str:
-    """As a branch of SQL's CASE: all names of a level."""
+    """A branch of SQL's CASE for all names of a level."""
     names = ", ".join(_quoted(name) for name, meant in LEVEL_OF.items() if meant == level)
     return f"WHEN upper(r.level) IN ({names}) THEN {_quoted(level)}"
 
 
 def _quoted(text: str) -> str:
-    """As a string of SQL."""
+    """A string literal of SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,25 +1,25 @@
-"""Audit: whether logs.txt, its checkpoint and the dead letters have what Kafka says.
+"""Audit of the archive: whether logs.txt, its checkpoint and the dead letters agree with Kafka.
 
-What Kafka no longer has (retention, a deleted topic) is accepted unseen, as far as it is an event.
+A line whose record Kafka no longer has (retention, a deleted topic) is accepted if it is an event.
 """
 
 from kafka import TopicPartition
 
 from logpipeline.events.event import is_event
-from logpipeline.verify.files import Files
+from logpipeline.verify.files import ArchiveFiles
 from logpipeline.verify.findings import Findings
 from logpipeline.verify.interleaving import Interleaving
-from logpipeline.verify.lines import Lines
+from logpipeline.verify.lines import FileLines
 from logpipeline.verify.snapshot import ArchiveView, Snapshot
 from logpipeline.verify.sources import Sources
 
 
 def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
-    """Whether each event is in it once, whole, in order. Raises KafkaError, OSError."""
+    """Whether logs.txt has each event once, whole, in order. Raises KafkaError, OSError."""
     findings = Findings()
     checkpoint = snapshot.archive.checkpoint
     began = [topic.since for topic in checkpoint.topics.values()] or [checkpoint.length]
-    lines = Lines(snapshot.archive.files.files, min(began), checkpoint.length)
+    lines = FileLines(snapshot.archive.files.files, min(began), checkpoint.length)
     unseen = sum(source.unseen for source in sources.all)
 
     def accept(line: bytes) -> bool:
@@ -34,19 +34,19 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     _examine_files(snapshot.archive.files, lines, findings)
     _examine_end(snapshot.archive, lines, findings)
     if not complete:
-        findings.notes.append(f"what follows {lines.place(lines.number)} was not compared")
+        findings.notes.append(f"lines after {lines.place(lines.number)} were not compared")
     if interleaving.accepted:
         findings.notes.append(
             f"{interleaving.accepted:,} accepted unseen: Kafka no longer has their records"
         )
     if lines.before:
-        findings.notes.append(f"{lines.before:,} lines are older and not compared")
+        findings.notes.append(f"{lines.before:,} older lines were not compared")
     findings.agreed = f"{interleaving.taken:,} events, each once and in its partition's order"
     return findings
 
 
 def audit_kafka(snapshot: Snapshot, sources: Sources) -> Findings:
-    """Whether it has what the checkpoint says, and a dead letter for each record that is no event.
+    """Whether Kafka has the records of the checkpoint, and a dead letter for each invalid one.
 
     Raises KafkaError.
     """
@@ -56,50 +56,50 @@ def audit_kafka(snapshot: Snapshot, sources: Sources) -> Findings:
     not_read = 0
     for name, topic in snapshot.archive.checkpoint.topics.items():
         if kafka.ids.get(name) != topic.id:
-            findings.notes.append(f"the checkpoint's topic {name} is gone")
+            findings.notes.append(f"the checkpoint's topic {name} no longer exists")
             continue
         for at, end in kafka.end.items():
             if at.topic == name:
                 known = topic.partitions.get(at.partition)
                 not_read += _compare_ends(snapshot, at, known.next if known else 0, end, findings)
     if letters.incomplete:
-        findings.notes.append("Kafka has deleted dead letters: they are not compared")
+        findings.notes.append("Kafka has deleted dead letters: they were not compared")
     else:
         for stream, offset in sources.letterless:
             findings.add_offset("without a dead letter", stream, offset)
     if letters.doubled:
         findings.notes.append(f"{letters.doubled:,} more dead letters repeat one (at least once)")
     if not_read:
-        findings.notes.append(f"{not_read:,} records are not yet read")
+        findings.notes.append(f"{not_read:,} records have not been read yet")
     findings.agreed = (
         f"{sources.events + sources.rejects:,} records up to the checkpoint: {sources.events:,} "
-        f"events, and {sources.rejects:,} others with a dead letter each"
+        f"events, and {sources.rejects:,} invalid records with a dead letter each"
     )
     return findings
 
 
 def _compare_ends(
-    snapshot: Snapshot, at: TopicPartition, stands: int, end: int, findings: Findings
+    snapshot: Snapshot, at: TopicPartition, position: int, end: int, findings: Findings
 ) -> int:
-    """Whether Kafka ends, and has its commit, where it may. Returns how much is not yet read."""
+    """Whether Kafka's end and commit fit the checkpoint's position. Returns the unread records."""
     name = f"{at.topic}[{at.partition}]"
-    if end < stands:
-        text = f"{name} ends at {end}, the checkpoint is at {stands}"
+    if end < position:
+        text = f"{name} ends at {end}, the checkpoint is at {position}"
         findings.add("behind the checkpoint", text)
     commit = snapshot.kafka.commits.get(at)
-    if commit and commit.offset > stands:
+    if commit and commit.offset > position:
         if commit.archive != snapshot.archive.checkpoint.archive:
-            findings.notes.append(f"{name} went on in another logs.txt")
+            findings.notes.append(f"{name} continues in another logs.txt")
             return 0
-        text = f"{name} is committed at {commit.offset}, the checkpoint is at {stands}"
+        text = f"{name} is committed at {commit.offset}, the checkpoint is at {position}"
         findings.add("ahead of the checkpoint", text)
-    return max(0, end - max(stands, snapshot.kafka.first[at]))
+    return max(0, end - max(position, snapshot.kafka.first[at]))
 
 
 def _explain(
-    interleaving: Interleaving, lines: Lines, sources: Sources, findings: Findings
+    interleaving: Interleaving, lines: FileLines, sources: Sources, findings: Findings
 ) -> None:
-    """Say what the lines are that nobody waited for."""
+    """Report what the surplus lines are."""
     surplus = interleaving.surplus
     found = sources.find({line.hash for line in surplus}) if surplus else {}
     for line in surplus:
@@ -112,11 +112,11 @@ def _explain(
             kind = "doubled" if source.holds(offset) else "beyond the checkpoint"
             findings.add_offset(kind, source.stream.name, offset)
     if more := interleaving.surplus_total - len(surplus):
-        findings.notes.append(f"{more:,} more lines are too many")
+        findings.notes.append(f"{more:,} more surplus lines")
 
 
-def _examine_files(files: Files, lines: Lines, findings: Findings) -> None:
-    """Whether rotated files are missing in the middle, or not as long as they were."""
+def _examine_files(files: ArchiveFiles, lines: FileLines, findings: Findings) -> None:
+    """Whether a rotated file between two others is missing, or one has changed its length."""
     for hole in files.holes:
         text = f"{hole.stream}@{hole.first} to {hole.next - 1}, before {hole.before}"
         findings.add("in no file", text)
@@ -124,11 +124,11 @@ def _examine_files(files: Files, lines: Lines, findings: Findings) -> None:
         findings.add("changed", name)
     if files.apart:
         findings.notes.append(
-            f"{files.apart[0]} has no checkpoint: it and those before it are not compared"
+            f"{files.apart[0]} has no checkpoint: it and older files were not compared"
         )
 
 
-def _examine_end(archive: ArchiveView, lines: Lines, findings: Findings) -> None:
+def _examine_end(archive: ArchiveView, lines: FileLines, findings: Findings) -> None:
     if archive.extra > 0:
         text = f"{archive.extra:,} bytes after byte {archive.length:,}, which the next start cuts"
         findings.add("torn tail", text)

@@ -10,7 +10,7 @@ from logpipeline.archive.rotated import RotatedFile
 
 @dataclass(frozen=True)
 class File:
-    """One of them: what `open` gives has `length` bytes, unpacked."""
+    """One file of `length` bytes, unpacked, as `open` reads them."""
 
     name: str
     length: int
@@ -19,8 +19,8 @@ class File:
 
 @dataclass(frozen=True)
 class Hole:
-    """Offsets of a stream that no file holds, although some before them and after them are held:
-    from `first` up to, not including, `next`. The file that follows is `before`."""
+    """Offsets of a stream that no file holds, although files hold some before and after them: from
+    `first` up to, not including, `next`. `before` names the file that follows."""
 
     stream: str
     first: int
@@ -29,8 +29,8 @@ class Hole:
 
 
 @dataclass
-class Files:
-    """In their order, with one `checkpoint` for all. `apart` are older ones that don't connect."""
+class ArchiveFiles:
+    """The files in order, with one `checkpoint` for all. `apart` are older ones without one."""
 
     files: list[File]
     checkpoint: Checkpoint
@@ -38,8 +38,10 @@ class Files:
     apart: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, rotated: Sequence[RotatedFile], newest: File, checkpoint: Checkpoint) -> "Files":
-        """`checkpoint` is that of the newest one. Raises OSError."""
+    def of(
+        cls, rotated: Sequence[RotatedFile], newest: File, checkpoint: Checkpoint
+    ) -> "ArchiveFiles":
+        """`checkpoint` is that of the newest file. Raises OSError."""
         whole = cls([newest], checkpoint)
         open_topics = set(checkpoint.topics)
         for file in reversed(rotated):
@@ -56,13 +58,13 @@ class Files:
         return whole
 
     def _shift(self, length: int) -> None:
-        """Put so many bytes before all."""
+        """Make room for so many bytes before all others."""
         self.checkpoint.length += length
         for topic in self.checkpoint.topics.values():
             topic.since += length
 
     def _precede(self, name: str, earlier: Checkpoint, following: str) -> bool:
-        """Put what `earlier` says of the topic before it. False when it began later."""
+        """Put the topic's part of `earlier` before the present one. False if it began later."""
         topic, known = self.checkpoint.topics[name], earlier.topics.get(name)
         began = topic.since > earlier.length
         if began or known is None or known.id != topic.id:

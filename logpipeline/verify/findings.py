@@ -1,4 +1,4 @@
-"""Findings: what an audit found wrong, and what it could not see, in a bounded number of words."""
+"""Findings: what an audit found wrong, and what it could not check, in bounded space."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ LONGEST = 500  # characters of one
 
 @dataclass
 class Example:
-    """`count` problems of one kind: told by `text`, or events from offset `first` to `last`."""
+    """`count` problems of one kind: described by `text`, or events of offsets `first` to `last`."""
 
     text: str
     first: int | None = None
@@ -27,10 +27,10 @@ class Example:
 
 @dataclass
 class Findings:
-    """Of one place: Kafka, logs.txt or Redis.
+    """The findings about Kafka, logs.txt or Redis.
 
-    `agreed` is what to say when nothing is wrong. `counts` are the problems of each kind; `notes`
-    are no problems, but worth knowing.
+    `agreed` is reported if nothing is wrong. `counts` are the problems of each kind; `notes` are
+    not problems, but worth knowing.
     """
 
     agreed: str = ""
@@ -40,11 +40,11 @@ class Findings:
     _newest: dict[str, Example] = field(default_factory=dict)
 
     def add(self, kind: str, text: str) -> None:
-        """One problem."""
+        """Add one problem."""
         self._add(kind, Example(short(text, LONGEST)))
 
     def add_offset(self, kind: str, stream: str, offset: int) -> None:
-        """One event with a problem; neighbours, added one after the other, are one example."""
+        """Add one event with a problem; neighbours, added one after the other, share an example."""
         newest = self._newest.get(kind)
         if newest and newest.text == stream and newest.last == offset - 1:
             newest.last = offset
@@ -54,7 +54,7 @@ class Findings:
             self._add(kind, Example(stream, offset, offset))
 
     def __str__(self) -> str:
-        """Everything in one line."""
+        """One line with everything."""
         problems = [self._words(kind, count) for kind, count in self.counts.items()]
         verdict = "DIFFERS: " if problems else "agrees: "
         return printable(verdict + "; ".join((problems or [self.agreed]) + self.notes))
@@ -68,6 +68,6 @@ class Findings:
 
     def _words(self, kind: str, count: int) -> str:
         examples = self._examples[kind]
-        untold = count - sum(example.count for example in examples)
-        more = f" and {untold:,} more" if untold else ""
+        others = count - sum(example.count for example in examples)
+        more = f" and {others:,} more" if others else ""
         return f"{count:,} {kind}: {', '.join(map(str, examples))}{more}"

@@ -1,12 +1,12 @@
 """Interleaving: whether lines are the events of several streams, each once and in its order.
 
-Lines of several partitions come in any order among each other, and different events may be
-identical lines. So each line is taken for the next event of *every* stream that waits for just
-that line; where it was more than one, the others are owed, and a later line may pay for them.
-When a line comes that nobody waits for and that is not owed, or at the end somebody waits or
-something is owed, the lines are wrong. Right ones are never called so, since a stream that takes
-the first line it can is never behind its true place. Of wrong ones only those pass where a line is
-in a wrong place and its identical twin from another partition in the one where it should be.
+Lines of several partitions are mixed in any order, and different events may have identical lines.
+So each line counts as the next event of *every* stream that expects that line; if several did, the
+others are owed, and a later line may pay for them. The lines are wrong if one comes that no stream
+expects and that is not owed, or if at the end a stream expects more or something is owed. Correct
+lines are never reported, since a stream that takes the first line it can is never behind its true
+position. Wrong lines pass only if a line is misplaced and its identical twin from another partition
+is where that line should be.
 
 Lines are compared by Python's 64-bit hash of their bytes.
 """
@@ -21,29 +21,29 @@ from typing import Protocol
 
 from logpipeline.events.event import is_event
 
-AHEAD = 20_000  # events of a stream among which a line that comes too early is looked for
-SETTLED = 100  # events in order again that end a disturbance
+AHEAD = 20_000  # events of a stream that are searched for a line that came too early
+CALM = 100  # events in order again that end a disturbance
 MOST = 100_000  # problems after which nothing more is compared
-KEPT = 1_000  # lines that nobody waits for, of which it is found out later what they are
+KEPT = 1_000  # surplus lines that are kept, to be identified later
 
 
-class Findings(Protocol):
-    """Who is told of events that are "missing" or "out of order"."""
+class FindingSink(Protocol):
+    """Collects events that are "missing" or "out of order"."""
 
     def add_offset(self, kind: str, stream: str, offset: int) -> None: ...
 
 
 @dataclass(eq=False)
-class Stream:
-    """What should come of one partition: its `offsets` and the hashes of their lines, the next
-    one first. `ended` says that these are all of the rest."""
+class EventStream:
+    """The expected events of one partition: their `offsets` and the hashes of their lines, the next
+    one first. If `ended`, no more will be added."""
 
     name: str
     offsets: deque[int] = field(default_factory=deque)
     hashes: deque[int] = field(default_factory=deque)
     ended: bool = False
     early: set[int] = field(default_factory=set)  # offsets whose lines came before their turn
-    disturbed: list[int] = field(default_factory=list)  # offsets as they came, since then
+    disturbed: list[int] = field(default_factory=list)  # offsets in the order they came, since then
 
     def pop(self) -> tuple[int, int]:
         return self.offsets.popleft(), self.hashes.popleft()
@@ -60,7 +60,7 @@ class Stream:
         return None
 
     def sequel(self, digest: int) -> int | None:
-        """The offset after the one that came last, if it is of that line."""
+        """The offset after the last one that came, if it has that line."""
         i = bisect_right(self.offsets, self.disturbed[-1])
         while i < len(self.offsets) and self.offsets[i] in self.early:
             i += 1
@@ -69,7 +69,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Surplus:
-    """A line that nobody waits for: its hash, its number, and whether it is an event at all."""
+    """A line that no stream expects: its hash, its number, and whether it is a valid event."""
 
     hash: int
     number: int
@@ -77,27 +77,27 @@ class Surplus:
 
 
 class Interleaving:
-    """Checks lines one by one against `streams`, and tells `findings`.
+    """Compares lines one by one with `streams`, and reports to `findings`.
 
-    `fill(stream, count)` makes it have at least `count` events waiting, unless it ends before.
-    `accept(line)` says of a line that nobody waits for whether it may be there all the same.
+    `fill(stream, count)` provides at least `count` events of a stream, unless it ends before.
+    `accept(line)` decides whether a line that no stream expects is valid all the same.
     """
 
     def __init__(
         self,
-        streams: Sequence[Stream],
-        findings: Findings,
-        fill: Callable[[Stream, int], None] = lambda stream, count: None,
+        streams: Sequence[EventStream],
+        findings: FindingSink,
+        fill: Callable[[EventStream, int], None] = lambda stream, count: None,
         accept: Callable[[bytes], bool] = lambda line: False,
     ) -> None:
         self._streams = streams
         self._findings = findings
         self._fill = fill
         self._accept = accept
-        self._heads: dict[int, list[Stream]] = {}
+        self._heads: dict[int, list[EventStream]] = {}
         self._owed: dict[int, list[tuple[str, int]]] = {}
         self._skipped: dict[int, list[tuple[str, int]]] = {}
-        self._disturbed: dict[str, Stream] = {}
+        self._disturbed: dict[str, EventStream] = {}
         self._problems = 0
         self.taken = 0
         self.accepted = 0
@@ -107,7 +107,7 @@ class Interleaving:
             self._await_next(stream)
 
     def take(self, line: bytes, number: int) -> bool:
-        """The next line and its number. False when there were too many problems to go on."""
+        """Compare the next line. Returns False once there were too many problems to continue."""
         digest = hash(line)
         came = [(stream, stream.offsets[0]) for stream in self._heads.pop(digest, ())]
         if self._disturbed:
@@ -130,9 +130,9 @@ class Interleaving:
         return self._problems < MOST
 
     def finish(self, complete: bool = True) -> None:
-        """No more lines come. `complete` says that each stream should have been read to its end."""
+        """End the comparison. If `complete`, each stream must have come to its end."""
         for stream in self._streams:
-            self._settle(stream)
+            self._end_disturbance(stream)
             while complete and stream.offsets:
                 offset, _ = stream.pop()
                 if offset not in stream.early:
@@ -141,23 +141,23 @@ class Interleaving:
         unpaid = [*self._skipped.values()]
         if complete:
             unpaid += self._owed.values()
-        for name, offset in sorted(place for places in unpaid for place in places):
+        for name, offset in sorted(event for events in unpaid for event in events):
             self._findings.add_offset("missing", name, offset)
 
     @staticmethod
     def _pay(debts: dict[int, list[tuple[str, int]]], digest: int) -> tuple[str, int] | None:
-        places = debts.get(digest)
-        if not places:
+        events = debts.get(digest)
+        if not events:
             return None
-        place = places.pop(0)
-        if not places:
+        event = events.pop(0)
+        if not events:
             del debts[digest]
-        return place
+        return event
 
     def _with_sequels(
-        self, digest: int, came: list[tuple[Stream, int]]
-    ) -> list[tuple[Stream, int]]:
-        """In a disturbed stream what follows its last line is likelier than what it waits for."""
+        self, digest: int, came: list[tuple[EventStream, int]]
+    ) -> list[tuple[EventStream, int]]:
+        """In a disturbed stream the event after its last line is likelier than the expected one."""
         for stream in list(self._disturbed.values()):
             offset = stream.sequel(digest)
             if offset is not None and (stream, offset) not in came:
@@ -167,21 +167,21 @@ class Interleaving:
                 came.append((stream, offset))
         return came
 
-    def _came(self, stream: Stream, offset: int) -> None:
-        """A line of `stream`: the one it waited for, or one whose turn has not come."""
-        waited_for = offset == stream.offsets[0]
-        if not waited_for:
+    def _came(self, stream: EventStream, offset: int) -> None:
+        """A line of `stream` came: the expected one, or one before its turn."""
+        expected = offset == stream.offsets[0]
+        if not expected:
             stream.early.add(offset)
             self._disturbed[stream.name] = stream
         if stream.name in self._disturbed:
             stream.disturbed.append(offset)
-        if waited_for:
+        if expected:
             stream.pop()
             self._await_next(stream)
-        if stream.disturbed and (not stream.early or _is_in_order(stream.disturbed[-SETTLED:])):
-            self._settle(stream)
+        if stream.disturbed and (not stream.early or _is_in_order(stream.disturbed[-CALM:])):
+            self._end_disturbance(stream)
 
-    def _await_next(self, stream: Stream) -> None:
+    def _await_next(self, stream: EventStream) -> None:
         while True:
             if not stream.offsets:
                 self._fill(stream, 1)
@@ -193,7 +193,7 @@ class Interleaving:
             stream.early.discard(stream.pop()[0])
 
     def _explain(self, digest: int, line: bytes, number: int) -> None:
-        """Say what a line is that nobody waits for: early, late, or one too many."""
+        """Classify a line that no stream expects: early, late, or surplus."""
         late = self._pay(self._skipped, digest)
         if late:
             self._findings.add_offset("out of order", *late)
@@ -209,10 +209,10 @@ class Interleaving:
         if len(self.surplus) < KEPT:
             self.surplus.append(Surplus(digest, number, is_event(line)))
 
-    def _settle(self, stream: Stream) -> None:
-        """End a disturbance: tell which events were out of order, give up those that did not come.
+    def _end_disturbance(self, stream: EventStream) -> None:
+        """Report which events were out of order, and skip those that did not come.
 
-        Those are out of order that are not in the longest run of offsets that rise.
+        Events are out of order that are not in the longest run of rising offsets.
         """
         if not stream.disturbed:
             return
@@ -238,12 +238,12 @@ class Interleaving:
 
 
 def _is_in_order(offsets: list[int]) -> bool:
-    """Whether they rise, and are enough to trust that they will."""
-    return len(offsets) == SETTLED and all(one < other for one, other in pairwise(offsets))
+    """Whether they rise, and are enough to end a disturbance."""
+    return len(offsets) == CALM and all(one < other for one, other in pairwise(offsets))
 
 
 def _longest_rising(offsets: list[int]) -> list[int]:
-    """A longest subsequence that strictly rises (patience sorting)."""
+    """A longest strictly rising subsequence (patience sorting)."""
     ends: list[int] = []  # of the best subsequence of each length, as an index into offsets
     previous = [-1] * len(offsets)
     values: list[int] = []

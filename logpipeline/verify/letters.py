@@ -11,12 +11,12 @@ from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import KafkaView
 
 
-class Letters:
+class DeadLetterIndex:
     """The whole dead-letter topic, as one bit for each offset that may have a letter.
 
-    `ids` are those of the topics that the offsets are of: letters that tell another are left out.
+    `ids` are those of the topics of these offsets: letters with another id are ignored.
 
-    `doubled` counts letters beyond the first of a record; `incomplete` says that Kafka has
+    `doubled` counts letters beyond the first of a record; `incomplete` is true if Kafka has
     deleted some. Raises KafkaError.
     """
 
@@ -46,7 +46,7 @@ class Letters:
                         self._mark(headers)
 
     def before(self, at: TopicPartition, offset: int) -> int:
-        """How many records before that offset have one."""
+        """The number of records before that offset that have one."""
         index, bits = divmod(offset - self._spans[at][0], 8)
         marks = self._marks[at]
         whole = int.from_bytes(marks[:index], "little")
@@ -59,7 +59,7 @@ class Letters:
     def _mark(self, headers: Headers) -> None:
         source = LetterSource.of(headers)
         if source is None:
-            return  # somebody else's
+            return  # another program wrote it
         if source.topic_id and source.topic_id != self._ids.get(source.topic):
             return
         at, offset = TopicPartition(source.topic, source.partition), source.offset

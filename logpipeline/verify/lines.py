@@ -1,4 +1,4 @@
-"""Lines: of a part of some files that follow one another, with their numbers."""
+"""Lines: those of a range of bytes in consecutive files, with their numbers."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -8,15 +8,15 @@ from logpipeline.archive.packing import BROKEN
 from logpipeline.verify.files import File
 
 CHUNK = 2**20  # bytes
-LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill the memory
+LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill memory
 
 
-class Lines:
+class FileLines:
     """The lines of `files` from byte `position` to byte `end`, without their newline.
 
-    `number` is of the last line given, and `place` tells where that is; `before` are not given;
-    `torn` says that the last one has no newline. `odd` names the files that are longer or shorter
-    than they should be. Iterating raises OSError.
+    `number` is that of the last line returned, and `place` describes where a line is; `before` is
+    the number of lines that were skipped; `torn` is true if the last one has no newline. `odd`
+    names the files that are longer or shorter than they should be. Iterating raises OSError.
     """
 
     def __init__(self, files: Sequence[File], position: int, end: int) -> None:
@@ -38,11 +38,11 @@ class Lines:
                     try:
                         yield from self._of(file, opened, begin)
                     except BROKEN as error:
-                        raise OSError(f"{file.name} can't be unpacked: {error}") from None
+                        raise OSError(f"cannot unpack {file.name}: {error}") from None
             begin = end
 
     def place(self, number: int) -> str:
-        """Where a line is."""
+        """The file and number of a line, for people."""
         file = bisect_right(self._firsts, number - 1) - 1
         name = f"{self._names[file]} " if file < len(self._names) - 1 or self._is_rotated else ""
         return f"{name}line {number - self._firsts[file]}"
@@ -68,7 +68,7 @@ class Lines:
         return bool(self._names) and self._names[-1] != self._files[-1].name
 
     def _count(self, opened: IO[bytes], size: int) -> int:
-        """Newlines in the next `size` bytes, which are read."""
+        """Read the next `size` bytes. Returns their newlines."""
         count = 0
         while size and (chunk := opened.read(min(CHUNK, size))):
             size -= len(chunk)

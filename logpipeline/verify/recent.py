@@ -1,4 +1,4 @@
-"""Audit of Redis: whether its lists, offsets and counts are those of the end of logs.txt."""
+"""Audit of Redis: whether its lists, offsets and counts match the end of logs.txt."""
 
 from collections import Counter, deque
 
@@ -8,17 +8,17 @@ from logpipeline.recent.backlog import list_bytes
 from logpipeline.recent.recent import SCAN_BYTES
 from logpipeline.recent.redis_client import list_key
 from logpipeline.verify.findings import Findings
-from logpipeline.verify.interleaving import Interleaving, Stream
-from logpipeline.verify.lines import Lines
+from logpipeline.verify.interleaving import EventStream, Interleaving
+from logpipeline.verify.lines import FileLines
 from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import Snapshot
-from logpipeline.verify.sources import Source, Sources
+from logpipeline.verify.sources import PartitionSource, Sources
 
 
 class Newest:
-    """What an Interleaving of a list that begins with the newest event finds, in offsets again.
+    """The findings of an Interleaving of a list that begins with the newest event.
 
-    Its streams have negative offsets, as what should come first is the newest.
+    Its streams have negative offsets, as the newest is expected first.
     """
 
     def __init__(self) -> None:
@@ -31,8 +31,8 @@ class Newest:
 def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) -> Findings:
     """Whether each list holds the newest events, newest first, each partition's in its order.
 
-    It may be a moment behind logs.txt: it is compared with what logs.txt had at the offsets that
-    Redis has. To be called when `sources` have been read to their end. Raises OSError.
+    Redis may be a moment behind logs.txt: it is compared with what logs.txt had at the offsets of
+    Redis. Call it once `sources` have been read to their end. Raises OSError.
     """
     findings = Findings()
     checkpoint, redis = snapshot.archive.checkpoint, snapshot.redis
@@ -52,10 +52,10 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
             findings.add("too long", text)
         held = sum(map(len, lines))
         if len(lines) < least and held < list_bytes(settings.redis_max_logs):
-            findings.add("too short", f"{key} has {len(lines):,} events, logs.txt {least:,}")
+            findings.add("too short", f"{key} has {len(lines):,} events, logs.txt has {least:,}")
         _audit_list(key, level, lines, mine, shared, findings)
     if shared or any(source.known.first or source.unseen for source in mine):
-        findings.notes.append("counts are not compared: logs.txt has not the whole topic")
+        findings.notes.append("counts were not compared: logs.txt does not have the whole topic")
     else:
         _audit_counts(settings.redis_key, redis.counts, sources.counts, findings)
     findings.agreed = (
@@ -66,7 +66,7 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
 
 
 def _foreign(snapshot: Snapshot, topic: Topic) -> set[int]:
-    """Partitions that Redis has from another host's logs.txt."""
+    """Partitions whose events in Redis are from another host's logs.txt."""
     commits = {at.partition: commit for at, commit in snapshot.kafka.commits.items()}
     ours = snapshot.archive.checkpoint.archive
     return {
@@ -78,35 +78,35 @@ def _foreign(snapshot: Snapshot, topic: Topic) -> set[int]:
 
 
 def _audit_offsets(snapshot: Snapshot, topic: Topic, name: str, findings: Findings) -> None:
-    redis = snapshot.redis
-    position = redis.position
-    if not position.readable:
+    known_to_redis = snapshot.redis.position
+    if not known_to_redis.readable:
         findings.add("unreadable", "its offsets are not those of any consumer")
         return
-    if snapshot.behind and position.of_topic(topic.id) is None:
-        other = position.topic.decode(errors="replace")
+    if snapshot.behind and known_to_redis.of_topic(topic.id) is None:
+        other = known_to_redis.topic.decode(errors="replace")
         what = f"topic id {other}" if other else "nothing"
-        findings.add("behind logs.txt", f"it has {what}, logs.txt is of topic id {topic.id}")
+        findings.add("behind logs.txt", f"it has {what}, logs.txt has topic id {topic.id}")
         return
-    for partition, stands in snapshot.behind.items():
-        text = f"{name}[{partition}] is at {position.next.get(partition, 0)}, logs.txt at {stands}"
+    for partition, position in snapshot.behind.items():
+        at = known_to_redis.next.get(partition, 0)
+        text = f"{name}[{partition}] is at {at}, logs.txt at {position}"
         findings.add("behind logs.txt", text)
-    for partition, at in position.next.items():
+    for partition, at in known_to_redis.next.items():
         known = topic.partitions.get(partition)
-        stands = known.next if known else 0
-        if at > stands and partition not in _foreign(snapshot, topic):
-            text = f"{name}[{partition}] is at {at}, logs.txt at {stands}"
+        position = known.next if known else 0
+        if at > position and partition not in _foreign(snapshot, topic):
+            text = f"{name}[{partition}] is at {at}, logs.txt at {position}"
             findings.add("ahead of logs.txt", text)
 
 
 def _levels_at_end(snapshot: Snapshot) -> Counter[str]:
-    """How many events of each level, "" for all, logs.txt has as far back as a consumer looks
-    when it makes the lists anew."""
+    """Level, or "" for all → events in that part of logs.txt from which a consumer rebuilds the
+    lists."""
     archive = snapshot.archive
     length = archive.checkpoint.length
     begin = max(0, length - SCAN_BYTES)
     levels: Counter[str] = Counter()
-    lines = iter(Lines(archive.files.files, begin, length))
+    lines = iter(FileLines(archive.files.files, begin, length))
     if begin:
         next(lines)
     for line in lines:
@@ -121,16 +121,16 @@ def _audit_list(
     key: str,
     level: str,
     lines: list[bytes],
-    sources: list[Source],
+    sources: list[PartitionSource],
     shared: bool,
     findings: Findings,
 ) -> None:
     streams = []
-    older = []  # streams of which Kafka has not all, so that others may be in the list
+    older = []  # streams of which Kafka lacks some, so that others may be in the list
     for source in sources:
         newest = reversed(source.newest[level])
         pairs = [(-offset, digest) for offset, digest in newest]
-        stream = Stream(
+        stream = EventStream(
             source.stream.name,
             deque(offset for offset, _ in pairs),
             deque(digest for _, digest in pairs),

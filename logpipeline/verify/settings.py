@@ -1,4 +1,4 @@
-"""Settings of verify.py: what names the three that it compares."""
+"""Settings of verify.py: those of Kafka, logs.txt and Redis, which it compares."""
 
 from logpipeline.archive.settings import LogFileSettings
 from logpipeline.kafka.settings import DeadLetterSettings, GroupSettings, ReaderSettings

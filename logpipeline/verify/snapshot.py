@@ -1,8 +1,8 @@
-"""Snapshot: Kafka, Redis and logs.txt as they stood at about one moment, beside running consumers.
+"""Snapshot: Kafka, Redis and logs.txt at about one moment, beside running consumers.
 
-Each is looked at before what must be ahead of it: Kafka's commit, Redis, logs.txt, the dead
-letters and Kafka's end. What a checkpoint accounts for never changes, so the lines can be read
-later; what moves in Redis is read in one atomic step.
+Each is read before what must be ahead of it: Kafka's commit, Redis, logs.txt, the dead letters and
+Kafka's end. What a checkpoint accounts for never changes, so the lines can be read later; what
+changes in Redis is read in one atomic step.
 """
 
 import fcntl
@@ -28,15 +28,15 @@ from logpipeline.locks import same_file
 from logpipeline.recent import redis_position
 from logpipeline.recent.redis_client import check_layout, connect, is_number, known, list_key
 from logpipeline.recent.redis_position import RedisPosition
-from logpipeline.verify.files import File, Files
+from logpipeline.verify.files import ArchiveFiles, File
 from logpipeline.verify.settings import VerifySettings
 
 NAMES = ("", *LEVELS)
 REQUEST_MS = 10_000
 REDIS_TIMEOUT = 30.0  # seconds; its lists may be long
 CATCH_UP = 20.0  # seconds in which Redis has what the archive had
-STEP = 0.25  # seconds between looks
-WRITING = 2.0  # seconds in which an append that is under way comes to its end
+STEP = 0.25  # seconds between checks
+WRITING = 2.0  # seconds in which an append in progress ends
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,22 @@ class RedisView:
     counts: Counter[tuple[int, str]]
 
     def behind(self, topic: Topic) -> dict[int, int]:
-        """The partitions that it lacks something of: partition → logs.txt's next offset."""
-        stands = self.position.of_topic(topic.id) or {}
+        """The partitions of which it lacks events: partition → logs.txt's next offset."""
+        position = self.position.of_topic(topic.id) or {}
         return {
             partition: known.next
             for partition, known in topic.partitions.items()
-            if stands.get(partition, 0) < known.next
+            if position.get(partition, 0) < known.next
         }
 
 
 @dataclass(frozen=True)
 class ArchiveView:
     """logs.txt after its rotated files, with the checkpoint of all; `file` is logs.txt, open, and
-    `length` how much of it the checkpoint accounts for. `extra` are the bytes that it has beyond
-    that (below 0: that it lacks) while nobody is writing."""
+    `length` are the bytes of it that the checkpoint accounts for. `extra` are the bytes beyond
+    that (below 0: the missing bytes) while nobody is writing."""
 
-    files: Files
+    files: ArchiveFiles
     file: BinaryIO
     length: int
     extra: int
@@ -87,8 +87,8 @@ class KafkaView:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`behind` is what Redis lacked CATCH_UP seconds later of what logs.txt had: partition →
-    logs.txt's next offset then."""
+    """`behind` are the partitions of which Redis still lacked events after CATCH_UP seconds:
+    partition → logs.txt's next offset then."""
 
     redis: RedisView
     behind: dict[int, int]
@@ -97,7 +97,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, settings: VerifySettings) -> "Snapshot":
-        """Raises KafkaError, redis.RedisError, CheckpointError, OSError when one can't be seen."""
+        """Raises KafkaError, redis.RedisError, CheckpointError, OSError if one cannot be read."""
         if problem := connection.problem(settings):
             raise KafkaConnectionError(problem)
         with closing(_consumer(settings)) as consumer:
@@ -122,19 +122,19 @@ class Snapshot:
 
 
 def checkpoint_of(settings: VerifySettings) -> Checkpoint:
-    """Raises CheckpointError, also when there is none for the topic; OSError."""
+    """Raises CheckpointError, also if it does not have the topic; OSError."""
     path = settings.log_file.with_name(settings.log_file.name + ".checkpoint")
     checkpoint = Checkpoint.load(path)
     if checkpoint is None:
         raise CheckpointError(f"{path} is missing: no consumer has written {settings.log_file}")
     if settings.kafka_topic not in checkpoint.topics:
-        there = ", ".join(checkpoint.topics)
-        raise CheckpointError(f"{path} has no KAFKA_TOPIC={settings.kafka_topic}, but {there}")
+        known = ", ".join(checkpoint.topics)
+        raise CheckpointError(f"{path} has no KAFKA_TOPIC={settings.kafka_topic}, but {known}")
     return checkpoint
 
 
 def _consumer(settings: VerifySettings) -> KafkaConsumer:
-    """It never joins the group, it only asks for what the group has committed."""
+    """It never joins the group; it only reads what the group has committed."""
     return clients.consumer(settings, group_id=settings.kafka_group_id)
 
 
@@ -150,7 +150,7 @@ def _commits(consumer: KafkaConsumer, name: str) -> dict[TopicPartition, Commit]
 def _topics(
     settings: VerifySettings, names: set[str]
 ) -> tuple[dict[str, str], list[TopicPartition]]:
-    """The ids and the partitions of those topics that are there."""
+    """The ids and the partitions of those topics that exist."""
     with closing(clients.admin(settings)) as admin:
         topics = [topic for topic in admin.describe_topics(sorted(names)) if topic["topic_id"]]
     ats = [
@@ -204,7 +204,7 @@ def _minutes(client: Redis, prefix: str) -> list[int]:
 
 
 def _archive(settings: VerifySettings) -> ArchiveView:
-    """All files, of one moment."""
+    """All files, as of one moment."""
     for _ in range(LOOKS):
         older = rotated(settings.log_file)
         checkpoint = checkpoint_of(settings)
@@ -216,14 +216,14 @@ def _archive(settings: VerifySettings) -> ArchiveView:
             length = checkpoint.length
             extra = _extra(settings, file, length)
             newest = File(path.name, length, _reopening(file))
-            return ArchiveView(Files.of(older, newest, checkpoint), file, length, extra)
+            return ArchiveView(ArchiveFiles.of(older, newest, checkpoint), file, length, extra)
         file.close()
         time.sleep(LOOK_AGAIN)
-    raise OSError(f"{settings.log_file} is rotated all the time")
+    raise OSError(f"cannot read {settings.log_file}: it was rotated during each try")
 
 
 def _reopening(file: BinaryIO) -> Callable[[], BinaryIO]:
-    """Opens the same file from its start, wherever it is by then."""
+    """Opens the same file from its start, even if it was renamed."""
 
     def reopen() -> BinaryIO:
         os.lseek(file.fileno(), 0, os.SEEK_SET)
@@ -235,7 +235,7 @@ def _reopening(file: BinaryIO) -> Callable[[], BinaryIO]:
 def _same(
     settings: VerifySettings, older: list[RotatedFile], path: Path, checkpoint: Checkpoint
 ) -> bool:
-    """Whether nothing was rotated since."""
+    """Whether nothing was rotated since then."""
     again = rotated(settings.log_file)
     if path != settings.log_file:
         again.pop()
@@ -243,7 +243,7 @@ def _same(
 
 
 def _extra(settings: VerifySettings, file: BinaryIO, length: int) -> int:
-    """See ArchiveView. While somebody holds the lock, or has written since, there is none."""
+    """See ArchiveView. 0 while somebody holds the lock, or if somebody has written since."""
     lock_file = settings.log_file.with_name(settings.log_file.name + ".lock")
     deadline = time.monotonic() + WRITING
     while os.fstat(file.fileno()).st_size != length:

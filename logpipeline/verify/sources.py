@@ -1,4 +1,4 @@
-"""Sources: Kafka's partitions, read once and sorted into what logs.txt and Redis should have."""
+"""Sources: Kafka's partitions, read once, and sorted into what logs.txt and Redis must have."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -11,52 +11,53 @@ from logpipeline.events import slices
 from logpipeline.events.columns import Columns
 from logpipeline.events.event import LEVELS, one_line
 from logpipeline.kafka.records import Records
-from logpipeline.verify.interleaving import AHEAD, Stream
-from logpipeline.verify.letters import Letters
+from logpipeline.verify.interleaving import AHEAD, EventStream
+from logpipeline.verify.letters import DeadLetterIndex
 from logpipeline.verify.settings import VerifySettings
 from logpipeline.verify.snapshot import Snapshot
 
 Span = tuple[int, int]  # from an offset up to, not including, another
 
 
-class Source:
-    """One partition of the checkpoint; `known` is what that says, `there` what Kafka has of it.
+class PartitionSource:
+    """One partition of the checkpoint, which has it as `known`; `kafka_span` is what Kafka has.
 
-    What logs.txt should have goes to `stream`. `newest` is what Redis may hold: level, or ""
-    for all → (offset, hash of the line), newest last. `later` counts, by level, what logs.txt
-    has and Redis, which stands at `redis_next`, not yet.
+    The events that logs.txt must have go to `stream`. `newest` is what Redis may hold: level, or ""
+    for all → (offset, hash of the line), newest last. `later` counts, by level, the events that
+    logs.txt has and Redis, whose next offset is `redis_next`, does not have yet.
     """
 
     def __init__(
-        self, at: TopicPartition, known: Partition, there: Span, redis_next: int, cap: int
+        self, at: TopicPartition, known: Partition, kafka_span: Span, redis_next: int, cap: int
     ) -> None:
         self.at = at
         self.known = known
         self.redis_next = redis_next
-        first, end = there
+        first, end = kafka_span
         start = max(known.first, first)
         self.span = start, max(start, min(end, max(known.next, redis_next)))
         self.unseen = self._size(known.first, known.next) - self._size(start, min(end, known.next))
-        self.stream = Stream(f"{at.topic}[{at.partition}]")
+        self.stream = EventStream(f"{at.topic}[{at.partition}]")
         self.newest = {name: deque[tuple[int, int]](maxlen=cap) for name in ("", *LEVELS)}
         self.later: Counter[str] = Counter()
 
     def holds(self, offset: int) -> bool:
-        """Whether the checkpoint says that logs.txt has what is at `offset`."""
+        """Whether the checkpoint accounts for `offset`."""
         in_gap = any(start <= offset < end for start, end in self.known.gaps)
         return self.known.first <= offset < self.known.next and not in_gap
 
     def _size(self, start: int, end: int) -> int:
-        """How many of the offsets are in no gap."""
+        """The number of these offsets that are not in a gap."""
         gaps = sum(max(0, min(end, b) - max(start, a)) for a, b in self.known.gaps)
         return max(0, end - start) - gaps
 
 
 class Sources:
-    """All of them, read in the pace that `fill` is called. Raises KafkaError, here and there.
+    """All partitions, read as fast as `fill` is called. Its methods raise KafkaError.
 
-    `events` and `rejects` count what logs.txt should have and what is invalid; `letterless` are
-    rejects without a dead letter. `counts` are those that Redis has too: (minute, level) → events.
+    `events` and `rejects` count what logs.txt must have and what is invalid; `letterless` are
+    rejects without a dead letter. `counts` are of the minutes that Redis has, too: (minute, level)
+    → events.
     """
 
     def __init__(
@@ -73,35 +74,35 @@ class Sources:
         self._at = {source.stream.name: at for at, source in self._of.items()}
         checkpoints = {at: (s.known.first, s.known.next) for at, s in self._of.items()}
         ids = {name: topic.id for name, topic in snapshot.archive.checkpoint.topics.items()}
-        self.letters = Letters(settings, snapshot.kafka, checkpoints, ids)
+        self.letters = DeadLetterIndex(settings, snapshot.kafka, checkpoints, ids)
         for at, source in self._of.items():
             source.unseen -= self.letters.before(at, min(source.span[0], source.known.next))
         self._records = Records(self._settings, {at: s.span for at, s in self._of.items()})
         self._end_streams()
 
     @property
-    def all(self) -> list[Source]:
+    def all(self) -> list[PartitionSource]:
         return list(self._of.values())
 
     @property
     def total(self) -> int:
-        """Records that are read, or fewer where offsets have none."""
+        """The records to read, at most: some offsets have none."""
         return sum(end - start for start, end in (source.span for source in self.all))
 
-    def fill(self, stream: Stream, count: int) -> None:
-        """Let at least `count` events wait in `stream`, unless it ends before."""
+    def fill(self, stream: EventStream, count: int) -> None:
+        """Provide at least `count` events in `stream`, unless it ends before."""
         while len(stream.offsets) < count and not stream.ended:
             short = [at for at, other in self._of.items() if len(other.stream.offsets) < AHEAD]
             self._read([self._at[stream.name], *short])
 
     def drain(self) -> None:
-        """Read what nobody has asked for."""
+        """Read the rest."""
         while self._records.unread:
             self._read(self._of)
 
-    def find(self, hashes: set[int]) -> dict[int, tuple[Source, int]]:
-        """Where Kafka has those lines, at whichever offset: hash → partition, offset."""
-        kafka, found = self._kafka, dict[int, tuple[Source, int]]()
+    def find(self, hashes: set[int]) -> dict[int, tuple[PartitionSource, int]]:
+        """Where Kafka has those lines: hash → partition, offset."""
+        kafka, found = self._kafka, dict[int, tuple[PartitionSource, int]]()
         spans = {at: (kafka.first[at], kafka.end[at]) for at in self._of if at in kafka.end}
         with closing(Records(self._settings, spans)) as records:
             while records.unread and len(found) < len(hashes):
@@ -125,13 +126,13 @@ class Sources:
         for at, source in self._of.items():
             source.stream.ended = at not in self._records.unread
 
-    def _sort(self, source: Source, records: Columns) -> None:
+    def _sort(self, source: PartitionSource, records: Columns) -> None:
         part = slices.read(source.at.partition, 0, records, self._settings.event_max_bytes)
         for offset, line, level, minute in zip(
             part.offsets, part.lines, part.levels, part.minutes, strict=True
         ):
             if source.holds(offset) and self.letters.has(source.at, offset):
-                self.rejects += 1  # it was no event when it was read
+                self.rejects += 1  # it was invalid when a consumer read it
                 continue
             digest = hash(line)
             if offset < source.redis_next:
@@ -152,13 +153,13 @@ class Sources:
                     self.letterless.append((source.stream.name, reject.offset))
 
 
-def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[Source]:
+def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[PartitionSource]:
     kafka, redis = snapshot.kafka, snapshot.redis
     for name, topic in snapshot.archive.checkpoint.topics.items():
         same = kafka.ids.get(name) == topic.id
         in_redis = name == settings.kafka_topic and redis.position.of_topic(topic.id)
         for partition, known in topic.partitions.items():
             at = TopicPartition(name, partition)
-            there = (kafka.first[at], kafka.end[at]) if same and at in kafka.end else (0, 0)
+            span = (kafka.first[at], kafka.end[at]) if same and at in kafka.end else (0, 0)
             redis_next = in_redis.get(partition, 0) if in_redis else 0
-            yield Source(at, known, there, redis_next, settings.redis_max_logs)
+            yield PartitionSource(at, known, span, redis_next, settings.redis_max_logs)

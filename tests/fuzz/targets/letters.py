@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
-from logpipeline.kafka.topic_reader import Record
+from logpipeline.kafka.topic_reader import TopicRecord
 from logpipeline.replay import letters
-from logpipeline.verify.letters import Letters
+from logpipeline.verify.letters import DeadLetterIndex
 from tests.fuzz.hostile import plain, some_bytes
 from tests.fuzz.target import Target, hold, pure
 
@@ -28,11 +28,11 @@ headers = st.lists(st.tuples(st.sampled_from(HEADERS) | st.text(max_size=3), giv
 
 def marked(given: Any) -> None:
     """Look where a letter says that it is from: for verify.py, and for replay.py."""
-    bits = Letters.__new__(Letters)
+    bits = DeadLetterIndex.__new__(DeadLetterIndex)
     bits._spans, bits._ids, bits.doubled = SPANS, {"logs": "id"}, 0
     bits._marks = {at: bytearray((end - start) // 8 + 1) for at, (start, end) in SPANS.items()}
     bits._mark(list(given))
-    record = Record("logs.dead-letter", 0, 3, 1_700_000_000.0, None, b"{}", list(given))
+    record = TopicRecord("logs.dead-letter", 0, 3, 1_700_000_000.0, None, b"{}", list(given))
     original = letters._original(record, "id")
     hold(len(original.mark) < 1_000, "a mark that is long")
 
