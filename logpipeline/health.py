@@ -63,7 +63,8 @@ class Endpoint:
         if self._names and host is not None and not hosts.is_safe(host, self._names):
             status, text = "421 Misdirected Request", "host name not allowed: use localhost"
         elif path == "/metrics":
-            body: Iterable[bytes] = self._metrics(environ, start)
+            # prometheus_client fails over a version of OpenMetrics that is none.
+            body: Iterable[bytes] = self._metrics(environ | {"HTTP_ACCEPT": ""}, start)
             return body
         elif path == "/healthz":
             status, text = self._health()

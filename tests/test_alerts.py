@@ -224,6 +224,28 @@ def test_a_service_is_named_whatever_it_is_called_and_whatever_else_is_in_redis(
     assert alerts.running()
 
 
+def test_whatever_is_in_redis_is_watched_past_in_bounded_time(
+    start: Start, client: Client, webhook: Hook
+) -> None:
+    hook = webhook()
+    client.hset(f"{KEY}:offsets", mapping={b"\xff": b"1", b"1": b"\xff"})
+    client.hset(f"{KEY}:alerts", "x", '{"x":' + "[" * 5_000 + "]" * 5_000 + "}")
+    with client.pipeline() as filled:
+        for name in ("alerts", "lag", "dead-letters", f"counts:{int(time.time() // 60)}"):
+            for number in range(20_000):
+                filled.hset(f"{KEY}:{name}", f"{number} {'x' * 900}", "1")
+        filled.execute()
+    junk = {"rule": "many", "subject": "\x1b[2J", "severity": "", "summary": "y\r\n" * 9_999}
+    client.hset(f"{KEY}:alerts", "junk", json.dumps(junk | {"since": 1, "last": 1, "told": 1}))
+    errors(client, 101)
+    alerts = start(urls=hook.url)
+    until(lambda: "[critical] many" in hook.got, 30, str(alerts))
+    assert "Redis is away" not in alerts.output()
+    assert "Traceback" not in alerts.output()
+    assert all(line.isprintable() for line in alerts.output().splitlines())
+    assert max(map(len, alerts.output().splitlines())) < 2_000
+
+
 def burst(client: Client, service: str) -> None:
     """Let a service have ten errors now."""
     for number in range(10):

@@ -268,6 +268,26 @@ def test_an_answer_tells_nothing_of_the_machine(endpoint: int) -> None:
         assert b"Python" not in said(endpoint, request)
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=abc",
+        "application/openmetrics-text; version=1.0.0; escaping=no-such",
+        "application/openmetrics-text; version=; q=",
+        "text/plain; version=9; q=x,,;",
+        "\xff=;\xff",
+    ],
+)
+def test_any_accept_header_gets_the_metrics(
+    endpoint: int, accept: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    request = f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
+    answer = said(endpoint, request.encode("latin-1"))
+    assert answer.split()[1] == b"200"
+    assert b"\nlog_consumer_" in answer
+    assert capfd.readouterr().err == ""
+
+
 def test_large_heads_are_refused(endpoint: int) -> None:
     head = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
     for more in (b"A: " + b"x" * HEAD, b"A: b\r\n" * (HEAD // 6), b"Cookie: " + b"\\" * 400_000):

@@ -54,7 +54,7 @@ class Pipeline:
         for level in ("ERROR", "CRITICAL"):
             lines = list(reversed(news.lists[level]))
             errors += newest(lambda a, b, lines=lines: lines[a : b + 1], now - DEFAULTS.burst_span)  # type: ignore[misc]
-        return PipelineSnapshot(now, counts, errors, {"0": str(offset)}, {"0": 7})
+        return PipelineSnapshot(now, counts, errors, {"0": offset}, {"0": 7})
 
 
 def told(looks: Iterator[PipelineSnapshot], rules: Rules = DEFAULTS) -> list[Notice]:
@@ -132,13 +132,13 @@ def test_a_day_without_an_incident_has_no_alarm(
 def steady(seconds: range, **others: object) -> Iterator[PipelineSnapshot]:
     """A look each second, at which something has arrived."""
     for second in seconds:
-        snapshot = PipelineSnapshot(NOON + second, offsets={"0": str(second)})
+        snapshot = PipelineSnapshot(NOON + second, offsets={"0": second})
         yield replace(snapshot, **others)  # type: ignore[arg-type]
 
 
 class TestSilence:
     def test_is_told_after_its_bound_and_over_when_something_arrives(self) -> None:
-        still = steady(range(11, 400), offsets={"0": "10"})
+        still = steady(range(11, 400), offsets={"0": 10})
         looks = [*steady(range(11)), *still, *steady(range(400, 500))]
         notices = told(iter(looks))
         assert [(n.rule, n.state) for n in notices] == [("silence", "open"), ("silence", "over")]
@@ -153,7 +153,7 @@ class TestSilence:
         history = History(DEFAULTS.span)
         open_ = Alert("silence", "", "critical", "quiet", NOON - 900, NOON - 5, NOON - 900)
         alerts = {open_.id: open_}
-        for snapshot in steady(range(290), offsets={"0": "10"}):
+        for snapshot in steady(range(290), offsets={"0": 10}):
             history.add(snapshot)
             alerts, notices = follow(alerts, DEFAULTS, DEFAULTS.read(history), snapshot.at)
             assert notices == []
@@ -161,10 +161,10 @@ class TestSilence:
 
     def test_the_time_in_which_redis_was_away_does_not_count(self) -> None:
         history = History(DEFAULTS.span)
-        for snapshot in steady(range(200), offsets={"0": "10"}):
+        for snapshot in steady(range(200), offsets={"0": 10}):
             history.add(snapshot)
         history.resume(NOON + 1_000)
-        for snapshot in steady(range(1_000, 1_300), offsets={"0": "10"}):
+        for snapshot in steady(range(1_000, 1_300), offsets={"0": 10}):
             history.add(snapshot)
             assert follow({}, DEFAULTS, DEFAULTS.read(history), snapshot.at) == ({}, [])
 

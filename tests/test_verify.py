@@ -468,6 +468,31 @@ def test_damage_in_redis_is_named(
     assert lines["logs.txt"].startswith("agrees")
 
 
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda p: p.redis.hset(p.key(":offsets"), "x", b"\xff"), "1 unreadable: its offsets are"),
+        (lambda p: p.redis.hset(p.key(":offsets"), b"\xff", "1"), "1 unreadable: its offsets are"),
+        (lambda p: p.redis.set(p.key(":topic"), b"\xff\x1b[2J"), r"it has topic id \ufffd\x1b[2J"),
+    ],
+)
+def test_nonsense_in_redis_is_said_in_one_line(
+    pipeline: Pipeline,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    edit: Callable[[Pipeline], Any],
+    said: str,
+) -> None:
+    monkeypatch.setattr(snapshot, "CATCH_UP", 0.5)
+    edit(pipeline)
+    pipeline.redis.hset(pipeline.key(":counts:x"), "INFO", 1)
+    pipeline.redis.hset(pipeline.key(":counts:1"), mapping={b"\xff": "x", "INFO": "x"})
+    status, lines = pipeline.verify(capsys)
+    assert status == 1
+    assert said.replace("\\ufffd", "\ufffd") in lines["Redis"]
+    assert lines["Redis"].isprintable()
+
+
 def test_redis_that_stays_behind_is_named(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

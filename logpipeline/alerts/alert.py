@@ -8,9 +8,12 @@ import msgspec
 from msgspec.structs import replace
 
 from logpipeline.alerts.rules import SUBJECTS, Reading, Rules
+from logpipeline.terminal import short
 
 State = Literal["open", "repeat", "over"]
 SHOWN = {"open": "open", "repeat": "still open", "over": "resolved"}  # state → what people read
+
+NAMES, SUMMARY = 300, 1_000  # characters of a notice in one line
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -41,8 +44,10 @@ class Notice(msgspec.Struct, frozen=True):
     at: float
 
     def __str__(self) -> str:
+        """In one line: it may be of an alert that somebody else has put into Redis."""
         about = f" {self.subject}" if self.subject else ""
-        return f"{SHOWN[self.state]}: {self.rule}{about} ({self.severity}): {self.summary}"
+        words = f"{SHOWN[self.state]}: {self.rule}{about} ({self.severity}): "
+        return short(words, NAMES) + short(self.summary, SUMMARY)
 
 
 def follow(

@@ -12,6 +12,7 @@ import msgspec
 import redis
 
 from logpipeline.alerts.alert import Alert, Notice
+from logpipeline.recent import fields
 from logpipeline.terminal import short
 
 log = logging.getLogger(__name__)
@@ -62,9 +63,9 @@ class Ledger:
         self._release([self._lease], [self._holder])
 
     def load(self) -> dict[str, Alert]:
-        """The open alerts, by id."""
+        """The open alerts, by id; of more than rules can have, some."""
         alerts = {}
-        for name, value in self._redis.hgetall(self._open).items():
+        for name, value in fields.pairs(fields.ask(self._redis, self._open)).items():
             try:
                 alert = msgspec.json.decode(value, type=Alert)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -8,9 +8,10 @@ from functools import partial
 import msgspec
 import redis
 
-from logpipeline.events.event import LEVELS, InvalidRecord, parse
+from logpipeline.events.event import LEVELS, REASONS, InvalidRecord, parse
+from logpipeline.recent import fields
 from logpipeline.recent.newest import head
-from logpipeline.recent.redis_client import check_layout, numbers
+from logpipeline.recent.redis_client import check_layout, known, numbers
 from logpipeline.terminal import short
 
 PAGE = 200  # events read from a list at once
@@ -35,7 +36,7 @@ class PipelineSnapshot:
     at: float
     counts: dict[int, dict[str, int]] = field(default_factory=dict)
     errors: list[tuple[float, str]] = field(default_factory=list)
-    offsets: dict[str, str] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)
     lag: dict[str, int] | None = None
     dead_letters: dict[str, int] = field(default_factory=dict)
 
@@ -88,7 +89,8 @@ class History:
         if self._snapshots:
             if self.now.offsets != snapshot.offsets and snapshot.at != self._began:
                 self._arrived = snapshot.at
-            self._snapshots[-1] = replace(self.now, counts={}, errors=[])
+            lag = self.now.lag and {"": sum(self.now.lag.values())}
+            self._snapshots[-1] = replace(self.now, counts={}, errors=[], offsets={}, lag=lag)
         self._snapshots.append(snapshot)
         while self._snapshots[0].at < snapshot.at - self._seconds - 60:
             self._snapshots.popleft()
@@ -113,23 +115,26 @@ def take(
     minutes = range(int((now - seconds) // 60), int(now // 60) + 1)
     with client.pipeline(transaction=False) as asked:
         for minute in minutes:
-            asked.hgetall(f"{key}:counts:{minute}")
-        for name in ("lag", "dead-letters", "offsets"):
-            asked.hgetall(f"{key}:{name}")
-        *counts, lag, dead_letters, offsets = asked.execute()
+            asked.hmget(f"{key}:counts:{minute}", LEVELS)
+        asked.hmget(f"{key}:dead-letters", REASONS)
+        for name in ("lag", "offsets"):
+            fields.ask(asked, f"{key}:{name}")
+        *counts, letters, lag, offsets = asked.execute()
     return PipelineSnapshot(
         at=now,
         counts={
-            minute: numbers(hash_) for minute, hash_ in zip(minutes, counts, strict=True) if hash_
+            minute: levels
+            for minute, answer in zip(minutes, counts, strict=True)
+            if (levels := known(LEVELS, answer))
         },
         errors=[
             error
             for level in ("ERROR", "CRITICAL")
             for error in newest(partial(_read, client, f"{key}:{level}"), now - errors_seconds)
         ],
-        offsets={part.decode(): offset.decode() for part, offset in offsets.items()},
-        lag=numbers(lag) if lag else None,
-        dead_letters=numbers(dead_letters),
+        offsets=numbers(fields.pairs(offsets)),
+        lag=numbers(fields.pairs(lag)) if lag else None,
+        dead_letters=known(REASONS, letters),
     )
 
 

@@ -13,7 +13,8 @@ from logpipeline.dashboard.entry import Entry, entry
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.events.event import LEVELS
-from logpipeline.recent.redis_client import check_layout, connect, list_key, numbers
+from logpipeline.recent import fields
+from logpipeline.recent.redis_client import check_layout, connect, known, list_key, numbers
 
 DAY = 24 * 60  # minutes of counts shown
 FRESH = 3  # latest minutes, whose counts still change
@@ -27,8 +28,6 @@ SOME = 1_000  # fields of a hash
 RATE_OVER = 10.0  # seconds over which the rate is averaged
 HISTORY = 50  # notices
 TIMEOUT = 3.0  # seconds for an answer of Redis
-
-NAMES = [level.encode() for level in LEVELS]
 
 Kind = TypeVar("Kind", Alert, Notice)
 
@@ -98,7 +97,7 @@ class RedisReader:
         minutes = range(minute - (DAY if whole else FRESH), minute + 2)
         with self._redis.pipeline(transaction=False) as asked:
             for name in ("offsets", "lag", "dead-letters"):
-                asked.hgetall(f"{key}:{name}")
+                fields.ask(asked, f"{key}:{name}")
             asked.exists(f"{key}:alerts:lease")
             asked.hlen(f"{key}:alerts")
             asked.eval_ro(SCRIPT, 1, f"{key}:alerts:history", HISTORY, FEW, FEW)
@@ -110,8 +109,8 @@ class RedisReader:
             self._minutes_at = now
             self._counts.clear()
         for each, levels in zip(minutes, counts, strict=True):
-            self._counts[each] = numbers({k: v for k, v in zip(NAMES, levels, strict=True) if v})
-        seen = numbers(offsets)
+            self._counts[each] = known(LEVELS, levels)
+        seen, behind = numbers(fields.pairs(offsets)), numbers(fields.pairs(lag))
         if seen != self._offsets or not 0 <= now - self._lists_at < LISTS:
             self._read_lists(now)
         self._offsets = seen
@@ -122,8 +121,8 @@ class RedisReader:
             counts={m: levels for m, levels in self._counts.items() if levels},
             total=sum(seen.values()),
             rate=self._rate(now, sum(seen.values())),
-            lag=sum(numbers(lag).values()) if lag else None,
-            dead_letters=numbers(letters) if letters or lag else None,
+            lag=sum(behind.values()) if lag else None,
+            dead_letters=numbers(fields.pairs(letters)) if letters or lag else None,
             alerts=alerts if open_ or watched else None,
             more_alerts=max(0, open_ - len(alerts)) if alerts else 0,
             history=_decoded(history, Notice),
@@ -145,9 +144,9 @@ class RedisReader:
         keys = [list_key(self._key, name) for name in names]
         answer: Any = self._redis.eval_ro(SCRIPT, len(keys), *keys, MOST, BUDGET, SCANNED)
         lists, self._left_out = answer
-        known = {each.id: each for entries in self._lists.values() for each in entries}
+        before = {each.id: each for entries in self._lists.values() for each in entries}
         self._lists = {
-            name: _entries(lines, known) for name, lines in zip(names, lists, strict=True)
+            name: _entries(lines, before) for name, lines in zip(names, lists, strict=True)
         }
         self._lists_at = now
 

@@ -11,6 +11,8 @@ from logpipeline.events.event import LEVELS
 from logpipeline.metrics import Instruments
 
 DELAYS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600)  # seconds
+LONGEST = 30 * 24 * 3600  # seconds; what is older was not waiting for the pipeline
+SKEW = 600  # seconds that a clock may be ahead of this one
 
 
 class Sink:
@@ -35,5 +37,7 @@ class Sink:
             self.total += number
 
     def waited(self, since: float) -> None:
-        """Record the delay of an event whose timestamp is `since`, in Unix seconds."""
-        self._delay.observe(max(0.0, time.time() - since))
+        """Record the delay of an event whose timestamp is `since`, unless that is absurd."""
+        delay = time.time() - since
+        if -SKEW <= delay <= LONGEST:  # others would spoil the sum
+            self._delay.observe(max(0.0, delay))

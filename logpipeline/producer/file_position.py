@@ -10,11 +10,12 @@ import shutil
 import tempfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
 import msgspec
 
 HEAD = 1_024  # bytes that distinguish files with the same inode
+MOST = 2**63 - 1  # bytes that a file may have
 
 
 class FilePosition(msgspec.Struct):
@@ -22,9 +23,9 @@ class FilePosition(msgspec.Struct):
 
     device: int
     inode: int
-    head: int
+    head: Annotated[int, msgspec.Meta(ge=0, le=HEAD)]
     digest: str
-    offset: int
+    offset: Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 
     @classmethod
     def of(cls, file: IO[bytes], head: bytes, offset: int) -> "FilePosition":

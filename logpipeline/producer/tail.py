@@ -113,7 +113,7 @@ class Tail:
             if self.path.parent.is_dir():
                 self._seen = [file_position.end_of(other) for other in rotation.rotated(self.path)]
             return
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise TailError(
                 f"{self._state} is not a valid position ({error}): delete it to read {self.path} "
                 "from its beginning"
