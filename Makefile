@@ -27,10 +27,10 @@ PYTEST := $(RUN) -m pytest --numprocesses=3 --dist=loadgroup
 .DEFAULT_GOAL := help
 .PHONY: help install up recent verify replay report check test chaos fuzz lint fmt bench lock audit sbom clean
 
-help: ## this list
+help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
-install: $(INSTALLED) ## make .venv with everything that runs, tests and lints need
+install: $(INSTALLED) ## create .venv with all that the programs, tests and linters need
 
 up: $(RUNNING) ## run the whole pipeline here, without Docker, until Ctrl-C (RATE=50 events a second)
 	@exec $(RUN) -m logpipeline.localstack --rate '$(or $(RATE),50)'
@@ -46,11 +46,11 @@ lint: $(INSTALLED) ## check style, format and types
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-bench: $(INSTALLED) ## measure it beside the alternatives, into bench/RESULTS.md (SMOKE=1: in a minute; FULL=1: all)
+bench: $(INSTALLED) ## measure the speed against alternatives, into bench/RESULTS.md (SMOKE=1: a minute; FULL=1: more)
 	@$(PIP) install --quiet --require-hashes --only-binary=:all: -r bench/requirements.lock
 	@$(RUN) -m bench $(if $(SMOKE),--smoke) $(if $(FULL),--full)
 
-fmt: $(INSTALLED) ## repair style and format
+fmt: $(INSTALLED) ## fix style and format
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
@@ -60,28 +60,28 @@ recent: $(RUNNING) ## show the newest events, newest last (LEVEL=ERROR, N=20)
 verify: $(RUNNING) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
 	@exec $(RUN) verify.py $(ARGS)
 
-replay: $(RUNNING) ## send dead letters that are events now again, once (SINCE=2h TO=1h RATE=1000 DRY_RUN=1), or FILE="…"
+replay: $(RUNNING) ## resend, once, dead letters that are valid now (SINCE=2h TO=1h RATE=1000 DRY_RUN=1), or FILE="…"
 	@exec $(RUN) replay.py $(if $(SINCE),--since '$(SINCE)') $(if $(TO),--to '$(TO)') $(if $(FILE),--file $(FILE)) \
 		$(if $(filter-out file,$(origin RATE)),--rate '$(RATE)') $(if $(AGAIN),--again '$(AGAIN)') $(if $(DRY_RUN),--dry-run) $(ARGS)
 
 report: $(RUNNING) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
 	@exec $(RUN) -m logpipeline.report $(if $(DAY),--day '$(DAY)')
 
-chaos: $(INSTALLED) ## kill, freeze and fill up everything under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
+chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
 
 fuzz: $(INSTALLED) ## throw hostile input at every part for an hour (SECONDS=60, TARGET="lines page", INPUT=.local/fuzz/…)
 	@exec nice -n 10 $(RUN) -m tests.fuzz $(if $(filter-out file,$(origin SECONDS)),--seconds '$(SECONDS)') $(if $(SEED),--seed '$(SEED)') $(if $(TARGET),--target $(TARGET)) $(if $(INPUT),--input '$(INPUT)')
 
-lock: ## pin all that the requirements files bring, by hashes (ARGS=--upgrade: their newest)
+lock: ## pin all required packages by hashes (ARGS=--upgrade: the newest versions)
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-dev.txt)"
 	@$(RUN) -m deploy.supply.lock $(ARGS)
 
-audit: $(INSTALLED) ## look for known vulnerabilities in what the lock files pin
+audit: $(INSTALLED) ## look for known vulnerabilities in the pinned packages
 	@$(RUN) -m deploy.supply.audit requirements-dev.lock bench/requirements.lock
 
-sbom: $(INSTALLED) ## list what runs, with hashes, into sbom.json (CycloneDX)
+sbom: $(INSTALLED) ## write the packages of the programs, with hashes, to sbom.json (CycloneDX)
 	@$(RUN) -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --of JSON --output-file sbom.json logpipeline/dashboard/requirements.lock
 
@@ -91,15 +91,15 @@ clean: ## remove .venv, caches and the local Kafka and Redis data; logs.txt stay
 	rm -rf $(VENV) .local .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What runs is installed apart from what tests and lints, which takes longer.
+# The programs' packages are installed first; those of tests and linters take longer.
 $(RUNNING): logpipeline/localstack/requirements.lock | $(RUN)
-	@echo "installing what logpipeline/localstack/requirements.lock pins into $(VENV), once: half a minute" >&2
+	@echo "installing the packages of logpipeline/localstack/requirements.lock in $(VENV), once: half a minute" >&2
 	@$(RUN) -m deploy.supply.install logpipeline/localstack/requirements.lock
 	@touch $@
 
-# The cache for Kafka's starts is no more than a help: tests in containers do without.
+# The cache only speeds up Kafka's start: tests in containers run without it.
 $(INSTALLED): requirements-dev.lock logpipeline/localstack/requirements.lock | $(RUN)
-	@echo "installing what requirements-dev.lock pins into $(VENV), once: a minute" >&2
+	@echo "installing the packages of requirements-dev.lock in $(VENV), once: a minute" >&2
 	@$(RUN) -m deploy.supply.install requirements-dev.lock
 	@$(RUN) -m logpipeline.localstack.aot || true
 	@touch $(RUNNING) $@
@@ -107,7 +107,7 @@ $(INSTALLED): requirements-dev.lock logpipeline/localstack/requirements.lock | $
 $(RUN):
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or later, or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "$$($(PYTHON) --version) is too old: Python 3.11 or later is needed, set PYTHON=<path>" >&2; exit 1; }
+		|| { echo "$$($(PYTHON) --version) is too old: install Python 3.11 or later, or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 		|| { echo "$(PYTHON) lacks venv: install it (Debian: apt install python3-venv), or set PYTHON=<path>" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)

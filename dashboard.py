@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Redis → a web page.
 
-Shows the newest events live, with filters and a search over what Redis holds, events a minute
-by level, and what is wrong now. It only reads Redis: it can lag or die without touching the
+Show the newest events live, with filters and a search over what Redis holds, events per minute by
+level, and current problems. The page only reads Redis: it can lag or fail without affecting the
 pipeline.
 """
 
@@ -17,7 +17,7 @@ import uvicorn
 
 import config
 from logpipeline import command_line, hosts
-from logpipeline.dashboard.app import make
+from logpipeline.dashboard.app import create_app
 from logpipeline.dashboard.connection import HEAD, Connection, Socket
 from logpipeline.dashboard.repeats import Repeats
 from logpipeline.dashboard.sockets import MESSAGE
@@ -32,7 +32,7 @@ examples:
   python dashboard.py --dashboard-port 8000 --redis-key app
   DASHBOARD_HOST=0.0.0.0 DASHBOARD_PASSWORD=… python dashboard.py
 
-exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that can't be used
+exit status: 0 after SIGTERM or Ctrl-C, 2 for an invalid setting
 """
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with listen(settings) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
-                make(settings),
+                create_app(settings),
                 http=Connection,
                 ws=Socket,
                 h11_max_incomplete_event_size=HEAD,
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         )
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, server.handle_exit)  # from now on, not only while it runs
+            signal.signal(number, server.handle_exit)  # also before the server runs
         warn(settings)
         log.info("the page is at http://%s:%d", *address(settings))
         server.run(sockets=[listener])
@@ -66,22 +66,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def listen(settings: config.Dashboard) -> socket.socket:
-    """The page's socket. Raises SystemExit when it can't be had."""
+    """The page's socket. Raises SystemExit when the address cannot be used."""
     host, port = settings.dashboard_host, settings.dashboard_port
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=128)
-    except (OSError, UnicodeError) as error:  # no name can have two dots in a row
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name with two dots in a row
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        problem = "it is taken" if taken else str(error)
-        command_line.fail("dashboard", f"DASHBOARD_PORT={port} on DASHBOARD_HOST={host}: {problem}")
+        problem = "already in use" if taken else str(error)
+        command_line.fail(
+            "dashboard.py", f"DASHBOARD_PORT={port} on DASHBOARD_HOST={host}: {problem}"
+        )
 
 
 def warn(settings: config.Dashboard) -> None:
-    """Say so when strangers could read the logs."""
+    """Warn when strangers could read the logs."""
     if not hosts.is_loopback(settings.dashboard_host) and not settings.dashboard_password:
         log.warning(
-            "whoever reaches DASHBOARD_HOST=%s can read the logs: set DASHBOARD_PASSWORD",
+            "anyone who can reach DASHBOARD_HOST=%s can read the logs: set DASHBOARD_PASSWORD",
             settings.dashboard_host,
         )
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Log events → Kafka.
 
-Ships the lines of log files (--input), goes on with what is written to them (--follow), or
-simulates the services of a small company. What belongs together (a file's lines, a service's
-events) has one key, and so stays in its order.
+Ships the lines of log files (--input), follows files that are being written (--follow), or
+simulates the services of a small company. The lines of a file, or the events of a service, share
+one key and so keep their order.
 """
 
 import argparse
@@ -39,12 +39,12 @@ examples:
   journalctl -o json -f | python producer.py --input - --service journal
   python producer.py                             ten simulated events a second, until Ctrl-C
   python producer.py --rate 500 --count 30000    a minute of traffic
-  python producer.py --rate 0 --count 1000000    a million, as fast as it goes
+  python producer.py --rate 0 --count 1000000    a million, as fast as possible
   python producer.py --seed 42 --count 1000      the same thousand each time
-  python producer.py --malformed 0.01            with something for the dead letters
+  python producer.py --malformed 0.01            with invalid records for the dead letters
 
-exit status: 0 when Kafka has every event, 1 when it has not or a file was not read to its end
-(the last line says how many), 2 for an option or a setting that can't be used
+exit status: 0 when Kafka has every event, 1 when an event was not delivered or a file was not read
+to its end (the last line has the counts), 2 when an option or a setting is invalid
 """
 
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     endpoint.serve(settings.metrics_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
     metrics.outbox = outbox = Outbox.when_ready(settings, stop)
     if outbox is None:
-        log.info("sent nothing: stopped before Kafka was there")
+        log.info("sent nothing: stopped before Kafka became available")
         return 1 if options.input else 0
     start = time.monotonic()
     with (
@@ -77,35 +77,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdown) -> Source:
-    """What the options ask for. Raises SystemExit when they make no sense or can't be had."""
+    """The source that the options select. Raises SystemExit for options that cannot be used."""
     shipped = options.input or options.follow
     if options.rate is None:
         options.rate = 0.0 if shipped else SIMULATED_RATE
     if options.input and options.follow:
-        refuse("--follow", "without --input")
+        refuse("--follow cannot be combined with --input")
     for flag, given in (("--seed", options.seed), ("--malformed", options.malformed)):
         if shipped and given is not None:
-            refuse(flag, "for simulated events")
+            refuse(f"{flag} cannot be combined with --input or --follow")
     if options.service is not None and not shipped:
-        refuse("--service", "with --input or --follow")
+        refuse("--service requires --input or --follow")
     try:
         if options.follow:
             return Follow(options.follow, options.service, settings, stop)
         if options.input:
             return Input(options.input, options.service, stop)
     except TailError as error:
-        command_line.fail(PROGRAM, f"--follow {error}")
+        refuse(f"--follow {error}")
     except OSError as error:
-        command_line.fail(PROGRAM, f"{error.filename} can't be read: {error.strerror}")
+        refuse(f"{error.filename} cannot be read: {error.strerror}")
     return Simulated(options, stop)
 
 
-def refuse(flag: str, only: str) -> NoReturn:
-    command_line.fail(PROGRAM, f"{flag}: allowed is it only {only}")
+def refuse(sentence: str) -> NoReturn:
+    command_line.fail(PROGRAM, sentence)
 
 
 def totals(outbox: Outbox, source: Source, seconds: float) -> int:
-    """Say them in one line. Returns the exit status."""
+    """Log them in one line. Returns the exit status."""
     log.info(
         "sent %s events in %.1f s (%s/s), %s undelivered%s",
         f"{outbox.delivered:,}",
@@ -119,32 +119,34 @@ def totals(outbox: Outbox, source: Source, seconds: float) -> int:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     def number(
-        flag: str, kind: type, allowed: str, meaning: str, least: float = 0, most: float = 2**63
+        flag: str, kind: type, must_be: str, meaning: str, least: float = 0, most: float = 2**63
     ) -> None:
         def parse(text: str) -> float:
             with suppress(ValueError):
                 value: float = kind(text)
                 if value == 0 or least <= value < most:
                     return value
-            return command_line.fail(parser.prog, f"{flag} {text}: allowed is {allowed}")
+            return command_line.fail(parser.prog, f"{flag} {text}: must be {must_be}")
 
-        parser.add_argument(flag, type=parse, metavar="N", help=f"{meaning}: {allowed}")
+        parser.add_argument(flag, type=parse, metavar="N", help=f"{meaning}; {must_be}")
 
     parser.add_argument(
-        "--input", nargs="+", metavar="FILE", help="ship the lines of these; - is standard input"
+        "--input", nargs="+", metavar="FILE", help="ship these files; - is standard input"
     )
     parser.add_argument(
-        "--follow", nargs="+", metavar="FILE", help="ship what is written to these, like tail -F"
+        "--follow", nargs="+", metavar="FILE", help="ship new lines of these files, like tail -F"
     )
     parser.add_argument(
-        "--service", help="service of shipped lines (default: the file's name up to its first dot)"
+        "--service",
+        help="set the service of shipped lines (default: the file's name up to its first dot)",
     )
-    whole, unpaced = "a whole number from 0", "0 for as fast as it goes, or from 0.001"
-    rate = "events a second (default: 10 simulated, 0 shipped)"
+    whole, unpaced = "a whole number from 0", "0 for no limit, or a number from 0.001"
+    rate = "send N events a second (default: 10 simulated, 0 shipped)"
     number("--rate", float, unpaced, rate, least=0.001)
-    number("--count", int, whole, "stop after so many events (default: never)")
-    number("--seed", int, whole, "repeat the run of this seed (default: a new one)")
-    number("--malformed", float, "from 0 to below 1", "share of broken events (default: 0)", most=1)
+    number("--count", int, whole, "stop after N events (default: never)")
+    number("--seed", int, whole, "repeat the run with seed N (default: a new seed)")
+    share = "a number from 0 to below 1"
+    number("--malformed", float, share, "break this share of the events (default: 0)", most=1)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from logpipeline import command_line
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.kafka import connection
 from logpipeline.recent import redis_client
+from logpipeline.terminal import printable
 from logpipeline.verify.archive import audit_kafka, audit_logs_txt
 from logpipeline.verify.recent import audit_redis
 from logpipeline.verify.snapshot import Snapshot
@@ -65,7 +66,7 @@ def verify(settings: config.Verify) -> int:
         kafka = audit_kafka(snapshot, sources)
         recent = audit_redis(settings, snapshot, sources)
     for name, found in ("Kafka", kafka), (settings.log_file.name, logs_txt), ("Redis", recent):
-        print(f"{name:8} {found}")
+        print(printable(f"{name:8} {found}"))
     return DIFFER if kafka.counts or logs_txt.counts or recent.counts else AGREE
 
 

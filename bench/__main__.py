@@ -1,7 +1,7 @@
-"""How fast it is, beside the alternatives, in one run on this machine: what make bench runs.
+"""Measure the speed of the pipeline and its alternatives on this machine, as `make bench` does.
 
-Starts a Kafka and a Redis of its own on free ports, and writes bench/RESULTS.md and
-bench/results.svg. With --smoke it takes under a minute, prints the ratios and writes nothing.
+Starts its own Kafka and Redis on free ports, and writes bench/RESULTS.md and bench/results.svg.
+With --smoke it takes under a minute, prints the ratios and writes nothing.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def smoke(stage: Stage) -> None:
 
 
 def measure(stage: Stage, full: bool) -> None:
-    """Everything, into RESULTS.md and results.svg."""
+    """Run all benchmarks, and write RESULTS.md and results.svg."""
     machine = report.machine()
     filled = stage.filled(4, EVENTS)
     reading = compete(ROUNDS, lambda: rivals.all_here(stage, filled), filled)
@@ -148,7 +148,7 @@ def measure(stage: Stage, full: bool) -> None:
 def compete(
     rounds: int, contenders: Callable[[], list[Contender]], filled: Filled
 ) -> dict[str, list[Result]]:
-    """The results of each, which take turns: a round lets each run once."""
+    """The results of each contender, in rounds in which each runs once."""
     results: dict[str, list[Result]] = {}
     for number in range(rounds):
         for contender in contenders():
@@ -161,9 +161,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--smoke", action="store_true", help="one short race, under a minute")
+    parser.add_argument("--smoke", action="store_true", help="run one short race, under a minute")
     parser.add_argument(
-        "--full", action="store_true", help="also 10,000,000 events, and each of 1 to 8 consumers"
+        "--full", action="store_true", help="add 10,000,000 events, and each of 1 to 8 consumers"
     )
     return parser.parse_args()
 

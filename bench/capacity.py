@@ -1,11 +1,11 @@
-"""How many partitions, consumers and servers a load needs: a table in Markdown.
+"""Print the partitions, consumers and servers that a load needs, as a table in Markdown.
 
     .venv/bin/python -m bench.capacity
     .venv/bin/python -m bench.capacity 5000 250000
 
-By what `make bench` has measured (RESULTS.md) and `bench.limits` (limits.json), with every part at
-half of what it can do, so that an hour's backlog is gone an hour later. What is more than one
-machine of two cores can do is a sum on paper, not a measurement.
+It uses the measurements of `make bench` (RESULTS.md) and `bench.limits` (limits.json), with every
+part at half of its limit, so that an hour's backlog is read in an hour. Loads beyond one machine of
+two cores are calculated, not measured.
 """
 
 import argparse
@@ -19,10 +19,10 @@ HERE = Path(__file__).resolve().parent
 RATES = (1_000, 10_000, 100_000, 1_000_000)  # events/s
 HEADROOM = 2
 REPLICAS = 3
-PER_CONSUMER = 4  # partitions: so that they share evenly, and can become four times as many
+PER_CONSUMER = 4  # partitions: they divide evenly, and four times as many consumers can share them
 FEWEST_PARTITIONS = 6  # two a broker
 DAY = 86_400  # seconds
-SCRIPTS = 20  # calls of Redis a second and consumer, at the most: recent.PACE
+SCRIPTS = 20  # most calls of Redis a second by a consumer: recent.PACE
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Measured:
 
     @classmethod
     def read(cls, results: Path, limits: Path) -> "Measured":
-        """Raises OSError, KeyError or ValueError when they are not as they are written."""
+        """Raises OSError, KeyError or ValueError for files in another format."""
         text, known = results.read_text("utf-8"), json.loads(limits.read_text("utf-8"))
         several = re.findall(r"^\| \d \| ([\d,]+) \|", text, re.MULTILINE)
         return cls(
@@ -59,7 +59,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `rate` events/s need. Shares are of one core, sizes are in GB a day, network in MB/s."""
+    """The needs of `rate` events/s. Shares are of one core, sizes in GB a day, network in MB/s."""
 
     rate: int
     producers: int
@@ -75,11 +75,11 @@ class Plan:
 
     @classmethod
     def of(cls, rate: int, measured: Measured) -> "Plan":
-        """The broker's CPU is for a leader's write, two followers', and three reads."""
+        """The brokers' CPU covers one write by a leader, two by followers, and three reads."""
         busy = rate * HEADROOM
         consumers = ceil(busy / measured.consumer)
         cpu = REPLICAS * (measured.broker_write + measured.broker_read) / 1e6
-        through = rate * measured.in_kafka * REPLICAS / 1e6  # in, and as much out
+        through = rate * measured.in_kafka * REPLICAS / 1e6  # in, and the same out
         return cls(
             rate=rate,
             producers=ceil(busy / measured.outbox),
@@ -126,7 +126,7 @@ def main() -> None:
 
 
 def _rate(text: str, name: str) -> float:
-    """The median rate in the row of that name. Raises ValueError."""
+    """The median rate in the row `name`. Raises ValueError."""
     found = re.search(rf"^\| {re.escape(name)} \| ([\d,]+) \|", text, re.MULTILINE)
     if not found:
         raise ValueError(f"RESULTS.md has no row {name!r}")

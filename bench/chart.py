@@ -1,4 +1,4 @@
-"""Chart: rates as bars, in an SVG that README can show on light and dark pages."""
+"""Chart: rates as bars, in an SVG for light and dark pages."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,7 +9,7 @@ OURS, OTHERS, INK = "#2f81f7", "#8b949e", "#6e7781"
 
 
 def bars(title: str, rates: Mapping[str, float], ours: str) -> str:
-    """One bar a name, longest first. `rates` are in events/s."""
+    """One bar for each name, the longest first. `rates` are in events/s."""
     ordered = sorted(rates.items(), key=lambda item: -item[1])
     scale = (WIDTH - LEFT - RIGHT) / ordered[0][1]
     lines = [_text(LEFT, 24, title, weight="600")]

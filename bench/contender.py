@@ -1,4 +1,4 @@
-"""Contender: a program that reads a topic, and how fast it does."""
+"""Contender: a program that reads a topic, and its speed."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ from logpipeline.localstack.child import spawn
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300.0  # seconds
-LOOK = 0.002  # seconds between looks at a file or a process
+LOOK = 0.002  # seconds between checks of a file or a process
 
 
 class ContenderError(Exception):
-    """A contender did not do what it should."""
+    """A contender failed."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Result:
-    """`cpu` in seconds for a million events, `memory` in MB."""
+    """`cpu` is in seconds for a million events, `memory` in MB."""
 
     rate: float
     cpu: float
@@ -39,9 +39,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Contender:
-    """`command` writes each event to `log`, or prints a number at the first and at the last, or
-    ends after the last. With a `log` it must also be `finished`. `share` is the part of the topic
-    that it is given time for."""
+    """`command` writes each event to `log`, or prints a number at the first and at the last one, or
+    ends after the last one. With a `log` it must also be `finished`. `share` is the part of the
+    topic that it has to read."""
 
     name: str
     command: list[str]
@@ -53,7 +53,7 @@ class Contender:
 
 
 def race(contender: Contender, filled: Filled) -> Result:
-    """Let it read the topic; measured from the first sign of an event to the last event.
+    """Let it read the topic, and measure from the first event seen to the last.
 
     Raises ContenderError.
     """
@@ -91,7 +91,7 @@ def _by_file(
 
 
 def size(log: Path) -> int:
-    """In bytes, 0 while there is no such file."""
+    """The size in bytes, 0 while the file does not exist."""
     return log.stat().st_size if log.exists() else 0
 
 

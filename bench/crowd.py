@@ -14,8 +14,8 @@ from logpipeline.localstack.child import spawn
 
 
 def measure(stage: Stage, members: int, partitions: int, count: int) -> Result:
-    """How fast so many of consumer.py get `count` events into logs.txt; `memory` is that of the
-    largest. They join first, and are frozen while the topic is filled.
+    """The speed at which `members` consumers write `count` events to logs.txt; `memory` is that of
+    the largest. They join first, and are frozen while the topic is filled.
 
     Raises ContenderError, TimeoutError.
     """

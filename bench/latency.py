@@ -1,7 +1,7 @@
 """Latency: from an event's timestamp to logs.txt on disk, and to Redis.
 
-The observer looks every millisecond at two small things: the checkpoint, which is written once
-the events are on disk, and the offsets in Redis. Which event that was is found out afterwards.
+The observer checks two small things every millisecond: the checkpoint, which is written once the
+events are on disk, and the offsets in Redis. The events are matched to them afterwards.
 """
 
 import itertools
@@ -26,13 +26,13 @@ from logpipeline.kafka import fetcher
 from logpipeline.localstack.child import spawn
 
 LOOK = 0.001  # seconds
-WARM_UP = 2.0  # seconds of events that do not count
+WARM_UP = 2.0  # seconds whose events do not count
 Sightings = list[tuple[float, Mapping[int, int]]]  # (Unix seconds, partition → next offset)
 
 
 @dataclass(frozen=True)
 class Latency:
-    """`rate` is what the producer reached, in events/s; p50, p99 and p99.9 in seconds."""
+    """`rate` is what the producer achieved, in events/s; p50, p99 and p99.9 are in seconds."""
 
     wanted: int
     rate: float
@@ -41,7 +41,7 @@ class Latency:
 
 
 def measure(stage: Stage, rate: int, seconds: float) -> Latency:
-    """producer.py and consumer.py with their default settings, for so long at `rate`.
+    """Run producer.py and consumer.py with their default settings, for `seconds` at `rate`.
 
     Raises TimeoutError.
     """
@@ -73,7 +73,7 @@ def measure(stage: Stage, rate: int, seconds: float) -> Latency:
 
 
 def _observe(environment: Mapping[str, str], topic: str, count: int) -> tuple[Sightings, Sightings]:
-    """What was seen of the archive and of Redis until both had all events."""
+    """The sightings of the archive and of Redis until both had all events."""
     checkpoint = Path(environment["LOG_FILE"] + ".checkpoint")
     key = f"{environment['REDIS_KEY']}:offsets"
     archive: Sightings = [(0.0, {})]
@@ -99,7 +99,7 @@ def _note(sightings: Sightings, nexts: Mapping[int, int]) -> None:
 
 
 def _timestamps(stage: Stage, topic: str) -> dict[int, list[float]]:
-    """Of the events of each partition that has some, by their offsets."""
+    """The timestamps of the events in each partition that is not empty, by their offsets."""
     with closing(KafkaConsumer(bootstrap_servers=stage.kafka.bootstrap)) as consumer:
         fetcher.install(consumer)
         ats = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
@@ -116,7 +116,7 @@ def _timestamps(stage: Stage, topic: str) -> dict[int, list[float]]:
 
 
 def _waits(made: Mapping[int, list[float]], sightings: Sightings, since: float) -> list[float]:
-    """Seconds from each event that was made after `since` to the first sighting that has it."""
+    """Seconds from each event with a time after `since` to the first sighting that has it."""
     waits = []
     for partition, times in made.items():
         seen = 0

@@ -1,8 +1,8 @@
-"""What each part of a large pipeline can do, for bench/capacity.py: broker, Redis, disk, one file.
+"""Measure the limits of each part, for bench/capacity.py: broker, Redis, disk, one logs.txt.
 
-    .venv/bin/python -m bench.limits           a million events, three rounds: some two minutes
+    .venv/bin/python -m bench.limits           a million events, three rounds: about two minutes
 
-Nothing here depends on how many cores the machine has, but for what shares one logs.txt.
+Only the rates of several writers on one logs.txt depend on the machine's number of cores.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def once(folder: Path, count: int) -> dict[str, float]:
-    """Every figure: CPU in microseconds an event, sizes in bytes an event, rates a second."""
+    """All figures: CPU in microseconds an event, sizes in bytes an event, rates a second."""
     folder.mkdir()
     figures = of_servers(folder, count)
     for writers in (1, 2, 3):
@@ -62,12 +62,12 @@ def once(folder: Path, count: int) -> dict[str, float]:
 
 
 def of_servers(folder: Path, count: int) -> dict[str, float]:
-    """What consumer.py at full speed asks of the broker, Redis and the disk."""
+    """The load of consumer.py at full speed on the broker, Redis and the disk."""
     with Stage(folder).running() as stage, Redis.from_url(stage.redis.url) as redis:
         broker, store = stage.kafka.process, stage.redis.process
         assert broker
         assert store
-        stage.filled(4, count)  # Java gets quicker
+        stage.filled(4, count)  # warms up Java
         topic = stage.topic(4)
         begun = cpu_seconds(broker.pid)
         filled = Filled(topic, count, stage.fill(topic, count))
@@ -100,7 +100,7 @@ def of_servers(folder: Path, count: int) -> dict[str, float]:
 
 
 def shared(folder: Path, writers: int) -> float:
-    """How many events/s so many processes append to one logs.txt, in full batches."""
+    """The events/s that `writers` processes append to one logs.txt, in full batches."""
     log = folder / f"shared-{writers}.txt"
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(writers + 1)
@@ -118,7 +118,7 @@ def shared(folder: Path, writers: int) -> float:
 
 
 def write(log: Path, partition: int, batches: int, start: Barrier) -> None:
-    """Append so many full batches, as the consumer of `partition` does."""
+    """Append full batches, as the consumer of `partition` does."""
     values: list[Value] = [*(value for _, value in events()[:MOST_RECORDS])]
     read = slices.read(
         partition, 0, [Columns([*range(MOST_RECORDS)], [None] * MOST_RECORDS, values)]
@@ -136,7 +136,7 @@ def write(log: Path, partition: int, batches: int, start: Barrier) -> None:
 
 
 def disk(folder: Path) -> float:
-    """As many events/s as the same bytes take when they are only written and synced."""
+    """The events/s when the same bytes are only written and synced."""
     lines = b"".join(value + b"\n" for _, value in events()[:MOST_RECORDS])
     with (folder / "disk").open("wb", buffering=0) as file:
         begun = time.monotonic()

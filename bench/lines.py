@@ -1,11 +1,11 @@
-"""What reading log lines costs: shipping a file against sending ready-made bytes, on real Kafka.
+"""Measure the cost of reading log lines: shipping a file against sending ready-made events.
 
-    .venv/bin/python -m bench.lines            a million lines, three rounds: some four minutes
+    .venv/bin/python -m bench.lines            a million lines, three rounds: about four minutes
     .venv/bin/python -m bench.lines 200000 1
 
-Each round sends, in a process of its own, the events made of the lines beforehand, and then ships
-the file as `producer.py --input` does. It prints the ratio of their rates; issue 5 asks for 0.5.
-Needs what `make install` installs; the broker is local/'s, on a free port.
+Each round sends, in its own process, events that were converted beforehand, and then ships the file
+as `producer.py --input` does. It prints the ratio of their rates, which should be 0.5 or more. It
+needs `make install`; it starts its own Kafka on a free port.
 """
 
 import argparse
@@ -50,14 +50,14 @@ KINDS = (
 
 
 def lines(count: int) -> Iterator[str]:
-    """Of all kinds in turn, forty of them a second of the log's time."""
+    """Lines of all kinds in turn, forty for each second of the log's time."""
     for number in range(count):
         now = START + timedelta(seconds=number // 40)
         yield KINDS[number % len(KINDS)].format(now, number, int(now.timestamp()))
 
 
 def ready(log: Path) -> Iterator[Pair]:
-    """The events of the file, all made before the first one is sent."""
+    """The events of the file, all converted before the first one is sent."""
     made = Lines(log.stem)
     with log.open("rb") as file:
         pairs = [(b"key", made.event(line[:-1], len(line) - 1) or b"") for line in file]

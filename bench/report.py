@@ -1,4 +1,4 @@
-"""Report: what was measured, as Markdown."""
+"""Report: the measurements as Markdown."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ PACKAGES = ("kafka-python", "crc32c", "lz4", "redis", "hiredis", "msgspec", "con
 
 
 def middle(results: Sequence[Result]) -> Result:
-    """The medians of repeated runs, each figure for itself."""
+    """The medians of repeated runs, of each figure separately."""
     return Result(
         median(result.rate for result in results),
         median(result.cpu for result in results),
@@ -30,7 +30,7 @@ def middle(results: Sequence[Result]) -> Result:
 
 
 def ratios(results: Results) -> str:
-    """What consumer.py's medians are, as multiples of the others', as list items."""
+    """consumer.py's medians as multiples of the others', as list items."""
     medians = {name: middle(runs) for name, runs in results.items() if runs}
     ours = medians[OURS]
     lines = [
@@ -46,7 +46,7 @@ def ratios(results: Results) -> str:
 
 
 def results_table(results: Results, first: str) -> str:
-    """Medians of a race, and the spread of the rates."""
+    """The medians of a race, and the range of the rates."""
     rows = [f"| {first} | events/s | lowest to highest | CPU s per million | peak memory |"]
     rows.append("| --- | ---: | ---: | ---: | ---: |")
     for name, runs in results.items():

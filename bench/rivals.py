@@ -1,4 +1,4 @@
-"""Rivals: consumer.py, and what else reads a topic here, from the loop of tutorials to rsyslog."""
+"""Rivals: consumer.py and other readers of a topic, from the tutorials' loop to rsyslog."""
 
 import shutil
 import sys
@@ -31,7 +31,7 @@ input(type="imkafka" topic="{topic}" broker="{kafka}" consumergroup="{group}" ru
 
 
 def all_here(stage: Stage, filled: Filled) -> list[Contender]:
-    """Each as new, with a group, a file and keys of its own; rsyslog and kcat if installed."""
+    """All contenders, each with its own group, file and keys; rsyslog and kcat if installed."""
     found = [consumer(stage, filled), *loops(stage, filled)]
     if shutil.which("kcat"):
         found.append(kcat(stage, filled.topic))
@@ -41,7 +41,7 @@ def all_here(stage: Stage, filled: Filled) -> list[Contender]:
 
 
 def consumer(stage: Stage, filled: Filled) -> Contender:
-    """consumer.py as anybody runs it, until the last event is in logs.txt and in Redis."""
+    """consumer.py with defaults, until the last event is in logs.txt and in Redis."""
     environment = stage.environment(filled.topic)
     command = [sys.executable, str(ROOT / "consumer.py")]
     log, key = Path(environment["LOG_FILE"]), f"{environment['REDIS_KEY']}:offsets"
@@ -67,19 +67,19 @@ def loops(stage: Stage, filled: Filled) -> list[Contender]:
 
 
 def kcat(stage: Stage, topic: str) -> Contender:
-    """The floor: librdkafka in C, checksums on, which throws the events away."""
+    """The floor: librdkafka in C, with checksums, which discards the events."""
     command = ["kcat", "-C", "-b", stage.kafka.bootstrap, "-t", topic, "-o", "beginning"]
     return Contender(KCAT, [*command, "-e", "-q", "-X", "check.crcs=true"])
 
 
 def has_rsyslog() -> bool:
-    """With its modules for Kafka and Redis."""
+    """Whether it is installed with its modules for Kafka and Redis."""
     modules = {path.stem for path in Path("/usr/lib").glob("*/rsyslog/*.so")}
     return bool(shutil.which("rsyslogd")) and {"imkafka", "omhiredis"} <= modules
 
 
 def rsyslog(stage: Stage, topic: str) -> Contender:
-    """To a file and to Redis, without fsync; batches and buffers larger than its defaults."""
+    """rsyslog to a file and to Redis, without fsync, with larger batches than its defaults."""
     name = stage.new_name()
     log, conf = stage.folder / f"{name}.txt", stage.folder / f"{name}.conf"
     text = CONF.format(
@@ -96,7 +96,7 @@ def rsyslog(stage: Stage, topic: str) -> Contender:
 
 
 def senders(stage: Stage, count: int) -> list[Contender]:
-    """producer.py's outbox and the bare loop, each with a topic of its own."""
+    """producer.py's outbox and the bare loop, each with its own topic."""
     python = [sys.executable, "-m"]
     return [
         Contender(

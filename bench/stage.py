@@ -1,4 +1,4 @@
-"""Stage: a Kafka and a Redis of the benchmark's own, and topics full of simulated events."""
+"""Stage: the benchmark's own Kafka and Redis, and topics full of simulated events."""
 
 import os
 import secrets
@@ -20,14 +20,14 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from logpipeline.producer.simulator import simulate
 
-DIFFERENT = 20_000  # events that are made; topics repeat them
+DIFFERENT = 20_000  # generated events; topics repeat them
 SEED = 1
 PATIENCE = 60.0  # seconds
-LOOK = 0.2  # seconds between looks at a group
+LOOK = 0.2  # seconds between checks of a group
 
 
 class Stage:
-    """Servers that run, and a folder for what is written."""
+    """Running servers, and a folder for output."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class Stage:
 
     @contextmanager
     def running(self) -> Iterator["Stage"]:
-        """Raises ServerError."""
+        """Run the servers. Raises ServerError."""
         servers = (self.kafka, self.redis)
         try:
             for server in servers:
@@ -57,26 +57,26 @@ class Stage:
         return name
 
     def wait_for_group(self, group: str, members: int) -> None:
-        """Until all its members have partitions. Raises TimeoutError."""
+        """Wait until all its members have partitions. Raises TimeoutError."""
         deadline = time.monotonic() + PATIENCE
         with closing(KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)) as admin:
             while time.monotonic() < deadline:
-                with suppress(KafkaError):  # the group may not be there yet
+                with suppress(KafkaError):  # the group may not exist yet
                     found = admin.describe_groups([group])[group]
                     shares = [member["member_assignment"] for member in found["members"]]
                     busy = [share for share in shares if share and share["assigned_partitions"]]
                     if found["group_state"] == "Stable" and len(busy) == members:
                         return
                 time.sleep(LOOK)
-        raise TimeoutError(f"group {group} has not got {members} members with partitions")
+        raise TimeoutError(f"group {group} does not have {members} members with partitions")
 
     def filled(self, partitions: int, count: int) -> Filled:
-        """A new topic with so many events."""
+        """A new topic with `count` events."""
         topic = self.topic(partitions)
         return Filled(topic, count, self.fill(topic, count))
 
     def fill(self, topic: str, count: int) -> int:
-        """Put events into it, batched as producer.py does. Returns their bytes in logs.txt."""
+        """Send events to it in batches like producer.py's. Returns their size in logs.txt."""
         producer = Producer(
             {
                 "bootstrap.servers": self.kafka.bootstrap,
@@ -102,11 +102,11 @@ class Stage:
 
     @staticmethod
     def new_name() -> str:
-        """One that nothing has yet."""
+        """A new, unique name."""
         return f"bench-{secrets.token_hex(4)}"
 
     def environment(self, topic: str) -> dict[str, str]:
-        """For consumer.py and producer.py: a group, Redis keys and a logs.txt not used before."""
+        """For consumer.py and producer.py: a new group, new Redis keys and a new logs.txt."""
         name = self.new_name()
         return {
             **os.environ,
@@ -123,5 +123,5 @@ class Stage:
 
 @cache
 def events() -> list[tuple[bytes, bytes]]:
-    """The events (key, value) that topics are filled with."""
+    """The events (key, value) for topics."""
     return list(islice(simulate(SEED, 0), DIFFERENT))

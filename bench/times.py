@@ -1,4 +1,4 @@
-"""Which way to parse a line's time: ours against libraries, on times of neighbouring lines.
+"""Compare ways to parse a line's time, ours and libraries', on times of neighbouring lines.
 
 .venv/bin/pip install --target /tmp/libs ciso8601 python-dateutil
 PYTHONPATH=/tmp/libs .venv/bin/python -m bench.times
@@ -30,7 +30,7 @@ def main() -> None:
         import ciso8601  # type: ignore[import-not-found, unused-ignore]
         import dateutil.parser  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
-        print("without ciso8601 and python-dateutil: see this file's first lines")
+        print("ciso8601 and python-dateutil are not installed: see the first lines of this file")
     else:
         ways["ciso8601 + timestamp"] = lambda t: ciso8601.parse_datetime(t).timestamp()
         ways["dateutil + timestamp"] = lambda t: dateutil.parser.parse(t).timestamp()

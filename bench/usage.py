@@ -1,4 +1,4 @@
-"""Usage: what a process and its children take, as Linux counts it (proc_pid_stat(5))."""
+"""Usage: the CPU time and memory of a process and its children (proc_pid_stat(5))."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the process and its children, running or waited for."""
+    """The user and system time of the process and its children, running or ended."""
     seconds = 0.0
     for each in _tree(pid):
         fields = _read(each, "stat").rpartition(")")[2].split()
@@ -18,7 +18,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_megabytes(pid: int) -> float:
-    """The most memory they have had, each at its own peak; 0 when they have ended."""
+    """The sum of their peaks of memory in MB; 0 when they have ended."""
     kilobytes = 0
     for each in _tree(pid):
         for line in _read(each, "status").splitlines():

@@ -1,4 +1,4 @@
-"""Log pipeline: log events through Kafka into a file, once, and the newest into Redis."""
+"""Log pipeline: log events go through Kafka into a file, each once, and the newest into Redis."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["KafkaLogHandler"]
 
 
 def __getattr__(name: str) -> Any:
-    """The handler, when it is asked for: what imports another room needs none of its libraries."""
+    """Import the handler on first use: other rooms must not need the libraries that it imports."""
     if name == "KafkaLogHandler":
         from logpipeline.producer.handler import KafkaLogHandler
 

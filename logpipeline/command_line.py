@@ -4,11 +4,10 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from pydantic import ValidationError
-
-from logpipeline.settings import RoomSettings, SettingsError, described
+from logpipeline.settings import RoomSettings, SettingsError
+from logpipeline.terminal import printable
 
 USAGE_ERROR = 2
 AnySettings = TypeVar("AnySettings", bound=RoomSettings)
@@ -24,7 +23,7 @@ def load(
     """A program's settings, and its own options, from the command line and the environment.
 
     `add_options` adds the options to the parser; `examples` ends its --help.
-    Raises SystemExit: 0 after --help, 2 after one line on stderr about what is wrong.
+    Raises SystemExit: 0 after --help, 2 after one line on stderr that names the mistake.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -38,39 +37,47 @@ def load(
     options = parser.parse_args(argv)
     given = {k: v for k, v in vars(options).items() if k in settings.names()}
     try:
-        return settings(**given), options
-    except ValidationError as error:
-        fail(parser.prog, described(settings, error))
+        return settings.checked(**given), options
     except SettingsError as error:
         fail(parser.prog, str(error))
-    except (OSError, UnicodeDecodeError) as error:
-        fail(parser.prog, f".env cannot be read: {error}")
 
 
 def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:
     """End the program with one line on stderr: for a user's mistake, instead of a traceback."""
-    print(f"{program}: {sentence}", file=sys.stderr)
+    print(f"{program}: {printable(sentence)}", file=sys.stderr)
     raise SystemExit(status)
+
+
+class _Line(logging.Formatter):
+    """One line a message, whatever is in it: some of it comes from strangers."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return printable(super().formatMessage(record))
+
+    def formatException(self, error: Any) -> str:  # noqa: N802
+        return "\n".join(map(printable, super().formatException(error).split("\n")))
 
 
 def log_to_stderr() -> None:
     """One line a message, the pipeline's own alone: kafka-python reports each retry."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def _add_flags(parser: argparse.ArgumentParser, settings: type[RoomSettings]) -> None:
     flags = parser.add_argument_group(
         "settings",
-        "each also as an environment variable or a line of .env: KAFKA_TOPIC=logs. Other users of "
-        "this machine can see a secret in a flag: use the variable, or a file.",
+        "Each can also be an environment variable or a line of .env: KAFKA_TOPIC=logs. Other users "
+        "of this machine can see a secret in a flag: use the variable, or a file.",
     )
     for name, field in settings.model_fields.items():
         flag = "--" + name.replace("_", "-")
         help_text = f"{field.description} (default: {field.default})"
         flags.add_argument(flag, default=argparse.SUPPRESS, metavar="VALUE", help=help_text)
         if name in settings.secrets():
-            help_text = f"file that holds it, or {name.upper()}_FILE"
+            help_text = f"read it from this file (also {name.upper()}_FILE)"
             flags.add_argument(
                 f"{flag}-file", default=argparse.SUPPRESS, metavar="FILE", help=help_text
             )

@@ -1,8 +1,7 @@
-"""Disk: files that survive a power cut, and that nobody else can put in the way.
+"""Files: writes that survive a power cut, in folders that other users may write to.
 
-In a folder that others write to too, a name of ours may be a symbolic link to somebody's file, a
-pipe or a device. None of them is opened: `open_file` takes regular files alone. Drafts have random
-names that nobody can guess.
+There, one of our names may be a symbolic link to another file, a pipe or a device. `open_file`
+opens regular files only, and drafts have random names that nobody can guess.
 """
 
 import errno
@@ -14,22 +13,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-NEW = 0o640  # mode of a new file, less the umask: what it holds is for its owner and group
-PERMISSIONS = 0o666  # those that a file takes over from another one
-DRAFT = re.compile(r"(.+?)(\.[0-9a-f]{16})?\.tmp", re.DOTALL)  # older versions chose no number
+NEW = 0o640  # mode of a new file, less the umask: only its owner and group may read it
+PERMISSIONS = 0o666  # bits that a file inherits from the one it replaces
+DRAFT = re.compile(r"(.+?)(\.[0-9a-f]{16})?\.tmp", re.DOTALL)  # older versions used no number
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """os.write until everything is written. Raises OSError."""
+    """Call os.write until all of `data` is written. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def open_file(path: Path, flags: int, mode: int = NEW) -> int:
-    """A descriptor of the regular file at `path`; `flags` and `mode` are those of os.open.
+    """Open the regular file at `path`; `flags` and `mode` are those of os.open.
 
-    Raises OSError, also when that is a symbolic link, a pipe, a device or a folder.
+    Raises OSError, also for a symbolic link, a pipe, a device or a folder.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
@@ -44,16 +43,16 @@ def open_file(path: Path, flags: int, mode: int = NEW) -> int:
 
 
 def read_file(path: Path) -> bytes:
-    """All that the regular file at `path` holds. Raises OSError."""
+    """The contents of the regular file at `path`. Raises OSError."""
     with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[tuple[int, Path]]:
-    """A new file beside `path`: its descriptor, which the block has to close, and its name.
+    """A new file beside `path`: its descriptor, which the block must close, and its path.
 
-    It takes the place of `path` when the block ends, or else is removed. Raises OSError.
+    It replaces `path` when the block ends, and is removed when the block raises. Raises OSError.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -63,14 +62,14 @@ def draft_of(path: Path) -> Iterator[tuple[int, Path]]:
         with suppress(OSError):
             draft.unlink()
         if isinstance(error, OSError) and error.filename == str(draft):
-            raise OSError(error.errno, error.strerror, str(path)) from None  # one that is known
+            raise OSError(error.errno, error.strerror, str(path)) from None  # the name users know
         raise
 
 
 def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
-    """Put `data` at `path` in one step, on disk before it replaces what was there.
+    """Replace the contents of `path` by `data` atomically, once they are on disk.
 
-    It has the permissions of what was there; a new file has `mode`, or else NEW less the umask.
+    It keeps the permissions of an existing file; a new one gets `mode`, or NEW less the umask.
     Raises OSError.
     """
     with suppress(FileNotFoundError):
@@ -85,34 +84,34 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
 
 
 def permissions(state: os.stat_result) -> int | None:
-    """Those of a regular file, which another one may take over."""
+    """The permissions of a regular file, to be given to its replacement; None for another kind."""
     return state.st_mode & PERMISSIONS if stat.S_ISREG(state.st_mode) else None
 
 
 def allow(fd: int, mode: int | None) -> None:
-    """Give an open file these permissions, where its file system has any."""
+    """Set the permissions of an open file, where its file system supports them."""
     if mode is not None and permissions(os.fstat(fd)) != mode:
         with suppress(PermissionError):
             os.fchmod(fd, mode)
 
 
 def remove_drafts(folder: Path, ours: Callable[[str], object]) -> None:
-    """Remove the drafts that a kill has left, of the files in `folder` whose names are `ours`.
+    """Remove drafts that a killed process left in `folder`, of the files whose names are `ours`.
 
-    Nobody else may be writing one. What can't be removed stays. Raises OSError.
+    The caller must be the only writer. A draft that cannot be removed stays. Raises OSError.
     """
-    for name in os.listdir(folder):  # noqa: PTH208 - a year of hourly files as objects is slow
+    for name in os.listdir(folder):  # noqa: PTH208 - Path objects are slow
         draft = DRAFT.fullmatch(name)
         if draft and ours(draft[1]):
-            with suppress(OSError):  # somebody else's, or a folder
+            with suppress(OSError):  # another user's, or a folder
                 (folder / name).unlink()
 
 
 def own_target(path: Path) -> Path:
-    """What `path` stands for: if it is a symbolic link, where that leads.
+    """`path`, or the target of the symbolic link there.
 
-    Raises ValueError for a link that is neither yours nor root's, as others may change where it
-    leads, and for what is there and is not a regular file.
+    Raises ValueError for a link that belongs to another user, who could change its target, unless
+    that is root, and for a target that exists and is not a regular file.
     """
     if path.is_symlink():
         if path.lstat().st_uid not in (os.geteuid(), 0):
@@ -124,7 +123,7 @@ def own_target(path: Path) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Make what a file holds, or which files a folder has, survive a power cut. Raises OSError."""
+    """Put a file's contents, or a folder's entries, on disk. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,11 +1,11 @@
-"""Endpoint: what a process says about itself over HTTP, from a thread.
+"""Health: a process's metrics, liveness and readiness over HTTP, served by a thread.
 
-`/metrics` is for Prometheus. `/healthz` is 200 while the main loop turns, else the process
-should be started again. `/readyz` is 200 while it is connected and does its work. Else 503, with
-a line that says why.
+`/metrics` is for Prometheus. `/healthz` answers 200 while the main loop runs; otherwise the process
+should be restarted. `/readyz` answers 200 while the process is connected and working. Otherwise
+they answer 503 with a line that gives the reason.
 
-On a loopback address they answer no name that could be rebound. On others they answer any: there
-they are asked by names that only the network knows (Compose's services, Kubernetes' pods).
+On a loopback address they refuse host names that could be rebound. On other addresses they accept
+every name: clients use names that only the network knows (Compose's services, Kubernetes' pods).
 """
 
 import logging
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STUCK = 60.0  # seconds without a turn of the main loop; a batch on a slow disk takes a few
+STUCK = 60.0  # seconds without an iteration of the main loop; a batch on a slow disk takes a few
 
 
 class Endpoint:
-    """Its answers. `stop` is what the main loop looks at each turn; `missing` says what is in
-    the way of the process's work, "" when nothing is."""
+    """The WSGI application. The main loop checks `stop` in each iteration; `missing` describes what
+    keeps the process from working, "" when nothing does."""
 
     def __init__(
         self, registry: CollectorRegistry, stop: Shutdown, missing: Callable[[], str]
@@ -44,11 +44,11 @@ class Endpoint:
         self._metrics = make_wsgi_app(registry)
         self._stop = stop
         self._missing = missing
-        self._names: set[str] = set()  # that are answered; none: all
+        self._names: set[str] = set()  # host names that are answered; empty: all
 
     def serve(self, host: str, port: int, setting: str = "METRICS_PORT") -> None:
-        """Listen, for as long as the process lives; 0 is off. A port that is taken is only said,
-        with the name of the `setting` that it is from."""
+        """Listen for as long as the process lives; port 0 turns it off. A port that cannot be used
+        is only logged, with the name of its `setting`."""
         if not port:
             return
         if hosts.is_loopback(host):
@@ -56,21 +56,22 @@ class Endpoint:
         try:
             serve(host, port, self)
         except OSError as error:
-            log.warning("no metrics: %s=%d on %s: %s", setting, port, host, error)
+            log.warning("metrics are not served: %s=%d on %s: %s", setting, port, host, error)
 
     def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         path, host = environ["PATH_INFO"], environ.get("HTTP_HOST")
         if self._names and host is not None and not hosts.is_safe(host, self._names):
-            status, text = "421 Misdirected Request", "this name is not answered: use localhost"
+            status, text = "421 Misdirected Request", "host name not allowed: use localhost"
         elif path == "/metrics":
-            body: Iterable[bytes] = self._metrics(environ, start)
+            # prometheus_client fails over a version of OpenMetrics that is none.
+            body: Iterable[bytes] = self._metrics(environ | {"HTTP_ACCEPT": ""}, start)
             return body
         elif path == "/healthz":
             status, text = self._health()
         elif path == "/readyz":
             status, text = self._readiness()
         else:
-            status, text = "404 Not Found", "here are /metrics, /healthz and /readyz"
+            status, text = "404 Not Found", "not found: use /metrics, /healthz or /readyz"
         start(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [f"{text}\n".encode()]
 
@@ -78,7 +79,7 @@ class Endpoint:
         still = time.monotonic() - self._stop.looked
         if still < STUCK:
             return "200 OK", "alive"
-        return "503 Service Unavailable", f"the main loop has not turned for {still:.0f} s"
+        return "503 Service Unavailable", f"the main loop has been stuck for {still:.0f} s"
 
     def _readiness(self) -> tuple[str, str]:
         missing = self._missing()

@@ -1,7 +1,7 @@
-"""Hosts: which names of a server can't be rebound.
+"""Hosts: server names that are safe from DNS rebinding.
 
-A page from elsewhere can have its own name resolve to 127.0.0.1, and then read what listens there
-through its visitor's browser (DNS rebinding). The Host header still has that name.
+A foreign page can make its own name resolve to 127.0.0.1, and then read what listens there through
+its visitor's browser. The Host header still has that name.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens on `host` is reached from this machine alone."""
+    """Whether only this machine can connect to `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

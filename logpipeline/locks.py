@@ -1,4 +1,4 @@
-"""Lock: one holder at a time among the processes of a host; a dead one holds nothing."""
+"""Locks: one holder at a time among the processes of a host; the kernel frees a dead one's."""
 
 import fcntl
 import os
@@ -15,10 +15,10 @@ STEP = 0.001  # seconds between tries
 
 @contextmanager
 def locked(path: Path, patience: float | None = None) -> Iterator[None]:
-    """Hold the lock file at `path`, made if missing, which may take `patience` seconds, or
-    PATIENCE.
+    """Hold the lock file at `path`, which is created if missing. Waits up to `patience` seconds
+    (default: PATIENCE).
 
-    Raises OSError, TimeoutError among them.
+    Raises OSError; TimeoutError when another process keeps the lock.
     """
     fd = _acquire(path, PATIENCE if patience is None else patience)
     try:
@@ -41,7 +41,7 @@ def _acquire(path: Path, patience: float) -> int:
         fd = open_file(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Somebody may have deleted the file, and others lock its successor.
+            # The file may have been deleted, and others lock its successor.
             if same_file(fd, path):
                 return fd
         except BlockingIOError:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class Up:
-    """Whether something is available, and how often it went away."""
+    """Whether a server is available, and how often it became unavailable."""
 
     def __init__(self, gauge: Gauge, outages: Counter) -> None:
         self._gauge = gauge
@@ -25,43 +25,43 @@ class Up:
 
 
 class Instruments:
-    """Makes them; their names begin with `prefix`. Rooms that ask for the same one share it."""
+    """Creates metrics whose names begin with `prefix`. Rooms that request the same one share it."""
 
     def __init__(self, prefix: str) -> None:
         self.registry = CollectorRegistry()
         self._prefix = prefix
-        self._made: dict[str, Any] = {}
+        self._created: dict[str, Any] = {}
 
     def counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
-        made: Counter = self._get(Counter, name, meaning, labels)
-        return made
+        counter: Counter = self._get(Counter, name, meaning, labels)
+        return counter
 
     def gauge(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Gauge:
-        made: Gauge = self._get(Gauge, name, meaning, labels)
-        return made
+        gauge: Gauge = self._get(Gauge, name, meaning, labels)
+        return gauge
 
     def histogram(
         self, name: str, meaning: str, buckets: Sequence[float], labels: Sequence[str] = ()
     ) -> Histogram:
-        made: Histogram = self._get(Histogram, name, meaning, labels, buckets=buckets)
-        return made
+        histogram: Histogram = self._get(Histogram, name, meaning, labels, buckets=buckets)
+        return histogram
 
     def failures(self, step: str) -> Counter:
-        """Of a step that is retried."""
-        return self.counter("failures", "What failed and is retried", ["step"]).labels(step)
+        """The failures of a step that is retried."""
+        return self.counter("failures", "Failures that are retried", ["step"]).labels(step)
 
     def up(self, name: str, meaning: str) -> Up:
-        """Of something that a program needs, or would like to have."""
-        outages = self.counter("outages", "Times that something went away", ["of"])
+        """The availability of a server that a program needs, or can use."""
+        outages = self.counter("outages", "Times that a server became unavailable", ["of"])
         return Up(self.gauge(f"{name}_up", meaning), outages.labels(name))
 
     def _get(
         self, kind: Any, name: str, meaning: str, labels: Sequence[str], **options: Any
     ) -> Any:
-        if name not in self._made:
+        if name not in self._created:
             full = f"{self._prefix}_{name}"
-            self._made[name] = kind(full, meaning, labels, registry=self.registry, **options)
-        return self._made[name]
+            self._created[name] = kind(full, meaning, labels, registry=self.registry, **options)
+        return self._created[name]
 
 
 def total(counter: Counter) -> int:

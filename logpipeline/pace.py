@@ -1,4 +1,4 @@
-"""Pace: so many events a second, measured against the clock and not from sleep to sleep."""
+"""Pace: a rate of events, kept against the clock and not from sleep to sleep."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from logpipeline.shutdown import Shutdown
 
 Event = TypeVar("Event")
 
-CATCH_UP = 5.0  # seconds of events that go at once after a stall; what is more is let go
+CATCH_UP = 5.0  # seconds of events that follow at once after a stall; the rest of the delay stays
 NAP = 0.002  # seconds; a shorter sleep is not worth its cost
 
 
@@ -18,8 +18,8 @@ def paced(
 ) -> Iterator[Event]:
     """At most `most` of `events`: the n-th n / `rate` seconds after the first.
 
-    `rate` is in events a second; 0 is as fast as they are taken. An event is made when it is
-    due, and not before. After a request to stop the rest is due at once: `events` must end it.
+    `rate` is in events a second; 0 sets no limit. Each event is generated when it is due, not
+    before. After a request to stop, the rest is due at once: `events` must end.
     """
     start = time.monotonic()
     for number in count() if most is None else range(most):

@@ -8,13 +8,13 @@ ROTATED = re.compile(r"[.-]\d[\d._T:-]*(\.gz)?", re.ASCII)
 
 
 def rotated(path: Path) -> list[Path]:
-    """The rotated files of the log `path`, in the order in which they were written."""
+    """The rotated files of the log `path`, oldest first."""
     others = [other for other in path.parent.iterdir() if is_rotated(other, path)]
     return sorted(others, key=lambda other: other.stat().st_mtime_ns)
 
 
 def is_rotated(other: Path, path: Path) -> bool:
-    """Whether the name of `other` is what rotation gives to the log `path`."""
+    """Whether `other` is named as rotation names an earlier file of the log `path`."""
     return (
         other.name.startswith(path.name)
         and ROTATED.fullmatch(other.name, len(path.name)) is not None

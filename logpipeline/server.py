@@ -1,7 +1,7 @@
-"""Server: HTTP for a few clients that ask little, whoever else connects.
+"""Server: HTTP for a few clients with small requests, safe against hostile ones.
 
-A thread a connection, so many connections at most: one more takes the place of the oldest. Each
-has so many seconds for its request and so many bytes for the request's head.
+Each connection has a thread. At most CONNECTIONS are open: a further one replaces the oldest. The
+time of a connection and the size of a request's head are limited.
 """
 
 import io
@@ -26,7 +26,7 @@ HEAD = 16_384  # bytes of a request's line and headers
 
 
 def serve(host: str, port: int, application: "WSGIApplication") -> None:
-    """Answer in daemon threads from now on. Raises OSError when the port can't be had."""
+    """Answer in daemon threads from now on. Raises OSError when the port cannot be used."""
     kind = _V6Server if ":" in host else _Server
     server = make_server(host, port, application, kind, _Handler)
     threading.Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
@@ -36,12 +36,12 @@ class _Server(ThreadingWSGIServer):
     request_queue_size = 128
 
     def __init__(self, *args: Any) -> None:
-        self._open: dict[socket.socket, float] = {}  # to when it was accepted, oldest first
+        self._open: dict[socket.socket, float] = {}  # socket → time accepted, oldest first
         self._lock = threading.Lock()
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._let_go(CONNECTIONS - 1, PATIENCE)
+        self._close_old(CONNECTIONS - 1, PATIENCE)
         with self._lock:
             self._open[request] = time.monotonic()
         super().process_request(request, client_address)
@@ -52,20 +52,20 @@ class _Server(ThreadingWSGIServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Called twice a second."""
-        self._let_go(CONNECTIONS, PATIENCE)
+        """socketserver calls this twice a second."""
+        self._close_old(CONNECTIONS, PATIENCE)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away, or has to, is no news."""
+        """Log nothing when a client disconnects or is disconnected."""
 
-    def _let_go(self, most: int, patience: float) -> None:
-        """Leave at most so many open, none for longer than so many seconds."""
+    def _close_old(self, most: int, patience: float) -> None:
+        """Keep at most `most` connections open, none for longer than `patience` seconds."""
         with self._lock:
             old = time.monotonic() - patience
             while self._open and (len(self._open) > most or next(iter(self._open.values())) < old):
                 request = next(iter(self._open))
                 del self._open[request]
-                with suppress(OSError):  # its thread wakes up, and closes it
+                with suppress(OSError):  # its thread wakes up and closes it
                     request.shutdown(socket.SHUT_RDWR)
 
 
@@ -85,16 +85,16 @@ class _Handler(WSGIRequestHandler):
             self.requestline = self.request_version = self.command = ""
             self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
             return
-        if self.parse_request():  # else it has answered
+        if self.parse_request():  # otherwise it has answered with an error
             answer = cast(Any, _Answer)(self.rfile, self.wfile, sys.stderr, self.get_environ())
             answer.request_handler = self
             answer.run(cast(_Server, self.server).get_app())
 
     def version_string(self) -> str:
-        return "log-pipeline"  # not which Python this is
+        return "log-pipeline"  # hides the version of Python
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are no news."""
+        """Log no requests."""
 
 
 class _Answer(ServerHandler):
@@ -102,14 +102,14 @@ class _Answer(ServerHandler):
 
 
 class _Head:
-    """What a client sends: lines, HEAD bytes of them at most. Nobody has to send a body."""
+    """The lines that a client sends, HEAD bytes at most. No request needs a body."""
 
     def __init__(self, file: IO[bytes] | io.BufferedIOBase) -> None:
         self._file = file
         self._room = HEAD
 
     def readline(self, size: int = -1) -> bytes:
-        """Raises http.client.LineTooLong, which is answered with 431."""
+        """Raises http.client.LineTooLong, which the server answers with 431."""
         line = self._file.readline(min(size, self._room + 1) if size >= 0 else self._room + 1)
         self._room -= len(line)
         if self._room < 0:

@@ -1,4 +1,4 @@
-"""Settings: how a room declares what it needs, and where the values come from.
+"""Settings: how a room declares its settings, and where their values come from.
 
 A value comes from the first of: an argument (a command-line flag), an environment variable
 (``KAFKA_TOPIC``), the ``.env`` file of the current folder, its default. A secret may also be in a
@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,7 +24,7 @@ PASSWORD_IN_URL = re.compile(r"((?<=://)|^(?!\w+://)).*(?=@)|(?<=password=)[^&]*
 
 
 class SettingsError(ValueError):
-    """A setting can't be used; str() is one line that names it, its value, and what it must be."""
+    """A setting cannot be used; str() is one line: its name, its value, and what it must be."""
 
 
 def setting(default: Any, meaning: str, must_be: str, **bounds: Any) -> Any:
@@ -43,7 +43,7 @@ def one_of(values: Sequence[str]) -> str:
 
 
 def file_path(value: object) -> object:
-    """What may be a file's path. Raises ValueError for a folder, among others."""
+    """`value` if it can be a file's path. Raises ValueError otherwise, also for a folder."""
     if not str(value).strip() or str(value).endswith("/") or "\0" in str(value):
         raise ValueError("not a file's path")
     if stat.S_ISDIR(_mode(str(value))):
@@ -52,29 +52,29 @@ def file_path(value: object) -> object:
 
 
 def folder_path(value: object) -> object:
-    """What may be a folder's path. Raises ValueError for a file, among others."""
+    """`value` if it can be a folder's path. Raises ValueError otherwise, also for a file."""
     if not str(value).strip() or "\0" in str(value) or stat.S_ISREG(_mode(str(value))):
         raise ValueError("not a folder's path")
     return value
 
 
 def size(value: object) -> object:
-    """What pydantic's ByteSize may read, which takes "4;" too. Raises ValueError."""
+    """`value` if pydantic's ByteSize may read it: that accepts "4;" too. Raises ValueError."""
     if not re.fullmatch(r"[\d.]+ ?[a-zA-Z]*", str(value).strip()):
         raise ValueError("not a size")
     return value
 
 
 def urls(text: str) -> list[str]:
-    """Several URLs in one setting: each begins at a scheme, as some have commas inside."""
+    """The URLs in one setting: each begins at a scheme, as some contain commas."""
     return re.split(r"[\s,]+(?=\w[\w+.-]*://)", text.strip(" ,\t\r\n")) if text.strip() else []
 
 
 class RoomSettings(BaseSettings):
-    """What the settings of every room are made of; those of a program inherit from its rooms'.
+    """The base of every room's settings; those of a program inherit from its rooms'.
 
-    Raises `pydantic.ValidationError` on an impossible value, SettingsError on a secret's file
-    that can't be used; `checked` raises SettingsError for both.
+    Raises `pydantic.ValidationError` for an invalid value, SettingsError for a secret's file that
+    cannot be used.
     """
 
     model_config = SettingsConfigDict(
@@ -86,13 +86,23 @@ class RoomSettings(BaseSettings):
     )
 
     @classmethod
+    def checked(cls, **given: Any) -> Self:
+        """The settings `given` by name; the others come from the environment and .env."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(described(cls, error)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f".env cannot be read: {error}") from None
+
+    @classmethod
     def secrets(cls) -> list[str]:
-        """The names of the fields that are never shown."""
+        """The names of the fields whose values are never shown."""
         return [name for name, field in cls.model_fields.items() if not field.repr]
 
     @classmethod
     def names(cls) -> set[str]:
-        """What may be given: each field, and the file of each secret."""
+        """Accepted names: each field, and the file of each secret."""
         return {*cls.model_fields, *(f"{name}_file" for name in cls.secrets())}
 
     @classmethod
@@ -101,7 +111,7 @@ class RoomSettings(BaseSettings):
         return str(extra["must_be"]) if isinstance(extra, dict) else ""
 
     def refusal(self, name: str, demand: str) -> ValueError:
-        """The error of a field whose value does not fit another's."""
+        """The error for a field whose value conflicts with another's."""
         value = getattr(self, name)
         shown = "***" if value and name in self.secrets() else value
         return ValueError(f"{name.upper()}={shown!r}: {demand}")
@@ -123,7 +133,7 @@ class RoomSettings(BaseSettings):
 
 
 class MetricsSettings(RoomSettings):
-    """Of every program that has metrics; the port is its own."""
+    """For every program that has metrics; each has its own port."""
 
     metrics_host: str = setting(
         "127.0.0.1", "address the metrics listen on", "a host name or address", pattern=A_HOST
@@ -149,19 +159,19 @@ def _sentence(settings: type[RoomSettings], error: Any) -> str:
 
 
 def _mode(path: str) -> int:
-    """Of what is there, 0 for nothing. Raises ValueError."""
+    """The mode of the file at `path`, 0 when there is none. Raises ValueError."""
     try:
         return Path(path).stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return 0
-    except OSError as error:  # which pydantic would pass on without the setting's name
+    except OSError as error:  # which pydantic would report without the setting's name
         raise ValueError(error.strerror) from error
 
 
 class _WithSecretFiles(PydanticBaseSettingsSource):
-    """A source of settings, and the secrets whose files it names. `given` is all that it has.
+    """A source of settings, with the secrets whose files it names. `given` is all of its values.
 
-    A secret that an earlier source has is not looked for. Raises SettingsError.
+    A secret that an earlier source has given is not read. Raises SettingsError.
     """
 
     def __init__(
@@ -192,7 +202,7 @@ class _WithSecretFiles(PydanticBaseSettingsSource):
 
 
 def _secret_from(name: str, path: str) -> str:
-    """The text of a file without the newline at its end. Raises SettingsError."""
+    """The text of a secret's file without its final newline. Raises SettingsError."""
     given = f"{name.upper()}_FILE={path!r}"
     try:
         text = Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")

@@ -1,4 +1,4 @@
-"""Stop: the flag that SIGTERM and Ctrl-C raise."""
+"""Shutdown: the flag that SIGTERM and Ctrl-C set."""
 
 import logging
 import os
@@ -9,13 +9,13 @@ from types import FrameType
 
 log = logging.getLogger(__name__)
 
-STEP = 0.05  # seconds; kafka-python has no wakeup(), so every wait looks at the flag
+STEP = 0.05  # seconds; kafka-python has no wakeup(), so every wait polls the flag
 
 
 class Shutdown:
-    """True once somebody has asked the process to stop. A second Ctrl-C ends it at once.
+    """True once the process has been asked to stop. A second Ctrl-C ends it at once.
 
-    `looked` is when (time.monotonic) the main loop last asked: one that turns does so all the time.
+    `looked` is when (time.monotonic) the main loop last read it, as it does in each iteration.
     """
 
     def __init__(self) -> None:
@@ -27,9 +27,9 @@ class Shutdown:
         return self._requested
 
     def on_signals(self) -> "Shutdown":
-        """Let SIGTERM, SIGINT and the closing of the terminal raise it. For the main thread.
+        """Set it on SIGTERM, SIGINT and when the terminal closes. For the main thread.
 
-        The SIGHUP that logrotate sends needs nothing: files that have moved are noticed anyhow.
+        The SIGHUP that logrotate sends needs no action: moved files are noticed in any case.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request)
@@ -43,14 +43,14 @@ class Shutdown:
         self._requested = True
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, but not past a request to stop. Returns whether there was one."""
+        """Sleep until the time is up or a stop is requested. Returns whether it was requested."""
         deadline = time.monotonic() + seconds
         while not self and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(STEP, left))
         return self._requested
 
     def backoff(self, first: float = 0.2, most: float = 5.0) -> Iterator[int]:
-        """Count the tries of something, with doubling waits between; ends on a request to stop."""
+        """Count retries, with doubling waits between them; ends on a request to stop."""
         seconds, tries = first, 0
         while not self:
             yield tries
@@ -80,4 +80,4 @@ def _has_terminal() -> bool:
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    log.info("%s: looking for files that have moved", signal.Signals(number).name)
+    log.info("%s received: looking for moved files", signal.Signals(number).name)

@@ -1,7 +1,7 @@
-"""Supervision: errors that nobody foresaw, in loops that must not end because of one.
+"""Supervision: unexpected errors in loops that must not end because of one.
 
-Such an error is logged with its traceback once, counted, and what raised it is retried with
-backoff. Until that works again the process is not ready.
+Such an error is logged once with its traceback and counted, and the step that raised it is retried
+with backoff. The process is not ready until the step succeeds.
 """
 
 import logging
@@ -15,16 +15,16 @@ from urllib.parse import quote, unquote
 
 from logpipeline.settings import PASSWORD_IN_URL, RoomSettings, urls
 
-FIRST, MOST = 0.2, 5.0  # seconds until the next try; doubled each time
-CALM = 10.0  # seconds without an error after which a step works again, whatever it has done
-AGAIN = 60.0  # seconds that an error has to be away for its traceback to be logged again
+FIRST, MOST = 0.2, 5.0  # seconds until the next retry; doubled each time
+CALM = 10.0  # seconds without an error after which a step counts as recovered
+AGAIN = 60.0  # seconds without an error until its traceback is logged again
 KEPT = 100  # errors that are remembered
-SHORTEST = 3  # characters of a secret that is worth hiding: shorter ones are everywhere
+SHORTEST = 3  # characters of a secret that is hidden: shorter ones occur in any text
 Foreseen = tuple[type[BaseException], ...]
 
 
-class Unexpected(Exception):  # noqa: N818 - it says what kind of failure it is
-    """A step has raised what nobody foresaw. It is logged; retry in `wait` seconds."""
+class Unexpected(Exception):  # noqa: N818 - the name is the kind of failure
+    """A step has raised an unexpected error, which is logged; retry in `wait` seconds."""
 
     def __init__(self, step: str, wait: float) -> None:
         super().__init__(step)
@@ -33,8 +33,8 @@ class Unexpected(Exception):  # noqa: N818 - it says what kind of failure it is
 
 @dataclass
 class Failure:
-    """Of a step that fails: how often so far, when (time.monotonic) at last, the latest error in a
-    few words, and whether the log has it."""
+    """A failing step: its failures so far, the time of the last one (time.monotonic), a summary of
+    it, and whether it was logged."""
 
     tries: int = 0
     at: float = 0.0
@@ -43,8 +43,8 @@ class Failure:
 
 
 class Supervision:
-    """For all threads of one process. Each error is reported to `count` by the name of its step;
-    what the log gets is without the secrets of `settings`."""
+    """For all threads of one process. `count` is called with the step of each error; the log shows
+    none of the secrets of `settings`."""
 
     def __init__(
         self,
@@ -56,19 +56,19 @@ class Supervision:
         self._secrets = _secrets(settings) if settings else []
         self._count = count
         self._failures: dict[str, Failure] = {}
-        self._met: dict[str, float] = {}  # place of an error → when (time.monotonic) at last
+        self._seen: dict[str, float] = {}  # location of an error → last time (time.monotonic)
         self._lock = threading.Lock()
 
     def note(self, step: str, error: BaseException) -> float:
-        """Report an error of this step. Returns the seconds to wait until the next try."""
+        """Report an error of this step. Returns the seconds to wait until the next retry."""
         self._count(step)
-        where = _place(step, error)
+        location = _location(step, error)
         with self._lock:
             failure = self._failures.setdefault(step, Failure())
             failure.tries += 1
             failure.at = time.monotonic()
             failure.words = f"{type(error).__name__} in {step}"
-            if self._is_news(where):
+            if self._is_new(location):
                 text = self.hide("".join(traceback.format_exception(error)))
                 self._log.error("unexpected %s, retrying\n%s", failure.words, text.rstrip())
                 failure.logged = True
@@ -76,7 +76,7 @@ class Supervision:
 
     @contextmanager
     def step(self, name: str, foreseen: Foreseen = ()) -> Iterator[None]:
-        """Report what is raised here, unless it was foreseen, and raise Unexpected instead."""
+        """Report an error raised here that is not `foreseen`, and raise Unexpected instead."""
         try:
             yield
         except foreseen:
@@ -92,9 +92,9 @@ class Supervision:
         foreseen: Foreseen = (),
         otherwise: Callable[[], object] = bool,
     ) -> Iterator[None]:
-        """The same, but for what can be left out: instead of raising, it calls `otherwise`.
+        """The same for an optional step: it calls `otherwise` instead of raising.
 
-        The step works when nothing is raised, if that is `sure` to mean something.
+        If nothing is raised the step is resolved; only after a while when that is not `sure`.
         """
         try:
             with self.step(name, foreseen):
@@ -105,18 +105,18 @@ class Supervision:
             self.resolve(name, sure=sure)
 
     def resolve(self, *steps: str, sure: bool = True) -> None:
-        """Note that the steps work; only after a while when that is not `sure`."""
+        """Mark the steps as working; only after a while when that is not `sure`."""
         for step in steps:
-            if step in self._failures:  # without the lock: it is called all the time
+            if step in self._failures:  # without the lock: this is called often
                 self._resolve(step, sure)
 
     def tries(self, step: str) -> int:
-        """How often the step has failed since it worked."""
+        """How often the step has failed since it last worked."""
         failure = self._failures.get(step)
         return failure.tries if failure else 0
 
     def missing(self) -> str:
-        """What fails at present, "" when nothing does."""
+        """The steps that fail now, "" when none does."""
         with self._lock:
             return "; ".join(f"unexpected {each.words}" for each in self._failures.values())
 
@@ -135,24 +135,24 @@ class Supervision:
                     tries = failure.tries
                     self._log.info("%s works again after %d unexpected errors", step, tries)
 
-    def _is_news(self, where: str) -> bool:
-        """Whether this traceback is to be logged: the first time, and when it is back later on."""
+    def _is_new(self, location: str) -> bool:
+        """Whether to log this traceback: the first time, and when it recurs after a while."""
         now = time.monotonic()
-        last = self._met.get(where, -AGAIN)
-        if len(self._met) >= KEPT:
-            self._met.clear()
-        self._met[where] = now
+        last = self._seen.get(location, -AGAIN)
+        if len(self._seen) >= KEPT:
+            self._seen.clear()
+        self._seen[location] = now
         return now - last >= AGAIN
 
 
-def _place(step: str, error: BaseException) -> str:
-    """What tells an error from others: its kind and place, not its message, which may vary."""
+def _location(step: str, error: BaseException) -> str:
+    """What identifies an error: its type and location, not its message, which may vary."""
     frames = traceback.extract_tb(error.__traceback__, limit=-8)
     return " ".join([step, type(error).__name__, *(f"{f.filename}:{f.lineno}" for f in frames)])
 
 
 def _secrets(settings: RoomSettings) -> list[str]:
-    """Every form in which a secret may stand in a text, the longest first."""
+    """Every form in which a secret may occur in a text, the longest first."""
     found: set[str] = set()
     for name in settings.secrets():
         value, several = getattr(settings, name), name.endswith("_urls")
@@ -163,7 +163,7 @@ def _secrets(settings: RoomSettings) -> list[str]:
 
 
 def _parts(value: str, whole: bool) -> list[str]:
-    """What is secret of a setting's value: of a URL what is before its "@", or the `whole`."""
+    """The secret parts of a setting's value: of a URL those before its "@", or the `whole`."""
     if "://" not in value:
         return [value]
     inside = [match[0] for match in PASSWORD_IN_URL.finditer(value)]

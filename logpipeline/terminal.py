@@ -1,21 +1,21 @@
-"""Terminal: text that it shows as it is, and colours where its owner wants them."""
+"""Terminal: text without control characters, and colours where the user wants them."""
 
 import os
 from typing import TextIO
 
 
 def short(text: str, most: int) -> str:
-    """As `printable`, of `most` characters at most, and a sign that there were more."""
+    """As `printable`, `most` characters at most, with "…" when there were more."""
     return printable(text) if len(text) <= most else printable(text[:most]) + "…"
 
 
 def printable(text: str) -> str:
-    """The text without anything that a terminal would obey: controls, bidi marks, surrogates."""
+    """The text without characters that control a terminal: controls, bidi marks, surrogates."""
     return text if text.isprintable() else text.translate(VISIBLE)
 
 
 class _Visible(dict[int, str]):
-    """What is shown for a character, by its code."""
+    """The visible form of a character, by its code."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -32,5 +32,5 @@ def paint(text: str, code: int | None, in_colour: bool) -> str:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether it is a terminal whose owner has not set NO_COLOR (no-color.org)."""
+    """Whether `stream` is a terminal, and NO_COLOR is not set (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR")

@@ -1,4 +1,4 @@
-"""Certificates: the PEM files of a TLS client, and what is wrong when a TLS connection fails."""
+"""TLS: the PEM files of a client, and why a TLS connection failed."""
 
 import ssl
 from collections.abc import Iterator
@@ -10,47 +10,48 @@ NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_
 
 
 def check(prefix: str, ca: str, certificate: str, key: str, password: str = "") -> None:
-    """Raises ValueError, with one sentence that begins with the setting, for files that can't be
-    used; "" stands for none. `prefix` is that of the settings: "KAFKA_SSL_"."""
+    """Raises ValueError, with one sentence that begins with the setting, for a file that cannot be
+    used; "" is no file. `prefix` is that of the settings: "KAFKA_SSL_"."""
     for name, path in (("CAFILE", ca), ("CERTFILE", certificate), ("KEYFILE", key)):
         if path:
             _check_file(f"{prefix}{name}={path!r}", path, certificates=name != "KEYFILE")
     if bool(certificate) != bool(key):
-        missing, there = ("KEYFILE", "CERTFILE") if certificate else ("CERTFILE", "KEYFILE")
-        raise ValueError(f"{prefix}{missing}='': must be a PEM file, with {prefix}{there}")
+        missing, given = ("KEYFILE", "CERTFILE") if certificate else ("CERTFILE", "KEYFILE")
+        value = certificate or key
+        raise ValueError(f"{prefix}{given}={value!r}: requires {prefix}{missing}")
     if certificate:
         _check_pair(prefix, certificate, key, password)
 
 
 def describe_tls_error(error: BaseException | None) -> str:
-    """Why a TLS connection failed, by the SSLError that `error` is or was raised from, with what
-    to do; "" when it was not TLS."""
+    """Why a TLS connection failed, from the SSLError that `error` is or was raised from; "" when
+    TLS was not the cause."""
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _mistrust(cause)
+            return _describe_certificate_error(cause)
         if isinstance(cause, ssl.SSLError):
             reason = cause.reason or str(cause)
             if reason in NO_TLS:
-                return "it speaks no TLS there"
+                return "this port does not use TLS"
             if "ALERT" in reason:
                 words = reason.partition("ALERT_")[2].lower().replace("_", " ")
-                return f"it refuses this client's certificate, or that there is none ({words})"
-            return f"no TLS connection: {reason.lower().replace('_', ' ')}"
+                return f"it refuses this client's certificate, or its absence ({words})"
+            return f"the TLS connection failed: {reason.lower().replace('_', ' ')}"
     return ""
 
 
-def _mistrust(error: ssl.SSLCertVerificationError) -> str:
+def _describe_certificate_error(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code == EXPIRED:
         return "its certificate has expired"
     if error.verify_code == NOT_YET_VALID:
         return "its certificate is not yet valid, or this machine's clock is wrong"
     if error.verify_code in UNKNOWN_CA:
-        return f"its certificate is from nobody known here ({error.verify_message})"
-    return f"its certificate is refused: {error.verify_message.rstrip('.')}"
+        return f"its certificate is from an unknown authority ({error.verify_message})"
+    return f"its certificate is invalid: {error.verify_message.rstrip('.')}"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on. kafka-python has it as an argument too."""
+    """An error, its cause, and so on. kafka-python also keeps a cause as an argument."""
     while error:
         yield error
         inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
@@ -72,13 +73,13 @@ def _check_file(setting: str, path: str, certificates: bool) -> None:
 
 def _check_pair(prefix: str, certificate: str, key: str, password: str) -> None:
     try:
-        # Without a password it would ask for one on the terminal.
+        # Without a password OpenSSL would ask for one on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             must_be = f"the key of {prefix}CERTFILE={certificate!r}"
         elif prefix == "KAFKA_SSL_":
-            must_be = "a key in PEM, with the right KAFKA_SSL_KEY_PASSWORD if it has one"
+            must_be = "a key in PEM, with its KAFKA_SSL_KEY_PASSWORD if it is encrypted"
         else:
             must_be = "a key in PEM without a password"
         raise ValueError(f"{prefix}KEYFILE={key!r}: must be {must_be}") from None

@@ -1,26 +1,43 @@
 """alerts.py as it runs: on a real Redis, with real webhooks, killed, doubled and cut off."""
 
 import json
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from redis import Redis as Client
 
 import config
+from alerts import run
 from logpipeline import command_line
+from logpipeline.alerts import ledger, rules, targets, watch
+from logpipeline.alerts.alert import Alert
+from logpipeline.alerts.metrics import AlertsMetrics, failure_counter
 from logpipeline.alerts.rules import SUBJECTS
+from logpipeline.alerts.targets import Target, Targets
+from logpipeline.alerts.watch import Watch
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
+from logpipeline.shutdown import Shutdown
+from logpipeline.supervision import Supervision
 from tests.support.process import Process, script
 from tests.support.records import event
 from tests.support.waiting import until
+
+# Apprise's, of a module that Python 3.13 has no more
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+log = logging.getLogger(__name__)
 
 KEY = "watched"
 RULES = """
@@ -131,7 +148,7 @@ def calm(client: Client) -> None:
 
 
 def states(client: Client) -> list[str]:
-    """What was told, oldest first."""
+    """The states of all notices, oldest first."""
     return [json.loads(told)["state"] for told in client.lrange(f"{KEY}:alerts:history", 0, -1)][
         ::-1
     ]
@@ -141,7 +158,7 @@ def test_an_alert_goes_to_log_redis_and_webhook_and_so_does_its_end(
     start: Start, client: Client, webhook: Hook
 ) -> None:
     hook = webhook()
-    before = time.time()  # a look that finds them may have begun before they came
+    before = time.time()  # a read that finds them may have begun before they came
     alerts = start(urls=hook.url)
     alerts.wait_for("watching watched: many")
     errors(client, 101)
@@ -153,7 +170,7 @@ def test_an_alert_goes_to_log_redis_and_webhook_and_so_does_its_end(
     (told,) = client.lrange(f"{KEY}:alerts:history", 0, -1)
     assert set(json.loads(told)) == {"state", "rule", "subject", "severity", "summary", "at"}
     calm(client)
-    until(lambda: hook.got == ["[critical] many", "[over] many"], 20)
+    until(lambda: hook.got == ["[critical] many", "[resolved] many"], 20)
     assert client.hgetall(f"{KEY}:alerts") == {}
     assert states(client) == ["open", "over"]
     alerts.terminate()
@@ -168,13 +185,13 @@ def test_a_target_that_is_down_holds_up_nobody_and_gets_it_later(
     alerts = start(urls=f"json://127.0.0.1:{port}/{HIDDEN}, {up.url}")
     errors(client, 101)
     until(lambda: up.got == ["[critical] many"], 20)
-    alerts.wait_for("1:json does not take alerts: trying again")
+    alerts.wait_for("1:json does not accept notices, retrying")
     calm(client)
-    until(lambda: up.got == ["[critical] many", "[over] many"], 20)
+    until(lambda: up.got == ["[critical] many", "[resolved] many"], 20)
     down = webhook(port)
-    until(lambda: down.got == ["[critical] many", "[over] many"], 30)
-    alerts.wait_for("1:json takes alerts again")
-    assert alerts.output().count("does not take alerts") == 1
+    until(lambda: down.got == ["[critical] many", "[resolved] many"], 30)
+    alerts.wait_for("1:json accepts notices again")
+    assert alerts.output().count("does not accept notices") == 1
     assert HIDDEN not in alerts.output()
 
 
@@ -196,7 +213,7 @@ def test_a_service_is_named_whatever_it_is_called_and_whatever_else_is_in_redis(
     client.hset(f"{KEY}:counts:{minute}", mapping={"ERROR": "many", "": "-1"})
     client.hset(f"{KEY}:lag", mapping={"0": "x"})
     client.hset(f"{KEY}:alerts", "junk", "junk")
-    client.lpush(f"{KEY}:ERROR", "no event", event(1, service=7), event(2, service="a" * 10**6))
+    client.lpush(f"{KEY}:ERROR", "not an event", event(1, service=7), event(2, service="a" * 10**6))
     for number in range(10):
         late = {"level": "ERROR", "timestamp": time.time(), "service": "<b>\x1b[31m\nevil"}
         client.lpush(f"{KEY}:ERROR", event(number, **late))
@@ -207,6 +224,28 @@ def test_a_service_is_named_whatever_it_is_called_and_whatever_else_is_in_redis(
     assert alerts.running()
 
 
+def test_whatever_is_in_redis_is_watched_past_in_bounded_time(
+    start: Start, client: Client, webhook: Hook
+) -> None:
+    hook = webhook()
+    client.hset(f"{KEY}:offsets", mapping={b"\xff": b"1", b"1": b"\xff"})
+    client.hset(f"{KEY}:alerts", "x", '{"x":' + "[" * 5_000 + "]" * 5_000 + "}")
+    with client.pipeline() as filled:
+        for name in ("alerts", "lag", "dead-letters", f"counts:{int(time.time() // 60)}"):
+            for number in range(20_000):
+                filled.hset(f"{KEY}:{name}", f"{number} {'x' * 900}", "1")
+        filled.execute()
+    junk = {"rule": "many", "subject": "\x1b[2J", "severity": "", "summary": "y\r\n" * 9_999}
+    client.hset(f"{KEY}:alerts", "junk", json.dumps(junk | {"since": 1, "last": 1, "told": 1}))
+    errors(client, 101)
+    alerts = start(urls=hook.url)
+    until(lambda: "[critical] many" in hook.got, 30, str(alerts))
+    assert "Redis is away" not in alerts.output()
+    assert "Traceback" not in alerts.output()
+    assert all(line.isprintable() for line in alerts.output().splitlines())
+    assert max(map(len, alerts.output().splitlines())) < 2_000
+
+
 def burst(client: Client, service: str) -> None:
     """Let a service have ten errors now."""
     for number in range(10):
@@ -214,14 +253,14 @@ def burst(client: Client, service: str) -> None:
         client.lpush(f"{KEY}:ERROR", event(number, **late))
 
 
-def looked(client: Client, times: int) -> None:
-    """Wait for so many more looks."""
+def watched(client: Client, times: int) -> None:
+    """Wait for so many more reads of Redis."""
 
-    def looks() -> int:
+    def reads() -> int:
         return int(client.info("commandstats")["cmdstat_mget"]["calls"])
 
-    before = looks()
-    until(lambda: looks() > before + times, 30)
+    before = reads()
+    until(lambda: reads() > before + times, 30)
 
 
 def test_a_chat_gets_no_mention_and_no_link(start: Start, client: Client, webhook: Hook) -> None:
@@ -265,7 +304,7 @@ def test_lists_of_huge_and_nested_events_cost_little_and_stop_nothing(
     burst(client, "small")
     alerts = start(rules=BURST.replace("0.5", "0.1"))
     alerts.wait_for("open: burst small")
-    looked(client, 4)
+    watched(client, 4)
     assert "Traceback" not in alerts.output()
     status = Path(f"/proc/{alerts.pid}/status").read_text()
     [peak] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
@@ -283,7 +322,7 @@ def test_ten_thousand_services_that_fail_are_a_bounded_number_of_alerts(
         lines = [event(n, service=f"{turn}-{n}", **late) for n in range(1_000)]
         client.lpush(f"{KEY}:ERROR", *lines)
         client.ltrim(f"{KEY}:ERROR", 0, 999)
-        looked(client, 2)
+        watched(client, 2)
         assert client.hlen(f"{KEY}:alerts") == SUBJECTS
     assert client.llen(f"{KEY}:alerts:history") < 10 * 2 * SUBJECTS
 
@@ -298,7 +337,7 @@ def test_a_stop_does_not_wait_for_a_target_that_hangs(
     alerts.wait_for("open: many")
     alerts.terminate()
     assert alerts.wait(15) == 0
-    assert "not sent to 1:json" in alerts.output()
+    assert "notice lost, not sent to 1:json" in alerts.output()
     patience.set()
 
 
@@ -315,12 +354,12 @@ def test_a_restart_neither_repeats_nor_forgets(start: Start, client: Client, web
     until(lambda: json.loads(client.hgetall(f"{KEY}:alerts")["many"])["last"] > looked + 1)
     assert hook.got == ["[critical] many"]
     calm(client)
-    until(lambda: hook.got == ["[critical] many", "[over] many"], 20)
+    until(lambda: hook.got == ["[critical] many", "[resolved] many"], 20)
     second.terminate()
     assert second.wait() == 0
 
 
-def test_of_two_one_tells_and_the_other_takes_over(
+def test_of_two_one_leads_and_the_other_takes_over(
     start: Start, client: Client, webhook: Hook
 ) -> None:
     hook = webhook()
@@ -334,12 +373,12 @@ def test_of_two_one_tells_and_the_other_takes_over(
     assert both[0].wait() == 0
     both[1].wait_for("watching watched")
     calm(client)
-    until(lambda: hook.got == ["[critical] many", "[over] many"], 20)
+    until(lambda: hook.got == ["[critical] many", "[resolved] many"], 20)
     assert states(client) == ["open", "over"]
     assert "open: many" not in both[1].output()
 
 
-def test_one_that_was_frozen_does_not_tell_what_another_has_told(
+def test_one_that_was_frozen_does_not_repeat_notices_of_another(
     start: Start, client: Client, webhook: Hook
 ) -> None:
     hook = webhook()
@@ -355,28 +394,28 @@ def test_one_that_was_frozen_does_not_tell_what_another_has_told(
     assert states(client) == ["open"]
 
 
-def test_redis_that_goes_away_is_said_once_and_is_no_silence(
+def test_an_outage_of_redis_is_logged_once_and_is_not_silence(
     start: Start, client: Client, own_redis: Redis
 ) -> None:
     alerts = start(rules='calm = 1\n[rules.quiet]\nkind = "silence"\nover = 4\n')
     alerts.wait_for("watching watched: quiet")
     own_redis.stop()
-    alerts.wait_for("Redis is away, nothing is watched")
+    alerts.wait_for("Redis unavailable; alerts are paused")
     time.sleep(5)  # longer than the rule's bound
     own_redis.start()
     own_redis.wait_ready()
     back = time.time()
-    alerts.wait_for("Redis is back")
-    alerts.wait_for("open: quiet (warning): nothing has arrived for")
+    alerts.wait_for("Redis available again")
+    alerts.wait_for("open: quiet (warning): no record for")
     (told,) = client.lrange(f"{KEY}:alerts:history", 0, -1)
     assert json.loads(told)["at"] > back + 4
-    assert alerts.output().count("Redis is away") == 1
+    assert alerts.output().count("Redis unavailable") == 1
 
 
-def test_it_waits_for_a_redis_that_is_not_there(start: Start, own_redis: Redis) -> None:
+def test_it_waits_for_an_unavailable_redis(start: Start, own_redis: Redis) -> None:
     own_redis.stop()
     alerts = start()
-    alerts.wait_for("Redis is away, nothing is watched")
+    alerts.wait_for("Redis unavailable; alerts are paused")
     own_redis.start()
     own_redis.wait_ready()
     alerts.wait_for("watching watched")
@@ -384,7 +423,7 @@ def test_it_waits_for_a_redis_that_is_not_there(start: Start, own_redis: Redis) 
     assert alerts.wait() == 0
 
 
-def test_a_redis_that_was_emptied_is_no_reason_to_tell_again(
+def test_emptying_redis_does_not_repeat_a_notice(
     start: Start, client: Client, webhook: Hook
 ) -> None:
     hook = webhook()
@@ -414,10 +453,10 @@ def test_the_targets_can_be_tried_out(urls: str, status: int, start: Start, webh
 @pytest.mark.parametrize(
     ("urls", "rules", "line"),
     [
-        (f"json://h, slack://{HIDDEN}", RULES, "ALERT_URLS: 2:slack is no URL that Apprise knows"),
-        (f"nosuch://{HIDDEN}", RULES, "ALERT_URLS: 1:nosuch is no URL that Apprise knows"),
-        (f"{HIDDEN}@example.org", RULES, "ALERT_URLS='***': allowed is "),
-        ("", "[rules.x]\nkind = 'silence'", "alerts-0.toml: rule x: over is missing: allowed is"),
+        (f"json://h, slack://{HIDDEN}", RULES, "ALERT_URLS: 2:slack must be a URL from"),
+        (f"nosuch://{HIDDEN}", RULES, "ALERT_URLS: 1:nosuch must be a URL from"),
+        (f"{HIDDEN}@example.org", RULES, "ALERT_URLS='***': must be "),
+        ("", "[rules.x]\nkind = 'silence'", "alerts-0.toml: rule x: over is missing: must be"),
     ],
 )
 def test_a_mistake_is_one_line_without_secrets(
@@ -435,3 +474,171 @@ def test_the_help_does_not_show_the_urls(start: Start) -> None:
     assert alerts.wait() == 0
     assert "--alert-urls" in alerts.output()
     assert HIDDEN not in alerts.output()
+
+
+WATCHING = {
+    "lease": (ledger.Ledger, "take"),
+    "open alerts": (ledger.Ledger, "load"),
+    "snapshot": (watch, "take"),
+    "rules": (rules.Rules, "read"),
+    "notices": (watch, "follow"),
+    "ledger": (ledger.Ledger, "store"),
+}
+
+
+class Fault:
+    """In place of a step of ours: it raises as long as it is `on`, at most `most` times."""
+
+    def __init__(self, step: Callable[..., Any], most: float) -> None:
+        self.step, self.most, self.on, self.raised = step, most, True, 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.on and self.raised < self.most:
+            self.raised += 1
+            raise KeyError("nobody foresaw this")
+        return self.step(*args, **kwargs)
+
+
+def broken(
+    monkeypatch: pytest.MonkeyPatch, where: object, name: str, most: float = float("inf")
+) -> Fault:
+    fault = Fault(getattr(where, name), most)
+    monkeypatch.setattr(where, name, lambda *args, **kwargs: fault(*args, **kwargs))
+    return fault
+
+
+@dataclass
+class Running:
+    """alerts.py in a thread."""
+
+    registry: CollectorRegistry
+    supervision: Supervision
+
+    def missing(self) -> str:
+        return self.supervision.missing()
+
+    def failures(self, work: str) -> float:
+        found = self.registry.get_sample_value("log_alerts_failures_total", {"work": work})
+        assert found is not None
+        return found
+
+
+@contextmanager
+def running(url: str, folder: Path, target: str) -> Iterator[Running]:
+    """The loop of alerts.py, in a thread."""
+    file = folder / "alerts.toml"
+    file.write_text(RULES)
+    settings = config.Settings(_env_file=None, redis_url=url, redis_key=KEY)
+    stop = Shutdown()
+    failed = failure_counter()
+    supervision = Supervision(log, settings, lambda work: failed.labels(work).inc())
+    with (
+        closing(Targets([target], supervision)) as told,
+        closing(Watch(settings, rules.load(file), supervision)) as watching,
+    ):
+        metrics = AlertsMetrics(watching, told, failed)
+        loop = threading.Thread(target=run, args=(watching, told, stop))
+        loop.start()
+        try:
+            yield Running(metrics.registry, supervision)
+        finally:
+            stop.request()
+            loop.join(20)
+
+
+@pytest.mark.parametrize("step", WATCHING)
+def test_a_step_of_watching_that_fails_is_retried(
+    step: str,
+    client: Client,
+    own_redis: Redis,
+    webhook: Hook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    errors(client, 101)
+    hook = webhook()
+    fault = broken(monkeypatch, *WATCHING[step])
+    with running(own_redis.url, tmp_path, hook.url) as it:
+        until(lambda: fault.raised == 3, 20)
+        until(lambda: it.failures("watch") == 3)
+        assert it.missing() == "unexpected KeyError in watch"
+        assert hook.got == []
+        assert caplog.text.count("unexpected KeyError in watch, retrying") == 1
+        assert caplog.text.count("Traceback") == 1
+        fault.on = False
+        until(lambda: hook.got == ["[critical] many"], 20)
+        until(lambda: it.missing() == "")
+        assert caplog.text.count("watch works again after") == 1
+
+
+@pytest.mark.parametrize("step", WATCHING)
+def test_a_step_of_watching_that_fails_once_costs_one_read(
+    step: str,
+    client: Client,
+    own_redis: Redis,
+    webhook: Hook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors(client, 101)
+    hook = webhook()
+    broken(monkeypatch, *WATCHING[step], most=1)
+    with running(own_redis.url, tmp_path, hook.url) as it:
+        until(lambda: hook.got == ["[critical] many"], 20)
+        until(lambda: it.missing() == "")
+        assert it.failures("watch") == 1
+
+
+def test_a_notice_that_cannot_be_written_is_retried(
+    client: Client,
+    own_redis: Redis,
+    webhook: Hook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors(client, 101)
+    hook = webhook()
+    fault = broken(monkeypatch, targets, "message")
+    with running(own_redis.url, tmp_path, hook.url) as it:
+        until(lambda: fault.raised == 2, 20)
+        until(lambda: it.missing() == "unexpected KeyError in 1:json")
+        assert it.failures("1:json") == 2
+        assert caplog.text.count("Traceback") == 1
+        fault.on = False
+        until(lambda: hook.got == ["[critical] many"], 20)
+        until(lambda: it.missing() == "")
+
+
+def test_a_target_that_fails_keeps_nothing_from_the_log_and_redis(
+    client: Client,
+    own_redis: Redis,
+    webhook: Hook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors(client, 101)
+    fault = broken(monkeypatch, Target, "notify")
+    with running(own_redis.url, tmp_path, webhook().url) as it:
+        until(lambda: fault.raised == 1, 20)
+        assert it.failures("1:json") == 1
+        assert client.llen(f"{KEY}:alerts:history") == 1
+        client.delete(f"{KEY}:alerts:lease")
+        until(lambda: client.exists(f"{KEY}:alerts:lease"))  # it still reads
+    assert "open: many" in caplog.text
+
+
+def test_an_alert_of_an_unknown_severity_in_redis_is_sent_like_others(
+    client: Client, own_redis: Redis, webhook: Hook, tmp_path: Path
+) -> None:
+    stored = Alert("many", "", "critical", "", time.time(), time.time(), told=0.0)
+    value = msgspec.json.encode(stored).replace(b"critical", b"loud")
+    client.hset(f"{KEY}:alerts", "many", value)
+    errors(client, 101)
+    hook = webhook()
+    with running(own_redis.url, tmp_path, hook.url) as it:
+        until(lambda: hook.got == ["[loud] many"], 20)
+        assert it.missing() == ""

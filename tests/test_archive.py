@@ -202,6 +202,8 @@ def test_a_file_without_a_checkpoint_keeps_its_whole_lines(
         (b"[]", "is not a checkpoint"),
         (b'{"version":1}', "is not a checkpoint"),
         (b'{"version":1,"archive":"a","length":-5,"topics":{}}', "is not a checkpoint"),
+        (b"[" * 5_000 + b"]" * 5_000, "is not a checkpoint"),
+        (b'{"version":1,"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}", "is not a checkpoint"),
         (f'{{"version":{VERSION + 1}}}'.encode(), "newer version"),
     ],
 )

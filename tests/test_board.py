@@ -1,4 +1,4 @@
-"""The board: what the web page takes from Redis, and at what cost."""
+"""DashboardState: what the web page takes from Redis, and at what cost."""
 
 import json
 import secrets
@@ -32,174 +32,174 @@ def holding(redis_server: str) -> Iterator[Holding]:
 
 
 @pytest.fixture
-def look(redis_server: str, holding: Holding) -> Iterator[RedisReader]:
-    look = RedisReader(Settings(_env_file=None, redis_url=redis_server, redis_key=holding.key))
-    yield look
-    look.close()
+def reader(redis_server: str, holding: Holding) -> Iterator[RedisReader]:
+    reader = RedisReader(Settings(_env_file=None, redis_url=redis_server, redis_key=holding.key))
+    yield reader
+    reader.close()
 
 
-def messages(board: DashboardState, level: str = "") -> list[str]:
-    return [each.message for each in board.lists[level]]
+def messages(state: DashboardState, level: str = "") -> list[str]:
+    return [each.message for each in state.lists[level]]
 
 
-def test_nothing_there_is_empty_and_unknown(look: RedisReader) -> None:
-    board = look.take()
-    assert board.empty
-    assert (board.lag, board.dead_letters, board.alerts, board.rate) == (None, None, None, None)
-    assert board.error_share() is None
+def test_without_keys_the_state_is_empty_and_unknown(reader: RedisReader) -> None:
+    state = reader.read()
+    assert state.empty
+    assert (state.lag, state.dead_letters, state.alerts, state.rate) == (None, None, None, None)
+    assert state.error_share() is None
 
 
-def test_it_has_the_newest_events_first_and_by_level(look: RedisReader, holding: Holding) -> None:
+def test_it_has_the_newest_events_first_and_by_level(reader: RedisReader, holding: Holding) -> None:
     holding.add(event(message="one"), event("Warn", "two", service="auth", code=7))
-    board = look.take()
-    assert not board.empty
-    assert messages(board) == ["two", "one"]
-    assert messages(board, "WARNING") == ["two"]
-    [two] = board.lists["WARNING"]
+    state = reader.read()
+    assert not state.empty
+    assert messages(state) == ["two", "one"]
+    assert messages(state, "WARNING") == ["two"]
+    [two] = state.lists["WARNING"]
     assert (two.level, two.service, two.fields) == ("WARNING", "auth", {"code": 7})
-    assert board.services == ["auth"]
-    assert board.total == 2
+    assert state.services == ["auth"]
+    assert state.total == 2
 
 
-def test_the_next_look_has_what_came_since_and_the_same_ids(
-    look: RedisReader, holding: Holding
+def test_the_next_read_has_the_newer_events_and_the_same_ids(
+    reader: RedisReader, holding: Holding
 ) -> None:
     holding.add(event(message="one"))
-    first = look.take()
+    first = reader.read()
     holding.add(event(message="two"))
-    second = look.take()
+    second = reader.read()
     assert messages(second) == ["two", "one"]
     assert second.lists[""][1] is first.lists[""][0]
 
 
-def test_equal_lines_are_different_entries(look: RedisReader, holding: Holding) -> None:
+def test_equal_lines_are_different_entries(reader: RedisReader, holding: Holding) -> None:
     same = event()
     holding.add(same, same, same)
-    assert len(look.take().entries) == 3
+    assert len(reader.read().entries) == 3
 
 
-def test_the_rate_is_the_growth_of_the_offsets(look: RedisReader, holding: Holding) -> None:
+def test_the_rate_is_the_growth_of_the_offsets(reader: RedisReader, holding: Holding) -> None:
     holding.add(event())
     began = time.time()
-    assert look.take().rate is None
+    assert reader.read().rate is None
     holding.add(*[event()] * 50)
-    rate = look.take().rate
+    rate = reader.read().rate
     assert rate is not None
     assert rate >= 50 / (time.time() - began)
     holding.client.delete(f"{holding.key}:offsets")  # a new topic
-    assert look.take().rate is None
+    assert reader.read().rate is None
 
 
-def test_what_consumers_and_alerts_tell(look: RedisReader, holding: Holding) -> None:
+def test_what_consumers_and_alerts_report(reader: RedisReader, holding: Holding) -> None:
     holding.tell(lag=3)
-    board = look.take()
-    assert (board.lag, board.dead_letters, board.alerts) == (3, {}, None)
+    state = reader.read()
+    assert (state.lag, state.dead_letters, state.alerts) == (3, {}, None)
     holding.tell(lag=3, broken_JSON=2, NaN=1)
     holding.alert("burst", "payments", "many errors")
-    board = look.take()
-    assert board.dead_letters == {"broken JSON": 2, "NaN": 1}
-    assert board.alerts
-    assert [alert.subject for alert in board.alerts] == ["payments"]
-    holding.alert("burst", "payments", "it was open for 60 s", "over")
-    board = look.take()
-    assert board.alerts == []
-    assert [notice.state for notice in board.history] == ["over", "open"]
+    state = reader.read()
+    assert state.dead_letters == {"broken JSON": 2, "NaN": 1}
+    assert state.alerts
+    assert [alert.subject for alert in state.alerts] == ["payments"]
+    holding.alert("burst", "payments", "open for 60 s", "over")
+    state = reader.read()
+    assert state.alerts == []
+    assert [notice.state for notice in state.history] == ["over", "open"]
 
 
-def test_what_is_no_alert_is_left_out(look: RedisReader, holding: Holding) -> None:
+def test_an_invalid_alert_is_left_out(reader: RedisReader, holding: Holding) -> None:
     holding.client.hset(f"{holding.key}:alerts", mapping={"a": b"\xff", "b": "[]", "c": "{}"})
     holding.client.lpush(f"{holding.key}:alerts:history", '{"state": 1}', "", "[" * 10_000)
     holding.client.hset(f"{holding.key}:lag", mapping={"0": "5", "1": "many", "2": "9" * 9_000})
-    board = look.take()
-    assert (board.alerts, board.history, board.lag) == ([], [], 5)
+    state = reader.read()
+    assert (state.alerts, state.history, state.lag) == ([], [], 5)
 
 
-def test_counts_of_the_last_day_by_minute(look: RedisReader, holding: Holding) -> None:
+def test_counts_of_the_last_day_by_minute(reader: RedisReader, holding: Holding) -> None:
     now = time.time()
     for ago, level in ((0, "ERROR"), (0, "INFO"), (0, "INFO"), (0, "INFO"), (3600 * 23, "DEBUG")):
         holding.add(event(level, timestamp=now - ago))
     holding.add(event(timestamp=now - 3600 * 25))
-    board = look.take()
+    state = reader.read()
     minute = int(now // 60)
-    assert board.counts[minute] == {"ERROR": 1, "INFO": 3}
-    assert board.counts[minute - 23 * 60] == {"DEBUG": 1}
-    assert len(board.counts) == 2
-    assert board.error_share() == 0.25
+    assert state.counts[minute] == {"ERROR": 1, "INFO": 3}
+    assert state.counts[minute - 23 * 60] == {"DEBUG": 1}
+    assert len(state.counts) == 2
+    assert state.error_share() == 0.25
 
 
 def test_a_late_event_of_an_old_minute_is_counted_soon(
-    look: RedisReader, holding: Holding, monkeypatch: pytest.MonkeyPatch
+    reader: RedisReader, holding: Holding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look.take()
+    reader.read()
     old = time.time() - 3600
     holding.add(event(timestamp=old))
-    assert int(old // 60) not in look.take().counts
+    assert int(old // 60) not in reader.read().counts
     monkeypatch.setattr("logpipeline.dashboard.redis_reader.ALL_MINUTES", 0.0)
-    assert look.take().counts[int(old // 60)] == {"INFO": 1}
+    assert reader.read().counts[int(old // 60)] == {"INFO": 1}
 
 
-def test_per_minute_is_a_mean_over_each_step_and_of_the_minutes_that_were() -> None:
+def test_per_minute_is_a_mean_over_each_step_and_the_last_may_be_incomplete() -> None:
     minute = 28_000_001  # the second one of a step of ten
     counts = {minute: {"INFO": 4}, minute - 1: {"INFO": 2}, minute - 2: {"ERROR": 20}}
-    board = DashboardState(at=minute * 60 + 30.0, lists={}, counts=counts)
-    steps = board.per_minute(24 * 60, 10)
+    state = DashboardState(at=minute * 60 + 30.0, lists={}, counts=counts)
+    steps = state.per_minute(24 * 60, 10)
     assert len(steps) == 144
     assert [means["INFO"] for _, means in steps[-2:]] == [0, 3]
     assert [means["ERROR"] for _, means in steps[-2:]] == [2, 0]
     assert steps[-1][0] == (minute - 1) * 60
-    hour = board.per_minute(60, 1)
+    hour = state.per_minute(60, 1)
     assert len(hour) == 60
     assert hour[-1] == (minute * 60, dict.fromkeys(LEVELS, 0) | {"INFO": 4})
 
 
-def test_a_list_costs_a_bounded_number_of_bytes(look: RedisReader, holding: Holding) -> None:
+def test_a_list_costs_a_bounded_number_of_bytes(reader: RedisReader, holding: Holding) -> None:
     big = [event(message=f"{number} " + "x" * 1_000_000) for number in range(8)]
     holding.add(*big[:-3], event("ERROR", "after"), *big[-3:], event("ERROR", "new"))
-    board = look.take()
-    assert [message[:3] for message in messages(board)] == ["new", "7 x", "6 x", "aft"]
-    assert sum(len(each.line) for each in board.lists[""]) <= BUDGET
-    assert board.left_out == 2
+    state = reader.read()
+    assert [message[:3] for message in messages(state)] == ["new", "7 x", "6 x", "aft"]
+    assert sum(len(each.line) for each in state.lists[""]) <= BUDGET
+    assert state.left_out == 2
 
 
-def test_huge_lines_do_not_keep_redis_busy(look: RedisReader, holding: Holding) -> None:
+def test_huge_lines_do_not_keep_redis_busy(reader: RedisReader, holding: Holding) -> None:
     for _ in range(2):
         holding.add(*[event(message="x" * 1_000_000) for _ in range(SCANNED // 2**20)])
     holding.client.rpush(holding.key, event(message="below them"))
-    assert "below them" not in messages(look.take())
+    assert "below them" not in messages(reader.read())
 
 
 def test_a_longer_list_is_read_in_part(
-    look: RedisReader, redis_server: str, holding: Holding
+    reader: RedisReader, redis_server: str, holding: Holding
 ) -> None:
     longer = Holding(holding.client, holding.key, cap=MOST * 2)
     longer.add(*[event(message=str(number)) for number in range(MOST + 50)])
-    found = messages(look.take())
+    found = messages(reader.read())
     assert (len(found), found[0], found[-1]) == (MOST, str(MOST + 49), "50")
 
 
-def test_a_foreign_key_is_an_error_and_the_next_look_goes_on(
-    look: RedisReader, holding: Holding
+def test_a_foreign_key_is_an_error_and_the_next_read_works(
+    reader: RedisReader, holding: Holding
 ) -> None:
     holding.client.set(holding.key, "not a list")
     with pytest.raises(redis.RedisError, match="WRONGTYPE"):
-        look.take()
+        reader.read()
     holding.client.delete(holding.key)
     holding.add(event())
-    assert messages(look.take()) == ["hello"]
+    assert messages(reader.read()) == ["hello"]
 
 
-def test_a_redis_that_is_away_is_an_error_and_found_again(own_redis: Redis) -> None:
-    look = RedisReader(Settings(_env_file=None, redis_url=own_redis.url))
+def test_an_unavailable_redis_is_an_error_and_is_reconnected(own_redis: Redis) -> None:
+    reader = RedisReader(Settings(_env_file=None, redis_url=own_redis.url))
     with redis.Redis.from_url(own_redis.url) as client:
         Holding(client, "logs").add(event())
-    look.take()
+    reader.read()
     own_redis.kill()
     with pytest.raises((redis.RedisError, OSError)):
-        look.take()
+        reader.read()
     own_redis.start()
     own_redis.wait_ready()
-    assert messages(look.take()) == ["hello"]
-    look.close()
+    assert messages(reader.read()) == ["hello"]
+    reader.close()
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_redis_that_is_away_is_an_error_and_found_again(own_redis: Redis) -> N
     [b"", b"\xff\xfe", b"[]", b"null", b'"text"', b"[" * 100_000, b'{"level":"INFO"}']
     + [event(timestamp=0).replace(b"0}", value + b"}") for value in (b"NaN", b"1e999", b"[]")],
 )
-def test_what_is_no_event_is_an_entry_as_it_is(line: bytes) -> None:
+def test_an_invalid_record_is_an_entry_as_it_is(line: bytes) -> None:
     made = entry("1", line)
     assert (made.level, made.message) == ("?", line.decode(errors="replace"))
 
@@ -222,15 +222,15 @@ def test_any_event_is_an_entry() -> None:
 
 
 def test_a_search_finds_words_in_any_order_case_and_field(
-    look: RedisReader, holding: Holding
+    reader: RedisReader, holding: Holding
 ) -> None:
     escaped = json.dumps({"level": "ERROR", "message": "Café closed", "timestamp": time.time()})
     holding.add(escaped.encode(), event(user=4711, service="auth", nested={"host": "web-1"}))
-    board = look.take()
+    state = reader.read()
 
     def found(words: str, service: str = "", *levels: str) -> list[str]:
         filters = Filters.of(levels, service, words)
-        return [each.message for each in board.matching(filters).entries]
+        return [each.message for each in state.matching(filters).entries]
 
     assert found("CLOSED café") == found("error") == ["Café closed"]
     assert found("4711") == found("user=4711") == found("WEB-1") == ["hello"]
@@ -275,10 +275,10 @@ def test_hostile_events_take_little_more_memory_than_their_bytes(kind: str) -> N
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_events_are_shown_searched_and_opened(kind: str) -> None:
     made = entry("1", hostile(kind))
-    board = DashboardState(at=time.time(), lists={"": [made]}, counts={})
-    assert board.matching(Filters.of(words="hello nothing")).entries == []
-    assert board.matching(Filters.of(words="HELLO")).entries == [made]
-    assert len(rows([made], board.at, Clock())) < 2_000
+    state = DashboardState(at=time.time(), lists={"": [made]}, counts={})
+    assert state.matching(Filters.of(words="hello nothing")).entries == []
+    assert state.matching(Filters.of(words="HELLO")).entries == [made]
+    assert len(rows([made], state.at, Clock())) < 2_000
     assert len(whole(made, Clock())) < 1_000_000
 
 
@@ -293,105 +293,105 @@ def test_no_search_takes_long(words: str, text: str) -> None:
     assert len(filters.words) <= CHARACTERS
     assert len(filters.needles) == len(set(filters.needles)) <= WORDS
     made = [entry(str(number), event(message=text)) for number in range(500)]
-    board = DashboardState(at=time.time(), lists={"": made}, counts={})
-    assert board.entries
+    state = DashboardState(at=time.time(), lists={"": made}, counts={})
+    assert state.entries
     began = time.thread_time()
-    found = board.matching(filters)
+    found = state.matching(filters)
     assert time.thread_time() - began < SECONDS + 0.3
-    assert found.looked <= 500
+    assert found.searched <= 500
 
 
-def test_a_search_that_was_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_timed_out_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("logpipeline.dashboard.search.SECONDS", -1.0)
     made = [entry(str(number), event(message="a")) for number in range(5)]
-    board = DashboardState(at=time.time(), lists={"": made}, counts={})
+    state = DashboardState(at=time.time(), lists={"": made}, counts={})
     filters = Filters.of(words="a")
-    found = board.matching(filters)
-    assert (found.entries, found.looked) == ([], 0)
-    assert "the search took too long and ended after 0 of them" in note(board, filters, found, 0)
+    found = state.matching(filters)
+    assert (found.entries, found.searched) == ([], 0)
+    assert "the search timed out after 0 of them" in note(state, filters, found, 0)
     nine = Filters.of(words="1 2 3 4 5 6 7 8 9")
-    assert "only the first 8 words are looked for" in note(board, nine, Found([], 5), 0)
+    assert "only the first 8 words are searched" in note(state, nine, Found([], 5), 0)
 
 
 @pytest.mark.parametrize("sent", [None, 1, 1.5, [], {}, [["a"]], {"a": 1}, True, "x" * 10**6])
-def test_filters_are_made_of_anything_that_a_browser_sends(sent: object) -> None:
+def test_filters_accept_anything_that_a_browser_sends(sent: object) -> None:
     filters = Filters.of([sent, "ERROR"], sent, sent)
     assert filters.levels == {"ERROR"}
     assert len(filters.service + filters.words) < 1_000
 
 
-def test_lists_of_megabytes_are_read_in_part(look: RedisReader, holding: Holding) -> None:
+def test_lists_of_megabytes_are_read_in_part(reader: RedisReader, holding: Holding) -> None:
     for level in ("INFO", "ERROR"):
         for kind in ("arrays", "fields"):
             for _ in range(4):
                 holding.add(*[hostile(kind, level) for _ in range(8)])
     holding.add(event(message="newest"))
     before = holding.client.info("stats")["total_net_output_bytes"]
-    board = look.take()
+    state = reader.read()
     sent = holding.client.info("stats")["total_net_output_bytes"] - before
-    assert messages(board)[0] == "newest"
+    assert messages(state)[0] == "newest"
     assert sent < 6 * BUDGET + FEW
-    assert 0 < board.left_out <= SCANNED // MIB + 1
+    assert 0 < state.left_out <= SCANNED // MIB + 1
 
 
-def test_what_tells_of_alerts_is_bounded_too(look: RedisReader, holding: Holding) -> None:
+def test_alerts_and_notices_are_bounded_too(reader: RedisReader, holding: Holding) -> None:
     for number in range(300):
         holding.alert(f"burst {number}", "s" * 50_000, "x" * 50_000)
     before = holding.client.info("stats")["total_net_output_bytes"]
-    board = look.take()
+    state = reader.read()
     sent = holding.client.info("stats")["total_net_output_bytes"] - before
-    assert board.alerts
-    assert board.history
+    assert state.alerts
+    assert state.history
     assert sent < 6 * FEW
-    shown = alerts(board, Clock())
+    shown = alerts(state, Clock())
     count = shown.count('class="critical"><b>')
-    assert count + board.more_alerts == 300
-    assert f"and {board.more_alerts} more" in shown
+    assert count + state.more_alerts == 300
+    assert f"and {state.more_alerts} more" in shown
     assert len(shown) < 100_000
-    assert '<dd class="value">300</dd>' in tiles(board)
+    assert '<dd class="value">300</dd>' in tiles(state)
 
 
-def test_of_ten_thousand_services_a_few_are_shown(look: RedisReader, holding: Holding) -> None:
+def test_of_ten_thousand_services_a_few_are_shown(reader: RedisReader, holding: Holding) -> None:
     big = Holding(holding.client, holding.key)
     big.add(*[event("ERROR", service=f"service {number}") for number in range(10_000)])
     big.add(*[event("ERROR", service="the worst")] * 5)
-    board = look.take()
-    assert board.services[0] == "the worst"
-    assert len(board.services) == 996
-    shown = failing(board)
+    state = reader.read()
+    assert state.services[0] == "the worst"
+    assert len(state.services) == 996
+    shown = failing(state)
     assert "the worst" in shown
     assert "and 988 more" in shown
     assert len(shown) < 5_000
 
 
 def test_a_filter_reaches_further_back_than_the_list_of_all(
-    look: RedisReader, holding: Holding
+    reader: RedisReader, holding: Holding
 ) -> None:
     short_list = Holding(holding.client, holding.key, cap=5)
     short_list.add(event("ERROR", "old"), *[event() for _ in range(5)])
-    board = look.take()
-    assert "old" not in messages(board)
-    errors = board.matching(Filters.of(["ERROR"])).entries
+    state = reader.read()
+    assert "old" not in messages(state)
+    errors = state.matching(Filters.of(["ERROR"])).entries
     assert [each.message for each in errors] == ["old"]
 
 
 def test_failing_services_are_those_with_errors_of_late(
-    look: RedisReader, holding: Holding
+    reader: RedisReader, holding: Holding
 ) -> None:
     old = time.time() - 600
     holding.add(event("ERROR", service="auth", timestamp=old), event(service="quiet"))
     holding.add(event("CRITICAL", service="auth"), *[event("ERROR", service="pay")] * 2)
-    seconds, services = look.take().failing()
+    seconds, services = reader.read().failing()
     assert services == [("pay", 2), ("auth", 1)]
     assert seconds == pytest.approx(300)
 
 
-def test_failing_says_how_far_back_it_sees(look: RedisReader, holding: Holding) -> None:
+def test_failing_says_how_far_back_it_sees(reader: RedisReader, holding: Holding) -> None:
     capped = Holding(holding.client, holding.key, cap=10)
     now = time.time()
     capped.add(*[event("ERROR", timestamp=now - 100 + n) for n in range(50)])
-    seconds, [(name, count)] = look.take().failing()
-    assert (name, count) == ("without a service", 10)
+    seconds, [(name, count)] = reader.read().failing()
+    assert (name, count) == ("no service", 10)
     assert 59 < seconds < 65
 
 

@@ -216,7 +216,7 @@ def busiest_leader(cluster: Cluster) -> int:
 
 
 def kill_and_return(cluster: Cluster, pulse: Pulse, broker: int) -> None:
-    """Kill a broker; all goes on without it; let it return and catch up."""
+    """Kill a broker; everything continues without it; let it return and catch up."""
     pulse.begin()
     cluster.kill(broker)
     others = {*BROKERS} - {broker}

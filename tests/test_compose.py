@@ -275,7 +275,7 @@ def test_a_clone_from_before_there_were_passwords_goes_on(clone: Clone) -> None:
 
 def test_own_passwords_replace_the_random_ones(clone: Clone) -> None:
     refused = clone.fails("run", "--rm", "-T", "-e", "REDIS_ADMIN_PASSWORD=short", "prepare")
-    allowed = "allowed are 16 to 200 letters, digits and _ . ~ + / = -"
+    allowed = "must be 16 to 200 letters, digits and _ . ~ + / = -"
     assert f"prepare: REDIS_ADMIN_PASSWORD: {allowed}" in refused.splitlines()
     redis, kafka = "own-password-of-redis", "own/of=Kafka+1.2~3"
     clone.set(REDIS_ADMIN_PASSWORD=redis, KAFKA_ADMIN_PASSWORD=kafka)

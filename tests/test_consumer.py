@@ -321,7 +321,7 @@ def test_a_stop_while_nothing_answers_takes_less_than_ten_seconds(
 ) -> None:
     env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap, "REDIS_URL": own_redis.url}
     consumer = run_script("consumer.py", env=env)
-    consumer.wait_for("made topic")
+    consumer.wait_for("created topic")
     until(lambda: settings.log_file.exists(), PATIENCE)
     send(own_kafka.bootstrap, settings.kafka_topic, [*numbered(0, 10), b"no"])
     arrive(settings, 10)

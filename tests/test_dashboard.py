@@ -16,7 +16,7 @@ import pytest
 import redis
 from playwright.sync_api import Browser, Page, expect
 
-from logpipeline.dashboard.feed import STEP
+from logpipeline.dashboard.feed import INTERVAL
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
@@ -109,7 +109,7 @@ def test_a_person_sees_filters_searches_and_opens_events(tab: Tab, holding: Hold
     page = tab.open()
     expect(page.locator(ROWS)).to_have_count(3)
     for words in ("12", "2", "broken JSON", "payments", "14 times its usual errors", "66.7"):
-        expect(page.locator(".board")).to_contain_text(words)
+        expect(page.locator(".dashboard")).to_contain_text(words)
     expect(page).to_have_title("(1) Logs")
     expect(page.locator(".status")).to_have_text("Live")
 
@@ -138,8 +138,8 @@ def test_a_person_sees_filters_searches_and_opens_events(tab: Tab, holding: Hold
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_be_hidden()
 
-    holding.alert("burst", "payments", "it was open for 60 s", "over")
-    expect(page.locator(".alerts")).to_contain_text("None is open.")
+    holding.alert("burst", "payments", "open for 60 s", "over")
+    expect(page.locator(".alerts")).to_contain_text("No open alerts.")
     expect(page).to_have_title("Logs")
 
 
@@ -219,7 +219,7 @@ def test_hostile_text_is_text_and_breaks_nothing(tab: Tab, holding: Holding) -> 
     expect(page.locator(".events .message").first).to_have_text("still alive")
 
 
-def test_an_empty_pipeline_and_a_redis_that_is_away_have_their_screens(
+def test_an_empty_pipeline_and_an_unavailable_redis_have_their_screens(
     browser: Browser, tmp_path: Path, own_redis: Redis
 ) -> None:
     url = own_redis.url.replace("//", "//:hush@")
@@ -231,18 +231,18 @@ def test_an_empty_pipeline_and_a_redis_that_is_away_have_their_screens(
         expect(page.locator(ROWS)).to_have_count(1)
 
         own_redis.kill()
-        expect(page.locator(".screen")).to_contain_text("Redis can’t be read")
+        expect(page.locator(".screen")).to_contain_text("Cannot read Redis")
         expect(page.locator(".screen")).to_contain_text("redis://***@127.0.0.1")
-        expect(page.locator(".board")).to_be_hidden()
+        expect(page.locator(".dashboard")).to_be_hidden()
         assert "hush" not in page.content()
         own_redis.start()
         expect(page.locator(ROWS)).to_be_visible()
         own_redis.pause()
-        expect(page.locator(".status")).to_have_text("Redis is away")
+        expect(page.locator(".status")).to_have_text("Redis unavailable")
         own_redis.resume()
         expect(page.locator(".status")).to_have_text("Live")
-        assert process.output().count("Redis can't be read: ") == 2
-        assert process.output().count("Redis can be read again") == 2
+        assert process.output().count("cannot read Redis, retrying: ") == 2
+        assert process.output().count("Redis available again") == 2
 
         began = time.monotonic()
         process.terminate()
@@ -257,17 +257,17 @@ def test_many_tabs_cost_redis_no_more_than_one(tab: Tab, holding: Holding) -> No
     holding.add(event())
     for page in pages:
         expect(page.locator(ROWS)).to_have_count(1)
-    began, before = time.monotonic(), looks(holding)
+    began, before = time.monotonic(), reads(holding)
     for number in (2, 3):
         holding.add(event())
         for page in pages:
             expect(page.locator(ROWS)).to_have_count(number)
-    assert 2 <= looks(holding) - before <= (time.monotonic() - began) / STEP + 2
+    assert 2 <= reads(holding) - before <= (time.monotonic() - began) / INTERVAL + 2
     assert len(holding.client.client_list()) == 2  # this test and the page
 
 
-def looks(holding: Holding) -> int:
-    """How often the page has looked: it asks for the layout's version once each time."""
+def reads(holding: Holding) -> int:
+    """How often the page has read Redis: it checks the layout's version each time."""
     statistics = holding.client.info("commandstats")
     calls: int = statistics["cmdstat_mget"]["calls"]
     return calls
@@ -309,7 +309,7 @@ def test_a_password_is_asked_for_once(browser: Browser, tmp_path: Path, own_redi
         Tab(browser, url) as tab,
     ):
         page = tab.open()
-        for given, answer in (("wrong", "That is not the password."), (secret, "No events yet")):
+        for given, answer in (("wrong", "Wrong password."), (secret, "No events yet")):
             page.get_by_label("Password").fill(given)
             page.get_by_role("button", name="Log in").click()
             expect(page.get_by_text(answer)).to_be_visible()
@@ -353,7 +353,7 @@ def test_a_megabyte_in_each_event_is_shown_and_searched(tab: Tab, holding: Holdi
     holding.add(*[event("ERROR", f"big {n}")[:-1] + b"," + big for n in range(40)])
     page = tab.open("/?level=ERROR")
     expect(page.locator(ROWS)).to_have_count(2)
-    expect(page.locator(".note")).to_contain_text("are too large to be shown")
+    expect(page.locator(".note")).to_contain_text("are too large to show")
     page.locator(ROWS).first.click()
     expect(page.get_by_role("dialog")).to_contain_text("more characters are in the archive")
 
@@ -361,9 +361,10 @@ def test_a_megabyte_in_each_event_is_shown_and_searched(tab: Tab, holding: Holdi
 # Runs the page with steps of showing it that raise: each once, or the first one for ever.
 BREAKING = """
 import sys
-from page import chart, events, panels, unforeseen, viewer
+from logpipeline import supervision
+from logpipeline.dashboard import chart, event_list, panels, viewer
 
-unforeseen.FIRST = unforeseen.MOST = 0.05
+supervision.FIRST = supervision.MOST = 0.05
 
 
 def break_step(owner, name, times):
@@ -379,8 +380,9 @@ def break_step(owner, name, times):
 
 
 STEPS = (
-    *((viewer, "queried"), (panels, "tiles"), (panels, "failing"), (panels, "alerts")),
-    *((chart, "options"), (events, "rows"), (events, "note"), (viewer.Layout, "set_services")),
+    *((viewer.PageQuery, "parse"), (panels, "tiles"), (panels, "failing"), (panels, "alerts")),
+    *((chart, "options"), (event_list, "rows"), (event_list, "note")),
+    (viewer.Layout, "set_services"),
 )
 times = float(sys.argv.pop())
 for owner, name in STEPS:
@@ -406,7 +408,7 @@ def breaking(folder: Path, times: str, **variables: str) -> Iterator[tuple[Proce
 
 
 @pytest.mark.parametrize("times", ["1", "inf"])
-def test_a_step_of_showing_the_page_that_fails_is_tried_again_and_said_once(
+def test_a_step_of_showing_the_page_that_fails_is_retried_and_logged_once(
     browser: Browser, module_redis: Redis, holding: Holding, tmp_path: Path, times: str
 ) -> None:
     holding.add(event(message="shown"))
@@ -417,7 +419,7 @@ def test_a_step_of_showing_the_page_that_fails_is_tried_again_and_said_once(
         page = tab.open()
         if times == "1":
             expect(page.locator(ROWS)).to_have_count(1)
-            process.wait_for("showing the page works again, failures: 8")
+            process.wait_for("showing the page works again after 8 unexpected errors")
             said = 8
         else:
             process.wait_for("tiles: a bug")
@@ -425,7 +427,7 @@ def test_a_step_of_showing_the_page_that_fails_is_tried_again_and_said_once(
             said = 2
             expect(page.locator(".status")).to_have_text("Live")
         assert process.output().count("Traceback") == said
-        assert process.output().count("queried: a bug") == 1
+        assert process.output().count("parse: a bug") == 1
 
 
 def test_another_sites_page_opens_no_socket_and_reads_nothing(
@@ -506,7 +508,7 @@ def test_a_real_pipeline_is_seen(browser: Browser, run_script: RunScript, tmp_pa
         page = tab.open()
         expect(page.locator(ROWS)).to_have_count(150)
         assert producer.wait(60) == 0
-        expect(page.locator(".tiles")).to_contain_text("600 in all")
+        expect(page.locator(".tiles")).to_contain_text("600 in total")
         for script in (consumer, page_script):
             script.signal(signal.SIGINT)
             assert script.wait() == 0

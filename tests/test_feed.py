@@ -1,4 +1,4 @@
-"""The page's one reader of Redis, whatever happens in it."""
+"""The page's one reader of Redis, whatever it raises."""
 
 import asyncio
 import logging
@@ -12,25 +12,35 @@ import redis
 
 from config import Settings
 from logpipeline.dashboard import redis_reader
+from logpipeline.dashboard.entry import entry
 from logpipeline.dashboard.feed import BUG, Feed
 from logpipeline.dashboard.redis_reader import RedisReader
-from logpipeline.dashboard.unforeseen import Unforeseen
+from logpipeline.dashboard.state import DashboardState
+from logpipeline.supervision import Supervision
 from tests.support.holding import Holding, event
+
+log = logging.getLogger(__name__)
 
 STEPS = (
     *("check_layout", "numbers", "list_key", "entry", "_entries", "_decoded", "DashboardState"),
-    *("RedisReader._take", "RedisReader._alerts", "RedisReader._read_lists", "RedisReader._rate"),
+    *("RedisReader._read", "RedisReader._alerts", "RedisReader._read_lists", "RedisReader._rate"),
 )
 ERRORS = (RuntimeError("a bug"), MemoryError(), RecursionError("too deep"), KeyError("x"))
 
 
 @pytest.fixture
-def feed(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
-    """That of a Redis with two events, an alert and what consumers tell; without its pauses."""
+def failures() -> list[str]:
+    """The steps that have failed."""
+    return []
+
+
+@pytest.fixture
+def feed(redis_server: str, monkeypatch: pytest.MonkeyPatch, failures: list[str]) -> Iterator[Feed]:
+    """That of a Redis with two events, an alert and what consumers report; without its pauses."""
     for name in (
-        "logpipeline.dashboard.unforeseen.FIRST",
-        "logpipeline.dashboard.unforeseen.MOST",
-        "logpipeline.dashboard.feed.STEP",
+        "logpipeline.supervision.FIRST",
+        "logpipeline.supervision.MOST",
+        "logpipeline.dashboard.feed.INTERVAL",
     ):
         monkeypatch.setattr(name, 0.01)
     key = f"feed-{secrets.token_hex(6)}"
@@ -40,8 +50,8 @@ def feed(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
         holding.tell(lag=1, NaN=1)
         holding.alert("burst", "shop", "many errors")
         settings = Settings(_env_file=None, redis_url=redis_server, redis_key=key)
-        with closing(RedisReader(settings)) as look:
-            yield Feed(look)
+        with closing(RedisReader(settings)) as reader:
+            yield Feed(reader, Supervision(log, settings, failures.append))
         client.unlink(*client.keys(f"{key}*"))
 
 
@@ -64,8 +74,8 @@ def break_step(
     return raised
 
 
-async def looked(feed: Feed, until: Callable[[], bool]) -> None:
-    """Let it look until then."""
+async def run(feed: Feed, until: Callable[[], bool]) -> None:
+    """Let it read until then."""
     reader = asyncio.create_task(feed.run())
     with feed.watching():
         async with asyncio.timeout(20):
@@ -76,13 +86,14 @@ async def looked(feed: Feed, until: Callable[[], bool]) -> None:
 
 
 def tracebacks(caplog: pytest.LogCaptureFixture) -> int:
-    return sum(bool(record.exc_info) for record in caplog.records)
+    return caplog.text.count("Traceback (most recent call last)")
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_that_fails_once_is_tried_again(
+def test_a_step_that_fails_once_is_retried(
     feed: Feed,
+    failures: list[str],
     step: str,
     error: Exception,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,19 +101,23 @@ def test_a_step_that_fails_once_is_tried_again(
 ) -> None:
     raised = break_step(monkeypatch, step, error, times=1)
     with caplog.at_level(logging.INFO):
-        asyncio.run(looked(feed, lambda: feed.board is not None and not feed.problem))
+        asyncio.run(run(feed, lambda: feed.state is not None and not feed.problem))
     assert raised == [error]
-    assert feed.unforeseen.count == tracebacks(caplog) == 1
-    assert "reading Redis works again, failures: 1" in caplog.text
-    board = feed.board
-    assert board
-    assert (len(board.lists[""]), board.lag, board.dead_letters) == (2, 1, {"NaN": 1})
-    assert [alert.subject for alert in board.alerts or ()] == ["shop"]
+    assert len(failures) == tracebacks(caplog) == 1
+    assert "reading Redis works again after 1 unexpected error" in caplog.text
+    state = feed.state
+    assert state
+    assert (len(state.lists[""]), state.lag, state.dead_letters) == (2, 1, {"NaN": 1})
+    assert [alert.subject for alert in state.alerts or ()] == ["shop"]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_that_fails_for_ever_is_said_once_and_makes_the_page_not_ready(
-    feed: Feed, step: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_step_that_always_fails_is_logged_once_and_makes_the_page_not_ready(
+    feed: Feed,
+    failures: list[str],
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     break_step(monkeypatch, step, RuntimeError("a bug"), times=float("inf"))
 
@@ -113,23 +128,31 @@ def test_a_step_that_fails_for_ever_is_said_once_and_makes_the_page_not_ready(
         return answer
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(looked(feed, lambda: feed.unforeseen.count >= 5))
+        asyncio.run(run(feed, lambda: len(failures) >= 5))
         assert not asyncio.run(works())
     assert feed.problem == BUG
     assert tracebacks(caplog) == 1
     assert "a bug" in caplog.text
     monkeypatch.undo()
-    asyncio.run(looked(feed, lambda: not feed.problem))
+    asyncio.run(run(feed, lambda: not feed.problem))
 
 
-def test_each_try_waits_longer_up_to_a_bound(caplog: pytest.LogCaptureFixture) -> None:
-    unforeseen = Unforeseen(logging.getLogger("test"), "looking")
-    waits = [unforeseen.failed(ValueError("x")) for _ in range(100)]
-    assert waits[:6] == [1, 2, 4, 8, 16, 30]
-    assert max(waits) == 30
-    assert tracebacks(caplog) == 1
-    unforeseen.failed(KeyError("another"))
-    assert tracebacks(caplog) == 2
-    unforeseen.succeeded()
-    assert unforeseen.failed(ValueError("x")) == 1
-    assert (tracebacks(caplog), unforeseen.count) == (3, 102)
+def test_states_that_paused_tabs_hold_are_bounded_in_bytes() -> None:
+    def state(number: int) -> DashboardState:
+        line = event(message=f"{number} " + "x" * 2_000_000)
+        return DashboardState(at=float(number), lists={"": [entry(str(number), line)]}, counts={})
+
+    supervision = Supervision(logging.getLogger("test"))
+    feed = Feed(None, supervision)  # type: ignore[arg-type]  # it does not read
+    held = []
+    for number in range(100):
+        feed.state = state(number)
+        held.append(feed.keep())
+        assert feed.keep() == held[-1]  # another tab that pauses now
+    feed.state = None
+    alive = [number for number, each in enumerate(held) if each and each()]
+    assert alive == [*range(100 - len(alive), 100)]
+    assert 10 < len(alive) < 30
+    newest = feed.newest_kept()
+    assert newest
+    assert newest() is (held[-1] and held[-1]())

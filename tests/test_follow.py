@@ -139,7 +139,7 @@ def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(
     write(log, "one")
     run = run_script("producer.py", "--follow", "app.log", env=env)
     mine = own_kafka.bootstrap, settings.kafka_topic
-    run.wait_for("made topic " + settings.kafka_topic, 60)
+    run.wait_for("created topic " + settings.kafka_topic, 60)
     until(lambda: any(records(*mine).values()), 60)
     own_kafka.pause()
     write(log, *numbered("two", 100))
@@ -173,10 +173,10 @@ def test_two_producers_do_not_follow_one_file(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--follow", "."], ".: allowed are files; --input reads a pipe"),
-        (["--follow", "x", "--seed", "1"], "--seed: allowed is it only for simulated events"),
-        (["--follow", "x", "--state-dir", "file/in"], "file/in can't be read: Not a directory"),
-        (["--follow", "x", "--state-dir", "file"], "STATE_DIR='file': allowed is a folder's path"),
+        (["--follow", "."], ".: must be a file; use --input to read a pipe"),
+        (["--follow", "x", "--seed", "1"], "--seed cannot be combined with --input or --follow"),
+        (["--follow", "x", "--state-dir", "file/in"], "file/in cannot be read: Not a directory"),
+        (["--follow", "x", "--state-dir", "file"], "STATE_DIR='file': must be a folder's path"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(
@@ -199,10 +199,10 @@ def test_a_file_that_can_not_be_read_is_said_once(
     write(tmp_path / "good.log", "x")
     run = run_script("producer.py", "--follow", "loop.log", "good.log")
     until(lambda: of(made, tmp_path / "good.log") == ["x"], 60)
-    run.wait_for(f"{loop}: can't be read: ")
+    run.wait_for(f"{loop}: cannot be read: ")
     loop.unlink()
     write(loop, "y")
     until(lambda: of(made, loop) == ["y"])
     run.terminate()
     assert run.wait(10) == 0, run
-    assert run.output().count("can't be read") == 1
+    assert run.output().count("cannot be read") == 1

@@ -156,7 +156,7 @@ def test_another_password_is_refused_and_takes_its_time(locked: Server, wrong: s
     began = time.monotonic()
     status, body, headers = log_in(locked, wrong)
     assert status == 401
-    assert "That is not the password." in body
+    assert "Wrong password." in body
     assert "Set-Cookie" not in headers
     assert time.monotonic() - began >= 1
 
@@ -344,7 +344,7 @@ def test_no_answer_names_the_machine(server: Server, locked: Server) -> None:
 
 
 def test_readiness_is_that_of_redis(server: Server, tmp_path: Path, own_redis: Redis) -> None:
-    assert server.ask("/readyz")[:2] == (503, "Redis can't be read\n")
+    assert server.ask("/readyz")[:2] == (503, "cannot read Redis\n")
     with dashboard(tmp_path, REDIS_URL=own_redis.url) as (process, address):
         reader = Server(process, address)
         assert reader.ask("/readyz")[:2] == (200, "ready\n")
@@ -444,7 +444,7 @@ def test_a_taken_port_is_one_line(tmp_path: Path, server: Server) -> None:
     variables = {"DASHBOARD_PORT": port}
     process = Process(script("dashboard.py"), tmp_path / "output", os.environ | variables)
     assert process.wait() == 2
-    words = f"dashboard: DASHBOARD_PORT={port} on DASHBOARD_HOST=127.0.0.1: it is taken\n"
+    words = f"dashboard.py: DASHBOARD_PORT={port} on DASHBOARD_HOST=127.0.0.1: already in use\n"
     assert process.output() == words
 
 

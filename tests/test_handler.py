@@ -7,6 +7,7 @@ import logging.config
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,6 @@ def handler(settings: Settings, **options: Any) -> KafkaLogHandler:
     return KafkaLogHandler(
         kafka_bootstrap_servers=settings.kafka_bootstrap_servers,
         kafka_topic=settings.kafka_topic,
-        kafka_dead_letter_topic=settings.kafka_dead_letter_topic,
         **options,
     )
 
@@ -70,11 +70,10 @@ def test_dict_config_and_what_a_record_becomes(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
     kafka = {
-        "class": "logpipeline.producer.handler.KafkaLogHandler",
+        "class": "logpipeline.KafkaLogHandler",
         "level": "INFO",
         "service": "shop",
         "kafka_topic": settings.kafka_topic,
-        "kafka_dead_letter_topic": settings.kafka_dead_letter_topic,
     }
     logging.config.dictConfig(
         {
@@ -233,7 +232,7 @@ def test_beyond_its_bound_it_drops_counts_and_tells_but_never_waits_long(
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "KafkaLogHandler: dropping records: 50 are waiting for Kafka",
-        "KafkaLogHandler: 0 records were not delivered, 950 were dropped",
+        "KafkaLogHandler: records not delivered: 0, dropped: 950",
     ]
 
 
@@ -246,7 +245,7 @@ def test_records_of_kafka_python_are_not_sent_again(
     settings: Settings, logger: logging.Logger
 ) -> None:
     kafka = handler(settings)
-    roots = [logging.getLogger("kafka"), logging.getLogger("pipeline")]
+    roots = [logging.getLogger("kafka"), logging.getLogger("logpipeline")]
     levels = [root.level for root in roots]
     for root in (logger, *roots):
         root.addHandler(kafka)
@@ -264,7 +263,7 @@ def test_records_of_kafka_python_are_not_sent_again(
 
 PROGRAM = """
 import logging, multiprocessing, os, sys
-from logpipeline.producer.handler import KafkaLogHandler
+from logpipeline import KafkaLogHandler
 
 logging.basicConfig(level=logging.INFO, handlers=[KafkaLogHandler()])
 
@@ -305,7 +304,7 @@ def test_a_programs_end_does_not_wait_for_kafka_for_ever(
     run = run_script(program(tmp_path, "work('a')"), env=env)
     assert run.wait(60) == 0, run
     assert time.monotonic() - start < EXIT + JOIN + 10
-    assert "KafkaLogHandler: 100 records were not delivered, 0 were dropped" in run.output()
+    assert "KafkaLogHandler: records not delivered: 100, dropped: 0" in run.output()
     assert "Traceback" not in run.output()
 
 
@@ -345,14 +344,19 @@ def test_forked_children_send_their_own_and_nothing_twice(
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"topic": "x"}, TypeError, "topic: allowed are the names of settings"),
+        ({"topic": "x"}, TypeError, "^KafkaLogHandler does not take topic; it takes level, "),
+        ({"redis_url": "redis://a", "log_file": "a"}, TypeError, "take log_file, redis_url; it"),
+        ({"kafka_group_id": "a"}, TypeError, "take kafka_group_id; it .* such as kafka_topic$"),
         ({"capacity": 0}, ValueError, "capacity must be from 1 to 50000, not 0"),
         ({"capacity": "100"}, TypeError, "capacity and block must be numbers, not '100' and 0.1"),
         ({"block": -1}, ValueError, "block must be from 0 to 3600 seconds, not -1"),
         ({"block": float("nan")}, ValueError, "block must be from 0 to 3600 seconds, not nan"),
         ({"service": 5}, TypeError, "service must be a string, not 5"),
         ({"service": "x" * 1_001}, ValueError, "service must have at most 1000 characters"),
-        ({"kafka_topic": "a b"}, ValueError, "kafka_topic"),
+        ({"kafka_topic": "a b"}, ValueError, "^KAFKA_TOPIC='a b': must be 1 to 249 of a-z, "),
+        ({"kafka_partitions": "many"}, ValueError, "^KAFKA_PARTITIONS='many': must be a whole"),
+        ({"kafka_ssl_cafile": "ca.pem"}, ValueError, "requires KAFKA_SECURITY_PROTOCOL=SSL or"),
+        ({"kafka_sasl_password_file": "a/b"}, ValueError, "^KAFKA_SASL_PASSWORD_FILE='a/b' cannot"),
         ({"level": "LOUD"}, ValueError, "LOUD"),
     ],
 )
@@ -363,11 +367,35 @@ def test_nonsense_is_refused_and_leaves_nothing_behind(
     with pytest.raises(error, match=said) as refused:
         KafkaLogHandler(**options)
     assert len(logging._handlerList) == known, refused  # type: ignore[attr-defined]
+    assert "\n" not in str(refused.value)
+
+
+def test_a_wrong_setting_in_the_environment_ends_dict_config_with_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "nonsense")
+    handlers = {"kafka": {"class": "logpipeline.KafkaLogHandler"}}
+    with pytest.raises(ValueError, match="Unable to configure handler 'kafka'") as refused:
+        logging.config.dictConfig({"version": 1, "handlers": handlers})
+    assert str(refused.value.__cause__) == (
+        "KAFKA_BOOTSTRAP_SERVERS='nonsense': must be host:port, or several with commas between"
+    )
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "pydantic" not in shown
+
+
+def test_an_env_file_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes("KAFKA_TOPIC=é".encode("latin-1"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^\.env cannot be read: 'utf-8' codec"):
+        KafkaLogHandler()
 
 
 REFUSED = """
 import logging
-from logpipeline.producer.handler import KafkaLogHandler
+from logpipeline import KafkaLogHandler
 try:
     KafkaLogHandler(capacity=0)
 except ValueError as error:
@@ -434,7 +462,7 @@ def test_a_programs_end_waits_once_for_a_kafka_that_is_away(
         mine.flush()
         mine.close()
     assert naps == []
-    said = ["KafkaLogHandler: 1 records were not delivered, 0 were dropped"]
+    said = ["KafkaLogHandler: records not delivered: 1, dropped: 0"]
     assert capsys.readouterr().err.splitlines() == said
 
 
@@ -478,7 +506,7 @@ def test_what_kafka_refuses_is_told_at_the_end(
     flush(logger)
     logger.handlers[0].close()
     said = capsys.readouterr().err.splitlines()
-    assert said == ["KafkaLogHandler: 1 records were not delivered, 0 were dropped"]
+    assert said == ["KafkaLogHandler: records not delivered: 1, dropped: 0"]
 
 
 @pytest.mark.parametrize("name", ["send", "settle", "when_ready"])

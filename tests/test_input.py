@@ -140,7 +140,7 @@ def test_a_pipe_is_read_to_its_end_and_arrives_while_it_is_open(
 
 def _has_topic(run: Process) -> bool:
     assert run.running(), run
-    return "made topic test-" in run.output()
+    return "created topic test-" in run.output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -209,7 +209,7 @@ def test_a_broken_packed_file_is_sent_as_far_as_it_goes_with_status_1(
     (tmp_path / "a.gz").write_bytes(gzip.compress("\n".join(lines).encode())[:-200_000])
     run = run_script("producer.py", "--input", "a.gz")
     assert run.wait(60) == 1, run
-    assert "a.gz can't be read to its end: " in run.output()
+    assert "a.gz cannot be read to its end: " in run.output()
     assert "Traceback" not in run.output()
     got = messages(arrived(settings)[key_of(tmp_path / "a.gz")])
     assert 1_000 < len(got) < 20_000
@@ -240,13 +240,16 @@ def test_a_person_sees_a_bar_of_the_bytes(run_script: RunScript, tmp_path: Path)
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--input", "missing.log"], "missing.log can't be read: No such file or directory"),
-        (["--input", "."], ". can't be read: Is a directory"),
-        (["--input", ""], ". can't be read: Is a directory"),
-        (["--input", "-", "--seed", "1"], "--seed: allowed is it only for simulated events"),
-        (["--input", "-", "--malformed", "0"], "--malformed: allowed is it only for simulated"),
-        (["--input", "-", "--follow", "x"], "--follow: allowed is it only without --input"),
-        (["--service", "x"], "--service: allowed is it only with --input or --follow"),
+        (["--input", "missing.log"], "missing.log cannot be read: No such file or directory"),
+        (["--input", "."], ". cannot be read: Is a directory"),
+        (["--input", ""], ". cannot be read: Is a directory"),
+        (["--input", "-", "--seed", "1"], "--seed cannot be combined with --input or --follow"),
+        (
+            ["--input", "-", "--malformed", "0"],
+            "--malformed cannot be combined with --input or --follow",
+        ),
+        (["--input", "-", "--follow", "x"], "--follow cannot be combined with --input"),
+        (["--service", "x"], "--service requires --input or --follow"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(

@@ -18,6 +18,8 @@ from redis import Redis as Client
 from config import Settings
 from logpipeline.archive.archive import Archive
 from logpipeline.consumer.metrics import Metrics
+from logpipeline.events.columns import Columns
+from logpipeline.events.event import Partial
 from logpipeline.events.slices import read
 from logpipeline.health import STUCK, Endpoint
 from logpipeline.localstack.redis import Redis
@@ -28,7 +30,7 @@ from logpipeline.server import CONNECTIONS, HEAD
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import ROOT
-from tests.support.records import Record, event, events
+from tests.support.records import event, events
 from tests.support.waiting import until
 
 PORTS = ("METRICS_PORT", "PRODUCER_METRICS_PORT", "ALERTS_METRICS_PORT")
@@ -266,6 +268,26 @@ def test_an_answer_tells_nothing_of_the_machine(endpoint: int) -> None:
         assert b"Python" not in said(endpoint, request)
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=abc",
+        "application/openmetrics-text; version=1.0.0; escaping=no-such",
+        "application/openmetrics-text; version=; q=",
+        "text/plain; version=9; q=x,,;",
+        "\xff=;\xff",
+    ],
+)
+def test_any_accept_header_gets_the_metrics(
+    endpoint: int, accept: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    request = f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
+    answer = said(endpoint, request.encode("latin-1"))
+    assert answer.split()[1] == b"200"
+    assert b"\nlog_consumer_" in answer
+    assert capfd.readouterr().err == ""
+
+
 def test_large_heads_are_refused(endpoint: int) -> None:
     head = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
     for more in (b"A: " + b"x" * HEAD, b"A: b\r\n" * (HEAD // 6), b"Cookie: " + b"\\" * 400_000):
@@ -317,14 +339,16 @@ BAD = (
     *(None, b"\xff", b"{", b"[]", b"NaN", b'{"level":"x","message":"","timestamp":1}'),
     *(b"{}", b'{"level":"INFO"}', b'{"level":"INFO","message":""}', b'{"level":1}'),
     *(b'{"level":"INFO","message":1}', b'{"level":"INFO","message":"","timestamp":"1"}'),
+    *(b"[" * 101, b" " * 1_001, Partial(b"", "unreadable batch", "it can't be decoded")),
 )
 
 
 def test_each_reason_of_a_dead_letter_is_counted_from_zero_on() -> None:
-    rejects = read(0, 0, [Record(*each) for each in enumerate(BAD)]).rejects
+    records = Columns([*range(len(BAD))], [None] * len(BAD), [*BAD])
+    rejects = read(0, 0, [records], 1_000).rejects
     value = Metrics().registry.get_sample_value
-    for reject in rejects:
-        assert value("log_consumer_dead_letters_total", {"reason": reject.reason}) == 0
+    for reason in {*(reject.reason for reject in rejects), "poison"}:
+        assert value("log_consumer_dead_letters_total", {"reason": reason}) == 0
 
 
 def test_the_delay_is_that_of_the_oldest_event() -> None:

@@ -1,5 +1,6 @@
 """The page's pieces, without a browser: its HTML, its clock, its chart."""
 
+import logging
 import time
 from collections import Counter
 from html.parser import HTMLParser
@@ -8,10 +9,14 @@ import pytest
 
 from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard import chart, event_list, panels
-from logpipeline.dashboard.clock import Clock, lasting
+from logpipeline.dashboard.clock import Clock, duration
 from logpipeline.dashboard.entry import Entry, entry
+from logpipeline.dashboard.feed import Feed
+from logpipeline.dashboard.hold import Hold
+from logpipeline.dashboard.query import PageQuery
 from logpipeline.dashboard.search import Filters, Found
 from logpipeline.dashboard.state import DashboardState
+from logpipeline.supervision import Supervision
 from tests.support.holding import event
 
 NASTY = ["<script>x</script>", "</button></li><b>", "\"'><img src=x onerror=y>", "{0} {{x}} %s"]
@@ -51,7 +56,7 @@ def everything(text: str) -> str:
     """All that the page makes of Redis, with this text wherever one may be."""
     told = Notice("open", text, text, text, text, 1.0)
     alert = Alert(text, text, text, text, 1.0, 1.0, 1.0)
-    board = DashboardState(
+    state = DashboardState(
         at=time.time(),
         lists={"": [made(text)], "ERROR": [made(text)]},
         counts={},
@@ -61,12 +66,12 @@ def everything(text: str) -> str:
         history=[told],
     )
     parts = [
-        event_list.rows(board.lists[""], board.at, CLOCK),
+        event_list.rows(state.lists[""], state.at, CLOCK),
         event_list.whole(made(text), CLOCK),
-        event_list.note(board, Filters.of(words=text), Found([made(text)], 1), 1),
-        panels.tiles(board),
-        panels.failing(board),
-        panels.alerts(board, CLOCK),
+        event_list.note(state, Filters.of(words=text), Found([made(text)], 1), 1),
+        panels.tiles(state),
+        panels.failing(state),
+        panels.alerts(state, CLOCK),
         panels.unreachable(text, text, "now"),
         panels.empty(text, text, None),
     ]
@@ -94,7 +99,7 @@ def test_a_whole_event_has_all_its_fields_and_bytes() -> None:
 def test_an_invalid_record_is_shown_as_it_is() -> None:
     strange = entry("1", b"<not> json")
     assert "&lt;not&gt; json" in event_list.rows([strange], 0.0, CLOCK)
-    assert "this is an invalid record" in event_list.whole(strange, CLOCK)
+    assert "none: this is an invalid record" in event_list.whole(strange, CLOCK)
 
 
 def test_a_clock_is_the_viewers() -> None:
@@ -111,16 +116,55 @@ def test_an_unknown_zone_means_utc(zone: str) -> None:
 
 
 @pytest.mark.parametrize("moment", [1e18, -1e18, 1e300, -62_135_596_801.0])
-def test_a_moment_that_no_calendar_has_is_said_so(moment: float) -> None:
+def test_a_moment_outside_the_calendar_is_shown_as_such(moment: float) -> None:
     assert CLOCK.short(moment, WINTER) == CLOCK.minute(moment) == "no date"
-    assert "no calendar has" in CLOCK.full(moment)
+    assert "outside the calendar" in CLOCK.full(moment)
     assert CLOCK.utc(moment) == f"{moment:g}"
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        *(None, 5, "", "?", "?q=a+b&level=ERROR,CRITICAL&service=%3Cb%3E&span=day&theme=dark"),
+        *("?level=nonsense,info&span=week&theme=pink", "?q=" + "a+" * 5_000, "?service=%ff%00"),
+    ],
+)
+def test_the_query_of_an_address_is_read_back_as_written(search: object) -> None:
+    query = PageQuery.parse(search)
+    assert PageQuery.parse(str(query)) == query
+    assert len(str(query)) < 2_000
+
+
+def test_a_query_has_what_a_viewer_has_chosen() -> None:
+    query = PageQuery.parse("?level=error&service=shop&q=card&span=day")
+    assert query.filters == Filters.of(["ERROR"], "shop", "card")
+    assert (query.span, query.theme) == ("day", "auto")
+    assert str(query.filtered(words="")) == "?level=ERROR&service=shop&span=day"
+    assert str(PageQuery()) == "?"
+    themes = [query := query.with_next_theme() for _ in range(3)]
+    assert [each.theme for each in themes] == ["dark", "light", "auto"]
+
+
+def test_a_list_is_held_at_one_state_until_no_reason_is_left() -> None:
+    first, second = (DashboardState(at=at, lists={}, counts={}) for at in (1.0, 2.0))
+    feed = Feed(None, Supervision(logging.getLogger("test")))  # type: ignore[arg-type]
+    hold = Hold(feed)
+    feed.state = first
+    hold.add("scrolled")
+    feed.state = second
+    hold.add("paused")
+    hold.remove("scrolled")
+    assert hold
+    assert hold.state is first
+    hold.remove("paused")
+    assert not hold
+    assert hold.state is None
 
 
 def test_durations_and_counts_are_short() -> None:
     durations = [(-1, "0 s"), (59.9, "59 s"), (3_599, "59 min"), (3_660, "1 h 01 min")]
     for seconds, words in [*durations, (90_000, "1 d 1 h")]:
-        assert lasting(seconds) == words
+        assert duration(seconds) == words
     counts = [(9_999, "9,999"), (10_000, "10.0k"), (999_999, "1000k"), (12_345_678, "12.3M")]
     for count, words in counts:
         assert panels.compact(count) == words
@@ -129,11 +173,11 @@ def test_durations_and_counts_are_short() -> None:
 def test_the_chart_stacks_the_chosen_levels_with_the_worst_below() -> None:
     minute = 28_000_000
     counts = {minute: {"INFO": 9, "ERROR": 1}, minute - 5: {"CRITICAL": 2}}
-    board = DashboardState(at=minute * 60.0, lists={}, counts=counts)
-    series = chart.options(board, "hour", [], True, CLOCK)["series"]
+    state = DashboardState(at=minute * 60.0, lists={}, counts=counts)
+    series = chart.options(state, "hour", [], True, CLOCK)["series"]
     assert [each["name"] for each in series] == [*chart.ORDER]
     assert {each["name"]: each["data"][-1] for each in series}["INFO"] == 9
-    only = chart.options(board, "hour", ["ERROR"], False, CLOCK)["series"]
+    only = chart.options(state, "hour", ["ERROR"], False, CLOCK)["series"]
     assert [(each["name"], sum(each["data"])) for each in only] == [("ERROR", 1)]
-    assert "at most 10" in chart.described(board, "hour")
-    assert "at most 2 errors" in chart.described(board, "hour")
+    assert "at most 10" in chart.describe(state, "hour")
+    assert "at most 2 errors" in chart.describe(state, "hour")

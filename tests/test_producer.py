@@ -85,7 +85,7 @@ def test_nonsense_is_refused_in_one_line(
 ) -> None:
     line = refusal(argv, capsys)
     assert argv[1] in line
-    assert "allowed is" in line
+    assert "must be" in line
 
 
 def test_help_ends_with_examples_and_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

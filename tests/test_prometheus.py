@@ -5,7 +5,7 @@ import re
 import yaml
 
 from config import Settings
-from logpipeline.alerts.metrics import AlertsMetrics
+from logpipeline.alerts.metrics import AlertsMetrics, failure_counter
 from logpipeline.alerts.rules import load
 from logpipeline.alerts.targets import Targets
 from logpipeline.alerts.watch import Watch
@@ -20,7 +20,7 @@ SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
 def exported() -> set[str]:
     """The names of all series of the three processes."""
     watch = Watch(Settings(_env_file=None), load(ROOT / "alerts.toml"))
-    metrics = (Metrics(), ProducerMetrics(), AlertsMetrics(watch, Targets([])))
+    metrics = (Metrics(), ProducerMetrics(), AlertsMetrics(watch, Targets([]), failure_counter()))
     families = [family for each in metrics for family in each.registry.collect()]
     watch.close()
     return {f.name + suffix for f in families for suffix in SUFFIXES.get(f.type, [""])}

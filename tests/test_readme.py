@@ -1,4 +1,4 @@
-"""README.md: what it says of the settings is so, and what it tells people to type works.
+"""README.md and docs/: their tables are the code's, and every command in them works.
 
 `docker` commands are run by test_compose.py.
 """
@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from bench import capacity
 from config import Settings
+from logpipeline.events.event import REASONS
+from logpipeline.localstack import jars
 from logpipeline.localstack.server import free_port
 from tests.support.clone import copy_files
 from tests.support.process import Process
-from tests.support.readme import ROOT, TEXT, commands
+from tests.support.readme import PAGES, README, ROOT, TEXT, commands, programs
 from tests.support.waiting import until
 
 # The fixture, and .ci/run.
@@ -35,22 +38,62 @@ print(*(answer if isinstance(answer, list | dict) else [answer]), sep="\\n")
 """
 
 
-def test_the_table_of_settings_is_config_pys() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \|$", TEXT, re.MULTILINE)
-    told = {name: (default, meaning) for name, default, meaning in rows}
-    assert told == {
+OTHER_PAGES = ["CHANGELOG.md", "SECURITY.md", "deploy/README.md"]
+LONGEST = 170  # lines of README.md: for people who have two minutes
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    assert {name: (default, meaning) for name, default, meaning in rows} == {
         name.upper(): (f"`{field.default}`", field.description)
         for name, field in Settings.model_fields.items()
     }
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CHANGELOG.md", "SECURITY.md", "deploy/README.md", "docs/operating.md"]
-)
+def test_each_reason_of_a_dead_letter_is_explained() -> None:
+    page = (ROOT / "docs" / "events.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?) \| ", page.partition("## Dead letters")[2], re.MULTILINE)
+    explained = set(re.findall(r"`([^`]+)`", " ".join(rows)))
+    for wrong in ("missing", "mistyped"):
+        explained |= {f"{wrong} {name}" for name in ("message", "timestamp")}
+    assert set(REASONS) <= explained
+
+
+def test_the_table_of_capacity_is_what_was_measured() -> None:
+    measured = capacity.Measured.read(capacity.HERE / "RESULTS.md", capacity.HERE / "limits.json")
+    made = capacity.table([capacity.Plan.of(rate, measured) for rate in capacity.RATES])
+    assert made.strip() in (ROOT / "docs" / "capacity.md").read_text("utf-8")
+
+
+def test_the_readme_is_short_and_leads_to_each_page() -> None:
+    text = README.read_text("utf-8")
+    assert len(text.splitlines()) <= LONGEST
+    for page in PAGES[1:]:
+        assert f"]({page.relative_to(ROOT)}" in text
+
+
+def test_each_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\$ )make ([a-z]+)", TEXT, re.MULTILINE))
+    named |= {command.split()[1] for command in commands() if command.startswith("make ")}
+    assert {"up", "fuzz", "lock"} < named <= targets
+
+
+@pytest.mark.parametrize("page", [*(str(page.relative_to(ROOT)) for page in PAGES), *OTHER_PAGES])
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
-    for target in re.findall(r"\]\(((?!http)[^)#]+)\)", path.read_text("utf-8")):
-        assert (path.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", path.read_text("utf-8")):
+        file = path.parent / target if target else path
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +103,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     copy_files(folder)
     (folder / ".venv").symlink_to(Path(sys.prefix))
     (folder / ".local").mkdir()
-    (folder / ".local" / "jars").symlink_to(ROOT / ".local" / "jars")
+    jars.FOLDER.mkdir(parents=True, exist_ok=True)
+    (folder / ".local" / "jars").symlink_to(jars.FOLDER)
     redis_port = free_port()
     ports = {
         "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{free_port()}",
@@ -124,3 +168,28 @@ def test_what_it_tells_people_to_type_works(clone: Path, command: str) -> None:
     )
     assert done.returncode == (124 if endless else 0), done.stdout + done.stderr
     assert done.stdout.strip() or "sent " in done.stderr or ":alerts" in command
+
+
+@pytest.mark.server
+@pytest.mark.xdist_group("readme")
+@pytest.mark.parametrize("number", range(len(programs())))
+def test_each_python_program_sends_its_log_record(clone: Path, number: int) -> None:
+    service = f"service-of-program-{number}"
+    program = (
+        programs()[number].replace('"shop",', f'"{service}",').replace('"shop"}', f'"{service}"}}')
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=clone,
+        env=environment(clone),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    logs = clone / "logs.txt"
+    until(lambda: f'"service":"{service}"' in logs.read_text("utf-8"), PATIENCE, program)
+    [line] = [line for line in logs.read_text("utf-8").splitlines() if service in line]
+    assert '"level":"ERROR"' in line
+    assert '"order":7' in line

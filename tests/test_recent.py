@@ -13,6 +13,7 @@ from redis import RedisError
 
 from config import Settings
 from logpipeline.archive.archive import Archive
+from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.event import LEVELS
 from logpipeline.events.slices import Slice, read
 from logpipeline.localstack.redis import Redis
@@ -24,6 +25,7 @@ from tests.support.records import Record, event, events
 from tests.support.waiting import until
 
 CAP = 20
+BEGAN = int(time.time()) - 20 * 3600  # Unix seconds of the first event, as the others follow soon
 
 
 class Pair:
@@ -32,7 +34,8 @@ class Pair:
     def __init__(self, settings: Settings, start: dict[int, int] | None = None) -> None:
         self.archive = Archive(settings.log_file, settings.kafka_topic)
         self.archive.open("topic-id")
-        self.recent = Recent(settings, self.archive)
+        self.metrics = Metrics()
+        self.recent = Recent(settings, self.archive, self.metrics.recent)
         self.starts = self.recent.replay_from(
             "topic-id", start or self.archive.position().next or {0: 0, 1: 0}
         )
@@ -94,16 +97,24 @@ def counted(lines: list[bytes]) -> Counter[tuple[int, str]]:
 
 def mixed(partition: int, start: int, end: int) -> Slice:
     """A slice of every level, over several minutes."""
-    made = [events(partition, n, n + 1, level=LEVELS[n % 5]) for n in range(start, end)]
-    whole = events(partition, start, end)
+    made = [
+        events(partition, n, n + 1, level=LEVELS[n % 5], timestamp=BEGAN + n)
+        for n in range(start, end)
+    ]
+    return joined(partition, start, end, made)
+
+
+def joined(partition: int, start: int, end: int, made: list[Slice]) -> Slice:
+    """The slice that has the events of these, which have one each."""
     return Slice(
         partition,
         start,
         end,
-        whole.offsets,
+        list(range(start, end)),
         [part.lines[0] for part in made],
         [part.levels[0] for part in made],
-        whole.minutes,
+        [part.minutes[0] for part in made],
+        times=[part.times[0] for part in made],
     )
 
 
@@ -111,7 +122,7 @@ def settled(client: RedisClient, key: str, offsets: dict[int, int], timeout: flo
     def there() -> bool:
         try:
             return bool(stored(client, key)["offsets"] == offsets)
-        except RedisError:
+        except (RedisError, ValueError):  # it is away, or has what is none of ours
             return False
 
     until(there, timeout, f"Redis is not at {offsets}")
@@ -141,6 +152,77 @@ def test_lists_are_newest_first_capped_and_counted(
     assert found["lists"] == expected(lines)
     assert found["counts"] == counted(lines)
     assert 0 < client.ttl(f"{small.redis_key}:counts:{mixed(0, 0, 1).minutes[0]}") <= 24 * 3600
+
+
+def test_events_of_other_times_than_the_last_day_are_listed_and_not_counted(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    now = time.time()
+    known = [now, now - 23 * 3600, now + 300]
+    odd = [now - 25 * 3600, now + 1_200, 0, -5, 1.7e308, -1.7e308, 1e15, *range(0, 60 * 90, 60)]
+    made = [events(0, n, n + 1, timestamp=at) for n, at in enumerate([*known, *odd])]
+    pair = opened()
+    pair.store(joined(0, 0, len(made), made))
+    settled(client, small.redis_key, {0: len(made)})
+    for _ in range(2):
+        found = stored(client, small.redis_key)
+        assert found["counts"] == Counter((int(at // 60), "INFO") for at in known)
+        lines = [part.lines[0] for part in made]
+        assert found["lists"] == expected(lines)
+        client.flushall()  # the lists are made from logs.txt
+        settled(client, small.redis_key, {0: len(made)})
+    value = pair.metrics.registry.get_sample_value("log_consumer_uncounted_events_total")
+    assert value in {2 * len(odd), 3 * len(odd)}  # from logs.txt twice, or about to be
+
+
+def test_a_count_is_forgotten_after_a_day(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    pair.store(mixed(0, 0, 5))
+    settled(client, small.redis_key, {0: 5})
+    minute = mixed(0, 0, 1).minutes[0]
+    end = client.expiretime(f"{small.redis_key}:counts:{minute}")
+    assert end == minute * 60 + 60 + 24 * 3600
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda client, key: client.hset(f"{key}:offsets", "abc", "1"),
+        lambda client, key: client.hset(f"{key}:offsets", "0", "abc"),
+        lambda client, key: client.hset(f"{key}:offsets", "0", "-7"),
+        lambda client, key: client.hset(f"{key}:offsets", "0", "007"),
+        lambda client, key: client.hset(f"{key}:offsets", "0", "9" * 5_000),
+        lambda client, key: client.hset(f"{key}:offsets", b"\xff", b"\xff"),
+        lambda client, key: client.hset(f"{key}:offsets", mapping=dict.fromkeys(range(20_000), 1)),
+        lambda client, key: client.set(f"{key}:topic", b"\xff"),
+        lambda client, key: client.set(f"{key}:topic", "x" * 10**6),
+    ],
+)
+def test_offsets_that_are_none_make_the_lists_anew(
+    opened: Open,
+    client: RedisClient,
+    small: Settings,
+    damage: Callable[[RedisClient, str], object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = small.redis_key
+    pair = opened()
+    pair.store(mixed(0, 0, 30))
+    settled(client, key, {0: 30})
+    damage(client, key)
+    assert pair.recent.replay_from("topic-id", {1: 5}) == {1: 5}
+    pair.store(mixed(0, 30, 50))
+    settled(client, key, {0: 50})
+    found = stored(client, key)
+    assert found["lists"] == expected(mixed(0, 0, 50).lines)
+    assert found["counts"] >= counted(mixed(0, 0, 30).lines)
+    assert found["counts"] <= counted(mixed(0, 0, 50).lines)
+    pair.store(mixed(0, 50, 60))
+    settled(client, key, {0: 60})
+    assert stored(client, key)["lists"] == expected(mixed(0, 0, 60).lines)
+    assert "Traceback" not in caplog.text
 
 
 def test_what_redis_has_is_left_out(opened: Open, client: RedisClient, small: Settings) -> None:
@@ -414,16 +496,12 @@ def roomy(small: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def sized(start: int, end: int) -> Slice:
     """Events of all levels and sizes, some of them larger than all that memory should hold."""
-    made = [
-        events(0, n, n + 1, level=LEVELS[n % 5], more="x" * (5_000 if n % 97 == 0 else n % 7 * 90))
-        for n in range(start, end)
-    ]
-    return Slice(
-        *(0, start, end, list(range(start, end))),
-        [part.lines[0] for part in made],
-        [part.levels[0] for part in made],
-        [part.minutes[0] for part in made],
-    )
+    return joined(0, start, end, [each_sized(n) for n in range(start, end)])
+
+
+def each_sized(n: int) -> Slice:
+    more = "x" * (5_000 if n % 97 == 0 else n % 7 * 90)
+    return events(0, n, n + 1, level=LEVELS[n % 5], more=more, timestamp=BEGAN + n)
 
 
 def assert_newest(client: RedisClient, key: str, lines: list[bytes]) -> None:

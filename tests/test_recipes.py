@@ -1,4 +1,4 @@
-"""README's recipes for logs that no Python program writes, as a user types them."""
+"""The recipes of docs/ for logs that no Python program writes, as a user types them."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import ROOT
+from tests.support.readme import recipe
 from tests.support.topics import records
 from tests.support.waiting import until
 from tests.test_input import arrived, key_of, messages
@@ -34,14 +35,19 @@ def shell(command: str, environment: dict[str, str], folder: Path) -> None:
     """Run it as typed in a shell of the repository's Python. Raises CalledProcessError."""
     python = Path(sys.executable).parent
     env = environment | {"PATH": f"{python}:{os.environ['PATH']}"}
-    command = command.replace("producer.py", str(ROOT / "producer.py"))
+    command = command.replace(".venv/bin/python producer.py", f"python {ROOT / 'producer.py'}")
     subprocess.run(["bash", "-o", "pipefail", "-c", command], env=env, cwd=folder, check=True)
+
+
+def standing_for(words: str, others: str) -> str:
+    """The recipe with `words`, and `others` in their place."""
+    return recipe(words).replace(words, others)
 
 
 def test_journalctl(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "journal").write_text(JOURNAL)
-    # cat stands for journalctl -o json --follow
-    shell("cat journal | python producer.py --input - --service journal", environment, tmp_path)
+    command = standing_for("journalctl -o json --follow", "cat journal")
+    shell(command, environment, tmp_path)
     values = arrived(settings)[b"-"]
     assert messages(values) == [
         "Started nginx.service - A high performance web server.",
@@ -63,12 +69,8 @@ def test_journalctl(settings: Settings, environment: dict[str, str], tmp_path: P
 
 
 def test_a_containers_logs(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
-    # the braces stand for docker logs --follow shop
-    command = (
-        "{ echo '2024-03-23T22:56:07Z ERROR to stdout'; echo 'to stderr' >&2; } 2>&1 "
-        "| python producer.py --input - --service shop"
-    )
-    shell(command, environment, tmp_path)
+    lines = "{ echo '2024-03-23T22:56:07Z ERROR to stdout'; echo 'to stderr' >&2; }"
+    shell(standing_for("docker logs --follow shop", lines), environment, tmp_path)
     first, second = (json.loads(value) for value in arrived(settings)[b"-"])
     assert (first["level"], first["timestamp"]) == ("ERROR", 1711234567)
     assert second["message"] == "to stderr"
@@ -78,11 +80,8 @@ def test_a_containers_logs(settings: Settings, environment: dict[str, str], tmp_
 @pytest.mark.needs("kcat")
 def test_kcat(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
     assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
-    command = (
-        """printf '{"level":"ERROR","message":"disk full","timestamp":%s}\\n' "$(date +%s.%N)" """
-        f"| kcat -P -b {settings.kafka_bootstrap_servers} -t {settings.kafka_topic}"
-    )
-    shell(command, environment, tmp_path)
+    here = f"kcat -P -b {settings.kafka_bootstrap_servers} -t {settings.kafka_topic}"
+    shell(standing_for("kcat -P -b localhost:9092 -t logs", here), environment, tmp_path)
     found = records(settings.kafka_bootstrap_servers, settings.kafka_topic)
     [[(key, value)]] = [pairs for pairs in found.values() if pairs]
     assert key is None
@@ -121,7 +120,7 @@ def test_nginx_and_its_rotation(
         for path in ("/", "/bad", "/missing"):
             get(port, path)
         access, errors = tmp_path / "access.log", tmp_path / "error.log"
-        run.wait_for("made topic " + settings.kafka_topic)
+        run.wait_for("created topic " + settings.kafka_topic, 60)
         until(lambda: len(arrived(settings).get(key_of(access), [])) == 3, 60)
         access.rename(tmp_path / "access.log.1")
         get(port, "/before-reopen")

@@ -418,8 +418,8 @@ def test_the_whole_pipeline_over_tls_with_users_and_secrets_in_files(
     newest = show(env, tmp_path)
     assert newest.wait(PATIENCE) == 0
     assert len(newest.output().splitlines()) == 1000
-    with closing(RedisReader(access)) as look:
-        assert len(look.take().lists[""]) == 1000
+    with closing(RedisReader(access)) as reader:
+        assert len(reader.read().lists[""]) == 1000
     for script in (consumer, alerts):
         script.terminate()
         assert script.wait(PATIENCE) == 0, script
@@ -451,7 +451,7 @@ def test_who_is_refused_waits_and_goes_on_once_let_in(
     no_redis = f"Redis at {carol.redis_url} refuses user 'carol' and the password"
     for script in (consumer, producer):
         script.wait_for(refused, PATIENCE)
-    alerts.wait_for(f"Redis is away, nothing is watched: {no_redis}", PATIENCE)
+    alerts.wait_for(f"Redis unavailable; alerts are paused: {no_redis}", PATIENCE)
     for once, status in ((run_script("verify.py", env=env), 2), (show(env, tmp_path), 1)):
         assert once.wait(PATIENCE) == status
         assert once.output().count("\n") == 1, once

@@ -101,7 +101,7 @@ def test_tabs_are_bounded_and_their_places_become_free(server: Server) -> None:
             assert opened <= VIEWERS
         status, body, headers = server.ask()
         assert (status, headers["Retry-After"]) == (503, "5")
-        assert "too many tabs" in body
+        assert "too many open tabs" in body
         assert server.ask("/healthz")[0] == 200
     until(lambda: server.ask()[0] == 200, 30, "they stay")
 

@@ -369,11 +369,16 @@ def test_one_follower_a_log(following: Following) -> None:
 
 
 def test_a_broken_position_is_said_in_one_line(following: Following, path: Path) -> None:
+    write(path, "one")
     following.read()
     following.stop()
-    (path.parent / "state" / "it.json").write_bytes(b"\xff{")
-    with pytest.raises(TailError, match=r"it.json is not a position .*: delete it to read .*log"):
-        following.twice()
+    place = state(path)["places"][0]
+    damaged = [{"head": 2**40}, {"head": 2**70}, {"head": -1}, {"offset": -5}, {"offset": 2**70}]
+    broken = [json.dumps({"places": [place | each], "seen": []}).encode() for each in damaged]
+    for data in (b"\xff{", b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}", *broken):
+        (path.parent / "state" / "it.json").write_bytes(data)
+        with pytest.raises(TailError, match=r"it.json is not a position .*: delete it to read "):
+            following.twice()
     (path.parent / "state" / "it.json").unlink()
     following.start()
 

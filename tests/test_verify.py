@@ -228,7 +228,7 @@ def run_through(
     )
     with Redis.from_url(redis_server) as client:
         try:
-            consumer.wait_for("made topic")
+            consumer.wait_for("created topic")
             until(lambda: name in kafka_admin.list_topics())
             records = records_of_a_day()
             produce(settings, records)
@@ -468,6 +468,31 @@ def test_damage_in_redis_is_named(
     assert lines["logs.txt"].startswith("agrees")
 
 
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda p: p.redis.hset(p.key(":offsets"), "x", b"\xff"), "1 unreadable: its offsets are"),
+        (lambda p: p.redis.hset(p.key(":offsets"), b"\xff", "1"), "1 unreadable: its offsets are"),
+        (lambda p: p.redis.set(p.key(":topic"), b"\xff\x1b[2J"), r"it has topic id \ufffd\x1b[2J"),
+    ],
+)
+def test_nonsense_in_redis_is_said_in_one_line(
+    pipeline: Pipeline,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    edit: Callable[[Pipeline], Any],
+    said: str,
+) -> None:
+    monkeypatch.setattr(snapshot, "CATCH_UP", 0.5)
+    edit(pipeline)
+    pipeline.redis.hset(pipeline.key(":counts:x"), "INFO", 1)
+    pipeline.redis.hset(pipeline.key(":counts:1"), mapping={b"\xff": "x", "INFO": "x"})
+    status, lines = pipeline.verify(capsys)
+    assert status == 1
+    assert said.replace("\\ufffd", "\ufffd") in lines["Redis"]
+    assert lines["Redis"].isprintable()
+
+
 def test_redis_that_stays_behind_is_named(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -497,6 +522,34 @@ def test_what_cannot_be_looked_at_is_said_in_one_line(
         assert run.wait() == 2
         assert words in run.output()
         assert run.output().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda p: p.redis.hset(p.key(":offsets"), "\x1b[2J", "1"),
+        lambda p: p.redis.hset(p.key(":offsets"), "1", "\x1b[2J"),
+        lambda p: p.redis.hset(p.key(":counts:\x1b[2J"), "INFO", "1"),
+        lambda p: p.redis.hset(p.key(":counts:1"), b"\xff", "1"),
+        lambda p: p.redis.hset(p.key(":counts:1"), "INFO", "9" * 5_000),
+        lambda p: p.redis.set(p.key(":topic"), b"\xff\x1b[2J"),
+        lambda p: p.redis.set(p.key(":offsets"), "1"),
+        lambda p: p.redis.set(p.key(":version"), b"\x1b[2J"),
+    ],
+)
+def test_what_somebody_else_has_put_into_redis_is_said_in_lines_without_escapes(
+    pipeline: Pipeline,
+    run_script: RunScript,
+    edit: Callable[[Pipeline], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshot, "CATCH_UP", 0.5)
+    edit(pipeline)
+    run = run_script("verify.py", env=os.environ | variables(pipeline.settings))
+    assert run.wait(60) in {0, 1, 2}
+    assert "Traceback" not in run.output()
+    assert run.output().count("\n") in {1, 3}
+    assert run.output().replace("\n", "").isprintable()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Bare polling with kafka-python, which does nothing with the records: topic, servers, count."""
+"""Bare polling with kafka-python, which discards the records. Arguments: topic, servers, count."""
 
 import sys
 import time

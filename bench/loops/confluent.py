@@ -1,4 +1,4 @@
-"""Bare polling with confluent-kafka, which does nothing with the records: topic, servers, count."""
+"""Bare polling with confluent-kafka, which discards the records: topic, servers, count."""
 
 import sys
 import time

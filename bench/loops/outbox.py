@@ -1,4 +1,4 @@
-"""What producer.py sends with, which knows what became of each event: topic, servers, count."""
+"""producer.py's outbox, which tracks each event. Arguments: topic, servers, count."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""The loop that every tutorial sends with: topic, servers, count."""
+"""The sending loop of every tutorial. Arguments: topic, servers, count."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""The loop that every tutorial has: topic, servers, port of Redis, log file."""
+"""The reading loop of every tutorial. Arguments: topic, servers, port of Redis, log file."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""The door of this machine's 127.0.0.1: lets it in to Kafka and Redis without a password.
+"""The door for this machine's 127.0.0.1: access to Kafka and Redis without a password.
 
     door.py front 6379=redis://redis:6379 9092=kafka://kafka:9092
 
-listens on the address of `front` alone, which only the ports that Docker publishes lead to,
-proves to the server who it is, and then passes on each byte as it comes. Passwords are in
-SECRETS, a file a scheme.
+listens only on the address of `front`, which can be reached only through the ports that Docker
+publishes, authenticates to the server, and then forwards each byte. The passwords are in SECRETS,
+one file for each scheme.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 SECRETS = Path("/run/secrets/door")
-PATIENCE = 10.0  # seconds until a server has let the door in
+PATIENCE = 10.0  # seconds for connecting and authenticating
 CHUNK = 2**18  # bytes
 USER = b"admin"  # of Kafka
 HANDSHAKE, AUTHENTICATE = (17, 1), (36, 0)  # requests of Kafka's protocol: api key, version
@@ -29,7 +29,7 @@ log = logging.getLogger("door")
 
 
 class RefusedError(Exception):
-    """The server has not let the door in."""
+    """The server refused the door."""
 
 
 async def main(host: str, doors: Sequence[str]) -> None:
@@ -46,7 +46,7 @@ async def main(host: str, doors: Sequence[str]) -> None:
 
 
 async def let_in(address: SplitResult, reader: StreamReader, writer: StreamWriter) -> None:
-    """Serve one client, until the server has closed."""
+    """Serve one client, until the server closes the connection."""
     try:
         async with asyncio.timeout(PATIENCE):
             inner, outer = await asyncio.open_connection(
@@ -69,7 +69,7 @@ async def let_in(address: SplitResult, reader: StreamReader, writer: StreamWrite
 
 
 async def copy(reader: StreamReader, writer: StreamWriter) -> None:
-    """Pass on what comes, and then its end."""
+    """Forward the bytes, and then their end."""
     with suppress(OSError):
         while data := await reader.read(CHUNK):
             writer.write(data)
@@ -78,7 +78,7 @@ async def copy(reader: StreamReader, writer: StreamWriter) -> None:
 
 
 async def enter_redis(reader: StreamReader, writer: StreamWriter) -> None:
-    """Raises RefusedError, OSError, EOFError."""
+    """Authenticate to Redis. Raises RefusedError, OSError, EOFError."""
     writer.write(b"AUTH %b\r\n" % password("redis"))
     answer = await reader.readline()
     if answer != b"+OK\r\n":
@@ -86,7 +86,7 @@ async def enter_redis(reader: StreamReader, writer: StreamWriter) -> None:
 
 
 async def enter_kafka(reader: StreamReader, writer: StreamWriter) -> None:
-    """SASL/PLAIN. Raises RefusedError, OSError, EOFError."""
+    """Authenticate to Kafka by SASL/PLAIN. Raises RefusedError, OSError, EOFError."""
     proof = b"\0%b\0%b" % (USER, password("kafka"))
     for api, body in (
         (HANDSHAKE, struct.pack(">h5s", 5, b"PLAIN")),
@@ -97,14 +97,14 @@ async def enter_kafka(reader: StreamReader, writer: StreamWriter) -> None:
         (length,) = struct.unpack(">i", await reader.readexactly(4))
         _, error = struct.unpack_from(">ih", await reader.readexactly(length))
         if error:
-            raise RefusedError(f"Kafka's error {error}")
+            raise RefusedError(f"Kafka answered with error {error}")
 
 
 ENTER = {"redis": enter_redis, "kafka": enter_kafka}
 
 
 def password(scheme: str) -> bytes:
-    """Raises OSError."""
+    """The password for a scheme. Raises OSError."""
     return (SECRETS / scheme).read_bytes()
 
 

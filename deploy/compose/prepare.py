@@ -1,7 +1,7 @@
-"""What the containers need before they start: passwords, and a logs/ that the consumer may write.
+"""Prepare the containers: create passwords, and a logs/ that the consumer can write to.
 
-Runs to its end at each `docker compose up`, as root and without a network. A password is made
-once and then kept, unless REDIS_ADMIN_PASSWORD or KAFKA_ADMIN_PASSWORD gives another.
+It runs once at each `docker compose up`, as root and without a network. A password is created once
+and then kept, unless REDIS_ADMIN_PASSWORD or KAFKA_ADMIN_PASSWORD gives another one.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ import secrets
 import sys
 from pathlib import Path
 
-CLONE = Path("/clone")  # any file of it: logs/ gets its owner
+CLONE = Path("/clone")  # any of its files: logs/ gets the same owner
 LOGS = Path("/logs")
 SECRETS = Path("/secrets")
 REDIS, KAFKA, PIPELINE, DOOR = 999, 1000, 10001, 10002  # users of the containers
-LENGTH = 32  # bytes of a password that is made
-ALLOWED = r"[\w.~+/=-]{16,200}"  # nothing that JAAS or an ACL would have to quote
+LENGTH = 32  # random bytes of a new password
+VALID = r"[\w.~+/=-]{16,200}"  # needs no quotes in JAAS and ACLs
 
 JAAS = """\
 KafkaServer {{
@@ -30,7 +30,7 @@ sasl.mechanism=PLAIN
 sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
 username="admin" password="{0}";
 """
-# What the programs do: read and write their own keys, by transactions and scripts.
+# The rights of the programs: reading and writing their own keys, by transactions and scripts.
 ACL = """\
 user default on #{admin} ~* &* +@all
 user logs on #{logs} ~{key} ~{key}:* +@read +@write +@connection +@transaction +@scripting \
@@ -68,11 +68,11 @@ def main() -> int:
 
 
 def password(name: str) -> str:
-    """The given one, else the kept one, else a new one; it is kept. Raises OSError, ValueError."""
+    """The given, the kept or a new password, which is then kept. Raises OSError, ValueError."""
     kept = SECRETS / "kept" / name.lower()
     given = os.environ.get(name, "")
-    if given and not re.fullmatch(ALLOWED, given, re.ASCII):
-        raise ValueError(f"{name}: allowed are 16 to 200 letters, digits and _ . ~ + / = -")
+    if given and not re.fullmatch(VALID, given, re.ASCII):
+        raise ValueError(f"{name}: must be 16 to 200 letters, digits and _ . ~ + / = -")
     known = kept.read_text() if kept.exists() else ""
     chosen = given or known or secrets.token_urlsafe(LENGTH)
     put(f"kept/{kept.name}", chosen, 0)
@@ -80,7 +80,7 @@ def password(name: str) -> str:
 
 
 def put(name: str, text: str, owner: int, mode: int = 0o400) -> None:
-    """Write a file below SECRETS that its owner alone can read. Raises OSError."""
+    """Write a file below SECRETS that only its owner can read. Raises OSError."""
     file = SECRETS / name
     for folder in reversed(file.relative_to(SECRETS).parents[:-1]):
         (SECRETS / folder).mkdir(exist_ok=True)
@@ -97,8 +97,8 @@ def put(name: str, text: str, owner: int, mode: int = 0o400) -> None:
 
 
 def share_logs(owner: int) -> None:
-    """Let the consumer, which is not root, write files that belong to whoever owns the clone: it
-    writes as the group. Raises OSError, also for a link instead of a file."""
+    """Let the consumer, which is not root, write files that belong to the clone's owner: it writes
+    as their group. Raises OSError, also for a symbolic link."""
     os.chown(LOGS, owner, PIPELINE)
     LOGS.chmod(0o2775)
     for name in ("logs.txt", "logs.txt.lock"):
@@ -113,7 +113,7 @@ def digest(text: str) -> str:
 
 
 def literal(key: str) -> str:
-    """A pattern of Redis that matches the key, or what differs from it in a blank alone."""
+    """A pattern of Redis that matches the key; also keys that differ only in white space."""
     return re.sub(r"\s", "?", re.sub(r"([*?\[\]\\])", r"\\\1", key))
 
 

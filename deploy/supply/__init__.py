@@ -1,1 +1,1 @@
-"""Supply: the lock files, and known vulnerabilities of what they pin."""
+"""Supply: the lock files, and known vulnerabilities of the pinned packages."""

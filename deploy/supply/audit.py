@@ -1,10 +1,10 @@
 """Audit: known vulnerabilities of the packages in lock files: python -m deploy.supply.audit LOCK …
 
-pip-audit asks PyPI. It ends alike whether it has found something or got no answer: that is told
-apart here.
+pip-audit queries PyPI. It has the same exit status for a vulnerability and for no answer, which
+this program distinguishes.
 
-exit status: 0 when nothing is known, also when nobody could be asked (it says so); 1 when
-something is; 2 when the lock files can't be read.
+exit status: 0 when no vulnerability is known, or the service is unavailable (with a message);
+1 when one is known; 2 when the lock files cannot be read.
 """
 
 import json
@@ -33,11 +33,10 @@ def main(arguments: list[str]) -> int:
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except ValueError:
-        words = (done.stderr.strip().splitlines() or ["pip-audit said nothing"])[-1]
+        words = (done.stderr.strip().splitlines() or ["pip-audit printed nothing"])[-1]
         if any(name in words for name in UNREACHABLE):
-            print(
-                f"not audited: the vulnerability service can't be reached ({words.split(':')[0]})"
-            )
+            kind = words.split(":")[0]
+            print(f"not audited: the vulnerability service is unavailable ({kind})")
             return 0
         print(words, file=sys.stderr)
         return UNREADABLE
@@ -45,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def report(packages: list[Package]) -> int:
-    """Say what was found. Returns the exit status."""
+    """Print the vulnerabilities. Returns the exit status."""
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     vulnerable = [package for package in packages if package.get("vulns")]
     for package in vulnerable:
@@ -54,9 +53,9 @@ def report(packages: list[Package]) -> int:
             fixed = ", ".join(found["fix_versions"]) or "no version"
             print(f"{package['name']} {package['version']}: {names}, fixed in {fixed}")
     if len(skipped) == len(packages):
-        print("not audited: the vulnerability service knows none of them (is it a mirror's?)")
+        print("not audited: the vulnerability service knows none of the packages (is it a mirror?)")
     elif skipped:
-        print(f"not audited, as the service does not know them: {', '.join(skipped)}")
+        print(f"not audited, unknown to the vulnerability service: {', '.join(skipped)}")
     audited = len(packages) - len(skipped)
     print(f"{audited} of {len(packages)} packages audited, {len(vulnerable)} vulnerable")
     return FOUND if vulnerable else 0

@@ -1,8 +1,8 @@
-"""Install: what a lock file pins, into this Python's environment, by uv and hashes.
+"""Install: the packages of a lock file into this Python's environment, by uv and hashes.
 
     python -m deploy.supply.install logpipeline/localstack/requirements.lock
 
-uv is several times faster than pip, which brings it: by its own hash, and as a wheel alone.
+uv is several times faster than pip, which installs it first: by its hash, and only as a wheel.
 """
 
 import os
@@ -16,7 +16,7 @@ from deploy.supply.lock import ALL, configured
 
 
 def main(lock: str) -> int:
-    """Returns the exit status, of pip or of uv."""
+    """Install uv, then the packages. Returns the exit status of pip or uv."""
     only_wheels = ["--quiet", "--require-hashes", "--only-binary=:all:"]
     with NamedTemporaryFile("w", suffix=".txt") as pin:
         pin.write(pin_of_uv())
@@ -32,9 +32,9 @@ def main(lock: str) -> int:
 
 
 def pin_of_uv() -> str:
-    """Its lines in the lock file that has everything."""
+    """uv's lines in the lock file of all packages."""
     found = re.search(r"^uv==.*\n( +--hash.*\n)+", Path(ALL).read_text(), re.MULTILINE)
-    assert found, f"{ALL} does not pin uv: make lock"
+    assert found, f"{ALL} does not pin uv: run make lock"
     return found[0]
 
 

@@ -1,7 +1,7 @@
-"""Lock: every package that the requirements files bring, by exact version and hashes.
+"""Lock: every package that the requirements files need, by exact version and hashes.
 
-For Python 3.11 and later on every platform. It needs uv and nothing else, so that it also runs
-where the lock files can't be installed.
+For Python 3.11 and later on every platform. It needs only uv, so that it also runs where the lock
+files cannot be installed.
 """
 
 import os
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 OLDEST = "3.11"
-ALL = "requirements-dev.lock"  # what the others have, it has in the same versions
-# What is installed somewhere on its own → the files that say what that needs.
+ALL = "requirements-dev.lock"  # has all packages of the others, in the same versions
+# Lock file of each installation → the files with its requirements.
 LOCKS = {
     ALL: ("requirements-dev.txt",),
     "requirements.lock": ("requirements.txt",),
@@ -19,7 +19,7 @@ LOCKS = {
         "requirements.txt",
         "logpipeline/dashboard/requirements.txt",
     ),
-    "logpipeline/localstack/requirements.lock": (  # make up, and what a person runs beside it
+    "logpipeline/localstack/requirements.lock": (  # make up, and the programs beside it
         *("requirements.txt", "logpipeline/dashboard/requirements.txt"),
         *("logpipeline/localstack/requirements.txt", "logpipeline/report/requirements.txt"),
     ),
@@ -28,12 +28,12 @@ LOCKS = {
 
 
 def main(options: list[str]) -> int:
-    """Write them anew; `options` are uv's, such as --upgrade. Returns the exit status."""
+    """Rebuild the lock files; `options` are uv's, such as --upgrade. Returns the exit status."""
     environment = os.environ | configured()
     for lock, sources in LOCKS.items():
         path = Path(lock)
         if path.exists() and b"<<<<<<<" in path.read_bytes():
-            path.unlink()  # left by a merge: uv can't read it
+            path.unlink()  # left by a merge: uv cannot read it
         constraints = () if lock == ALL else ("--constraints", ALL)
         done = subprocess.run(
             [
@@ -50,8 +50,8 @@ def main(options: list[str]) -> int:
 
 
 def configured() -> dict[str, str]:
-    """What pip is configured with and uv has to be told: the index, and whose certificates to
-    trust."""
+    """pip's configuration as uv's environment variables: the index, and the trusted
+    certificates."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     found = dict(line.split("=", 1) for line in lines if "=" in line)

@@ -1,4 +1,4 @@
-"""Alert: what is wrong now, from when on, and whom that was told already."""
+"""Alert: an open problem, and the notices that are sent about it."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,13 +8,17 @@ import msgspec
 from msgspec.structs import replace
 
 from logpipeline.alerts.rules import SUBJECTS, Reading, Rules
+from logpipeline.terminal import short
 
 State = Literal["open", "repeat", "over"]
+SHOWN = {"open": "open", "repeat": "still open", "over": "resolved"}  # state → what people read
+
+NAMES, SUMMARY = 300, 1_000  # characters of a notice in one line
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """An open alert. Times are Unix seconds: `since` it is open, its bound was last not kept at
-    `last`, and it was last told at `told`."""
+    """An open alert. Times are Unix seconds: it opened at `since`, its value was last too high at
+    `last`, and the latest notice about it was sent at `told`. Redis holds these names."""
 
     rule: str
     subject: str
@@ -30,7 +34,7 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something to tell people: an alert is open, still open, or over, at Unix time `at`."""
+    """What people are notified of: an alert is open, still open, or resolved, at Unix time `at`."""
 
     state: State
     rule: str
@@ -40,19 +44,21 @@ class Notice(msgspec.Struct, frozen=True):
     at: float
 
     def __str__(self) -> str:
+        """In one line: it may be of an alert that somebody else has put into Redis."""
         about = f" {self.subject}" if self.subject else ""
-        return f"{self.state}: {self.rule}{about} ({self.severity}): {self.summary}"
+        words = f"{SHOWN[self.state]}: {self.rule}{about} ({self.severity}): "
+        return short(words, NAMES) + short(self.summary, SUMMARY)
 
 
 def follow(
     alerts: Mapping[str, Alert], rules: Rules, found: Mapping[str, list[Reading] | None], now: float
 ) -> tuple[dict[str, Alert], list[Notice]]:
-    """The alerts that are open at `now` by what the rules have `found`, and what to tell of it.
+    """The alerts that are open at `now` by what the rules have `found`, and the notices to send.
 
-    `alerts` are those that were open, by id. One stays open while its rule can't tell, and is
-    over when its rule is no more.
+    `alerts` are those that were open, by id. An alert stays open while its rule cannot decide, and
+    is resolved when its rule has been removed.
     """
-    still: dict[str, Alert] = {}
+    still_open: dict[str, Alert] = {}
     notices = []
     readings = {
         (name, reading.subject): reading for name, each in found.items() for reading in each or []
@@ -70,20 +76,20 @@ def follow(
         if reading and reading.broken and now - alert.told >= rules.repeat:
             alert = replace(alert, told=now)
             notices.append(_notice("repeat", alert, now))
-        still[alert.id] = alert
-    open_ = Counter(alert.rule for alert in still.values())
+        still_open[alert.id] = alert
+    open_ = Counter(alert.rule for alert in still_open.values())
     for (name, subject), reading in readings.items():
         if reading.broken and open_[name] < SUBJECTS:
             open_[name] += 1
             severity = rules.rules[name].severity
             alert = Alert(name, subject, severity, reading.summary, now, now, now)
-            still[alert.id] = alert
+            still_open[alert.id] = alert
             notices.append(_notice("open", alert, now))
-    return still, notices
+    return still_open, notices
 
 
 def _notice(state: State, alert: Alert, now: float) -> Notice:
     summary = alert.summary
     if state == "over":
-        summary = f"it was open for {now - alert.since:,.0f} s; at last {summary}"
+        summary = f"open for {now - alert.since:,.0f} s; last reading: {summary}"
     return Notice(state, alert.rule, alert.subject, alert.severity, summary, now)

@@ -1,7 +1,7 @@
-"""Ledger: the open alerts and what was told, in Redis, and the lease of who may tell it.
+"""Ledger: the open alerts and past notices in Redis, and the lease of the alerts.py that watches.
 
-Any number of alerts.py may run: the one that holds the lease watches, the others stand by. A
-step is stored only while the lease is held, and told only after it was stored.
+Any number of alerts.py may run: the one that holds the lease watches, the others stand by. Alerts
+are stored only while the lease is held, and notices are sent only after they were stored.
 """
 
 import logging
@@ -12,11 +12,12 @@ import msgspec
 import redis
 
 from logpipeline.alerts.alert import Alert, Notice
+from logpipeline.recent import fields
 from logpipeline.terminal import short
 
 log = logging.getLogger(__name__)
 
-LEASE = 6.0  # seconds until another one takes over from one that died
+LEASE = 6.0  # seconds until another alerts.py takes over from one that died
 HISTORY = 1_000  # notices kept
 
 KEEP = """
@@ -37,7 +38,8 @@ RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL'
 
 
 class Ledger:
-    """The keys `prefix`:alerts and what is below. All methods raise redis.RedisError, OSError."""
+    """The keys `prefix`:alerts and `prefix`:alerts:*. All methods raise redis.RedisError,
+    OSError."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
@@ -50,34 +52,35 @@ class Ledger:
         self._release = client.register_script(RELEASE)
 
     def take(self) -> bool:
-        """Take the lease for LEASE seconds; False when somebody holds it."""
+        """Take the lease for LEASE seconds; False when another process holds it."""
         return bool(self._redis.set(self._lease, self._holder, nx=True, px=int(LEASE * 1000)))
 
     def keep(self) -> bool:
-        """Hold the lease for LEASE more seconds; False when it is lost."""
+        """Extend the lease by LEASE seconds; False when it is lost."""
         return bool(self._keep([self._lease], [self._holder, int(LEASE * 1000)]))
 
     def release(self) -> None:
         self._release([self._lease], [self._holder])
 
     def load(self) -> dict[str, Alert]:
-        """The open alerts, by id."""
+        """The open alerts, by id; of more than rules can have, some."""
         alerts = {}
-        for name, value in self._redis.hgetall(self._open).items():
+        for name, value in fields.pairs(fields.ask(self._redis, self._open)).items():
             try:
                 alert = msgspec.json.decode(value, type=Alert)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 reason = short(str(error), 100)
-                log.warning("%s %.100r is not an alert, left out: %s", self._open, name, reason)
+                log.warning("%s: ignoring %.100r, an invalid alert: %s", self._open, name, reason)
             else:
                 alerts[alert.id] = alert
         return alerts
 
     def store(self, alerts: Mapping[str, Alert], notices: Iterable[Notice]) -> bool:
-        """Make these the open alerts; False, and nothing is changed, without the lease."""
+        """Replace the open alerts, add the notices. Without the lease, return False and change
+        nothing."""
         fields = [part for id_, alert in alerts.items() for part in (id_, _json(alert))]
-        told = [_json(notice) for notice in notices]
-        arguments = [self._holder, HISTORY, len(alerts), *fields, *told]
+        encoded = [_json(notice) for notice in notices]
+        arguments = [self._holder, HISTORY, len(alerts), *fields, *encoded]
         return bool(self._store([self._lease, self._open, self._history], arguments))
 
 

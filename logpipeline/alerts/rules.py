@@ -1,37 +1,38 @@
-"""Rules: what alerts.py watches for, from a file that people write.
+"""Rules: what alerts.py watches for, from a TOML file.
 
-Each kind of rule is a class here: what may be set, and how it reads a History. A reading is a
-pure function of the two, so a day of snapshots is read in seconds.
+Each kind of rule is a class: its fields, and how it reads a History. A reading is a pure function
+of the two, so a day of snapshots is read in seconds.
 """
 
 import tomllib
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from logpipeline.alerts.snapshot import MOST_ERRORS, History
+from logpipeline.settings import one_of
 from logpipeline.terminal import short
 
 SECONDS = "seconds, a whole number from 1 to 86400"
 COUNT = "a whole number from 0"
 SHARE = "a share: above 0, below 1"
-RELIEF = 0.8  # of a bound: an alert is over once its value has stayed at or below this for `calm`
+RELIEF = 0.8  # of a bound: an alert is resolved once its value has stayed at or below it for `calm`
 SERIOUS = ("ERROR", "CRITICAL")
-SUBJECTS = 20  # of a rule that alerts are open about: others come when these are over
+SUBJECTS = 20  # open alerts of one rule: others open when some of these are resolved
 
 
 class RulesError(Exception):
-    """The file can't be used; str() is one line that says where and what is allowed."""
+    """The file is invalid; str() is one line that says where, and what the value must be."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a rule finds about one subject ("" when it is the whole pipeline).
+    """What a rule finds about one subject ("" for the whole pipeline).
 
-    `broken`: it is over its bound. `calm`: it is well within.
+    `broken`: the value is above its bound. `calm`: it is well below.
     """
 
     broken: bool
@@ -40,8 +41,8 @@ class Reading:
     subject: str = ""
 
 
-def _field(allowed: str, default: Any = ..., **bounds: Any) -> Any:
-    return Field(default, json_schema_extra={"allowed": allowed}, **bounds)
+def _field(must_be: str, default: Any = ..., **bounds: Any) -> Any:
+    return Field(default, json_schema_extra={"must_be": must_be}, **bounds)
 
 
 def _seconds(default: Any = ...) -> Any:
@@ -49,7 +50,7 @@ def _seconds(default: Any = ...) -> Any:
 
 
 class _Rule(BaseModel):
-    """What every rule has."""
+    """What all rules have in common."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -59,12 +60,12 @@ class _Rule(BaseModel):
 
     @property
     def span(self) -> int:
-        """Seconds that it looks back."""
+        """Seconds of history that the rule needs."""
         return int(getattr(self, "window", 0))
 
     @abstractmethod
     def read(self, history: History) -> list[Reading] | None:
-        """A reading for each subject that is not quite calm; None while that can't be told."""
+        """A reading for each subject that is not quite calm; None while that is unknown."""
 
 
 def _reading(value: float, bound: float, summary: str, subject: str = "") -> Reading:
@@ -102,7 +103,7 @@ class Share(_Rule):
 
 class Burst(_Rule):
     """One service has more than `over` ERROR and CRITICAL events in `window`, and more than
-    `share` of all services' ones. Of the newest that Redis keeps, at most MOST_ERRORS a level."""
+    `share` of all services' errors, among the newest that Redis keeps (MOST_ERRORS a level)."""
 
     kind: Literal["burst"]
     over: int = _field(f"a whole number from 0 to {MOST_ERRORS - 1}", ge=0, lt=MOST_ERRORS)
@@ -125,7 +126,7 @@ class Burst(_Rule):
 
 
 class Silence(_Rule):
-    """Nothing has arrived for `over` seconds. A pipeline that never had an event is not silent."""
+    """No record has arrived for `over` seconds. A pipeline that never had one is not silent."""
 
     kind: Literal["silence"]
     over: int = _seconds()
@@ -134,7 +135,7 @@ class Silence(_Rule):
         quiet, certain = history.quiet
         if not history.now.offsets or not (certain or quiet > self.over):
             return None
-        summary = f"nothing has arrived for {quiet:,.0f} s (bound {self.over:,} s)"
+        summary = f"no record for {quiet:,.0f} s (bound {self.over:,} s)"
         return [_reading(quiet, self.over, summary)]
 
 
@@ -150,7 +151,7 @@ class DeadLetterRule(_Rule):
         if not past:
             return None
         before, after = past[0].dead_letters, past[-1].dead_letters
-        # A count that shrank is that of a Redis which was emptied: it began at zero again.
+        # A count that shrank is of a Redis that was emptied: it began at zero again.
         new = {
             reason: letters - (before.get(reason, 0) if letters >= before.get(reason, 0) else 0)
             for reason, letters in after.items()
@@ -163,7 +164,7 @@ class DeadLetterRule(_Rule):
 
 
 class Lag(_Rule):
-    """The consumers have been more than `over` records behind for `window`, and fall back."""
+    """The consumers have been more than `over` records behind for `window`, with growing lag."""
 
     kind: Literal["lag"]
     over: int = _field(COUNT, ge=0)
@@ -177,14 +178,14 @@ class Lag(_Rule):
         lag = lags[-1]
         broken = min(lags) > self.over and lag > lags[0]
         summary = f"{lag:,} records behind, {lag - lags[0]:+,} in {self.window} s"
-        calm = lag <= RELIEF * self.over
-        return [Reading(broken, calm, f"{summary} (bound {self.over:,})")]
+        return [Reading(broken, lag <= RELIEF * self.over, f"{summary} (bound {self.over:,})")]
 
 
-Rule = Annotated[
-    Errors | Share | Burst | Silence | DeadLetterRule | Lag, Field(discriminator="kind")
-]
-KINDS = '"errors", "share", "burst", "silence", "dead-letters" or "lag"'
+AnyRule = Errors | Share | Burst | Silence | DeadLetterRule | Lag
+Rule = Annotated[AnyRule, Field(discriminator="kind")]
+KINDS: dict[str, type[_Rule]] = {
+    get_args(rule.model_fields["kind"].annotation)[0]: rule for rule in get_args(AnyRule)
+}
 
 
 class Rules(BaseModel):
@@ -198,26 +199,26 @@ class Rules(BaseModel):
 
     @property
     def span(self) -> int:
-        """Seconds that they look back."""
+        """Seconds of history that the rules need."""
         return max([60, *(rule.span for rule in self.rules.values())])
 
     @property
     def burst_span(self) -> int:
-        """Seconds for which they look at single errors."""
+        """Seconds for which the rules need single errors."""
         bursts = [rule.span for rule in self.rules.values() if isinstance(rule, Burst)]
         return max(bursts, default=0)
 
     def read(self, history: History) -> dict[str, list[Reading] | None]:
-        """What each rule, by its name, finds now."""
+        """The readings of each rule, by its name."""
         return {name: rule.read(history) for name, rule in self.rules.items()}
 
 
 def load(path: Path, cap: int = MOST_ERRORS) -> Rules:
-    """The rules in a file, for Redis lists of `cap` events. Raises RulesError."""
+    """The rules in the file, for Redis lists of `cap` events. Raises RulesError."""
     try:
         found = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise RulesError(f"{path} can't be read: {error.strerror}") from error
+        raise RulesError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RulesError(f"{path} is not TOML: {error}") from None
     try:
@@ -226,35 +227,25 @@ def load(path: Path, cap: int = MOST_ERRORS) -> Rules:
         raise RulesError(f"{path}: {_sentence(error.errors()[0])}") from None
     for name, rule in rules.rules.items():
         if isinstance(rule, Burst) and rule.over >= cap:
-            allowed = f"a whole number below {cap}, which is REDIS_MAX_LOGS"
-            raise RulesError(f"{path}: rule {name}: over = {rule.over}: allowed is {allowed}")
+            must_be = f"below {cap}, which is REDIS_MAX_LOGS"
+            raise RulesError(f"{path}: rule {name}: over = {rule.over}: must be {must_be}")
     return rules
 
 
 def _sentence(error: Any) -> str:
-    """The first thing that is wrong, as 'rule NAME: FIELD = value: allowed is …'."""
+    """The first mistake, as 'rule NAME: FIELD = value: must be …'."""
     where = [str(part) for part in error["loc"]]
     rule = f"rule {where[1]}: " if where[:1] == ["rules"] and len(where) > 1 else ""
-    model = Rules if not rule else _KIND.get(where[2] if len(where) > 2 else "", _Rule)
+    model = Rules if not rule else KINDS.get(where[2] if len(where) > 2 else "", _Rule)
     name = where[-1]
     if error["type"] == "extra_forbidden":
-        return f"{rule}{name} is unknown: allowed is {', '.join(model.model_fields)}"
+        return f"{rule}{name} is unknown: must be {one_of([*model.model_fields])}"
     if error["type"] in {"union_tag_not_found", "union_tag_invalid"}:
-        kind = error["input"].get("kind")
-        return f"{rule}kind {'is missing' if kind is None else f'= {kind!r}'}: allowed is {KINDS}"
+        kind, kinds = error["input"].get("kind"), one_of([f'"{name}"' for name in KINDS])
+        return f"{rule}kind {'is missing' if kind is None else f'= {kind!r}'}: must be {kinds}"
     field = model.model_fields.get(name)
     extra = field.json_schema_extra if field else None
-    allowed = extra["allowed"] if isinstance(extra, dict) else "a table, [rules.<name>]"
+    must_be = extra["must_be"] if isinstance(extra, dict) else "a table, [rules.<name>]"
     if error["type"] == "missing":
-        return f"{rule}{name} is missing: allowed is {allowed}"
-    return f"{rule}{name} = {error['input']!r}: allowed is {allowed}"
-
-
-_KIND: dict[str, type[_Rule]] = {
-    "errors": Errors,
-    "share": Share,
-    "burst": Burst,
-    "silence": Silence,
-    "dead-letters": DeadLetterRule,
-    "lag": Lag,
-}
+        return f"{rule}{name} is missing: must be {must_be}"
+    return f"{rule}{name} = {error['input']!r}: must be {must_be}"

@@ -10,7 +10,7 @@ from logpipeline.settings import A_PORT, file_path, secret, setting, urls
 
 
 class AlertsSettings(RedisSettings):
-    """Its rules, its targets, and the port of its metrics."""
+    """The rules, the targets, and the port of the metrics."""
 
     alerts_metrics_port: int = setting(
         9102, "port of alerts.py's Prometheus metrics; 0: off", A_PORT, ge=0, le=65_535
@@ -20,8 +20,8 @@ class AlertsSettings(RedisSettings):
     )
     alert_urls: str = secret(
         "",
-        "where alerts.py sends notices, beside the log: Apprise URLs",
-        "one or more of https://appriseit.com/services/, with commas or spaces between",
+        "Apprise URLs that alerts.py sends notices to, in addition to the log",
+        "URLs from https://appriseit.com/services/, separated by commas or spaces",
     )
 
     @field_validator("alert_urls")

@@ -1,4 +1,4 @@
-"""Snapshot: what Redis reports about the pipeline at one moment, and what it reported before."""
+"""Snapshot: the state of the pipeline in Redis at one moment, and the history of such snapshots."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -8,15 +8,16 @@ from functools import partial
 import msgspec
 import redis
 
-from logpipeline.events.event import LEVELS, InvalidRecord, parse
+from logpipeline.events.event import LEVELS, REASONS, InvalidRecord, parse
+from logpipeline.recent import fields
 from logpipeline.recent.newest import head
-from logpipeline.recent.redis_client import check_layout, numbers
+from logpipeline.recent.redis_client import check_layout, known, numbers
 from logpipeline.terminal import short
 
 PAGE = 200  # events read from a list at once
-MOST_ERRORS = 1_000  # and of each list at most
-SCANNED = 8 * 2**20  # bytes of a page at which Redis stops looking
-MOST_BYTES = 16 * 2**20
+MOST_ERRORS = 1_000  # events read from a list in all
+SCANNED = 8 * 2**20  # bytes of a page at which Redis stops reading
+MOST_BYTES = 16 * 2**20  # read from a list in all
 NAME = 100  # characters kept of a service's name
 
 Services = Counter[str]  # service ("" when the event names none) → events
@@ -28,14 +29,14 @@ class PipelineSnapshot:
 
     `counts` is minute (Unix time / 60) → level → events; `errors` are the newest ERROR and
     CRITICAL events as (timestamp, service), "" when the event names none; `offsets` is partition
-    → next offset; `lag` is partition → records behind, None when no consumer tells;
-    `dead_letters` is reason → records, since ever.
+    → next offset; `lag` is partition → records behind, None when no consumer reports it;
+    `dead_letters` is reason → records in total.
     """
 
     at: float
     counts: dict[int, dict[str, int]] = field(default_factory=dict)
     errors: list[tuple[float, str]] = field(default_factory=list)
-    offsets: dict[str, str] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)
     lag: dict[str, int] | None = None
     dead_letters: dict[str, int] = field(default_factory=dict)
 
@@ -59,42 +60,43 @@ class PipelineSnapshot:
 
 
 class History:
-    """The snapshots of the last `seconds`, oldest first. The newest one is whole, the others
-    have only what can be compared: lag and dead letters."""
+    """The snapshots of the last `seconds`, oldest first. The newest one is complete, the others
+    keep only what is compared: offsets, lag and dead letters."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._snapshots: deque[PipelineSnapshot] = deque()
         self._began: float | None = None
-        self._heard: float | None = None
+        self._arrived: float | None = None
 
     @property
     def now(self) -> PipelineSnapshot:
-        """The newest. There must be one."""
+        """The newest snapshot. Raises IndexError when none was added."""
         return self._snapshots[-1]
 
     @property
     def quiet(self) -> tuple[float, bool]:
-        """Seconds since something last arrived, and whether it is certain that it did then: it
-        is not when it was before somebody watched, as the time of that is not known."""
-        since = self._began if self._heard is None else self._heard
-        return self.now.at - (since or self.now.at), self._heard is not None
+        """Seconds since the last arrival, and whether that time is certain: it is not when the
+        last arrival was before watching began."""
+        since = self._began if self._arrived is None else self._arrived
+        return self.now.at - (since or self.now.at), self._arrived is not None
 
     def resume(self, at: float) -> None:
-        """Watching begins at `at`, or goes on after a time in which nobody could."""
-        self._began, self._heard = at, None
+        """Begin to watch at `at`, or resume after a time in which Redis could not be read."""
+        self._began, self._arrived = at, None
 
     def add(self, snapshot: PipelineSnapshot) -> None:
         if self._snapshots:
             if self.now.offsets != snapshot.offsets and snapshot.at != self._began:
-                self._heard = snapshot.at
-            self._snapshots[-1] = replace(self.now, counts={}, errors=[])
+                self._arrived = snapshot.at
+            lag = self.now.lag and {"": sum(self.now.lag.values())}
+            self._snapshots[-1] = replace(self.now, counts={}, errors=[], offsets={}, lag=lag)
         self._snapshots.append(snapshot)
         while self._snapshots[0].at < snapshot.at - self._seconds - 60:
             self._snapshots.popleft()
 
     def since(self, seconds: float) -> list[PipelineSnapshot]:
-        """The snapshots of the last `seconds`; empty when it does not reach back so far."""
+        """The snapshots of the last `seconds`; empty when they begin later than that."""
         begin = self.now.at - seconds
         if self._snapshots[0].at > begin:
             return []
@@ -113,23 +115,26 @@ def take(
     minutes = range(int((now - seconds) // 60), int(now // 60) + 1)
     with client.pipeline(transaction=False) as asked:
         for minute in minutes:
-            asked.hgetall(f"{key}:counts:{minute}")
-        for name in ("lag", "dead-letters", "offsets"):
-            asked.hgetall(f"{key}:{name}")
-        *counts, lag, dead_letters, offsets = asked.execute()
+            asked.hmget(f"{key}:counts:{minute}", LEVELS)
+        asked.hmget(f"{key}:dead-letters", REASONS)
+        for name in ("lag", "offsets"):
+            fields.ask(asked, f"{key}:{name}")
+        *counts, letters, lag, offsets = asked.execute()
     return PipelineSnapshot(
         at=now,
         counts={
-            minute: numbers(hash_) for minute, hash_ in zip(minutes, counts, strict=True) if hash_
+            minute: levels
+            for minute, answer in zip(minutes, counts, strict=True)
+            if (levels := known(LEVELS, answer))
         },
         errors=[
             error
             for level in ("ERROR", "CRITICAL")
             for error in newest(partial(_read, client, f"{key}:{level}"), now - errors_seconds)
         ],
-        offsets={part.decode(): offset.decode() for part, offset in offsets.items()},
-        lag=numbers(lag) if lag else None,
-        dead_letters=numbers(dead_letters),
+        offsets=numbers(fields.pairs(offsets)),
+        lag=numbers(fields.pairs(lag)) if lag else None,
+        dead_letters=known(REASONS, letters),
     )
 
 

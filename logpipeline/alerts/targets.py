@@ -1,7 +1,8 @@
-"""Targets: whom alerts are sent to, each by a thread of its own, so that none waits for another.
+"""Targets: where notices are sent, each by a thread of its own, so that none waits for another.
 
-Apprise knows how: mail, Slack, webhooks and a hundred more. Its URLs hold secrets, so a target
-is called by its number and kind, "1:mailto", and Apprise's own log lines are not let through.
+Apprise sends them: by mail, Slack, webhooks and a hundred other services. Its URLs contain
+secrets, so a target is named by its number and scheme, "1:mailto", and Apprise's own log lines are
+suppressed.
 """
 
 import logging
@@ -14,69 +15,65 @@ from itertools import count
 
 import apprise
 
-from logpipeline.alerts.alert import Notice
-from logpipeline.alerts.trouble import Trouble
+from logpipeline.alerts.alert import SHOWN, Notice
+from logpipeline.supervision import Supervision
 from logpipeline.terminal import short
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 100  # notices of a target that is down; then the oldest are dropped
+MOST_WAITING = 100  # notices queued for a target that is down; then the oldest are dropped
 MOST_WAIT = 60.0  # seconds between tries; the first are 1, 2, 4, …
-GIVE_UP = 3600.0  # seconds after which a notice is no news any more
-PATIENCE = 5.0  # seconds for what is still to be sent at the end
+GIVE_UP = 3600.0  # seconds after which a notice is too old to be sent
+PATIENCE = 5.0  # seconds to send the queued notices when alerts.py stops
 TITLE, BODY = 200, 1_000  # characters of a notice
-# What a chat may take for a mention (<!channel>, @everyone), HTML, a link, or Markdown's link. A
-# space without width after it makes it text.
+# What a chat may take for a mention (<!channel>, @everyone), HTML, a link, or a Markdown link. A
+# zero-width space after it makes it plain text.
 OBEYED = re.compile(r"@|<|:(?=//)|](?=[(\[])")
 SPACE = "\u200b"
 
 
 class TargetError(Exception):
-    """A URL can't be used; str() says which, without it."""
+    """A URL is invalid; str() names the target, without the URL."""
 
 
 class Target:
     """One URL. `sent` and `lost` count notices."""
 
-    def __init__(self, name: str, service: apprise.Apprise) -> None:
+    def __init__(self, name: str, service: apprise.Apprise, supervision: Supervision) -> None:
         self.name = name
         self.sent = 0
         self.lost = 0
         self._service = service
+        self._supervision = supervision
         self._waiting: deque[Notice] = deque()
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._closing = False
-        self.trouble = Trouble(log, name)
         self._thread = threading.Thread(target=self._run, name=f"target {name}", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
-        """Notices in the queue, without the one in hand."""
+        """Notices in the queue, without the one that is being sent."""
         return len(self._waiting)
 
-    def tell(self, notice: Notice) -> None:
-        """Never waits."""
-        with self._news:
+    def notify(self, notice: Notice) -> None:
+        """Queue the notice; never wait."""
+        with self._changed:
             if len(self._waiting) >= MOST_WAITING:
-                self._lose(self._waiting.popleft(), f"{MOST_WAITING} others wait")
+                self._lose(self._waiting.popleft(), f"{MOST_WAITING} newer notices are queued")
             self._waiting.append(notice)
-            self._news.notify()
+            self._changed.notify()
 
     def offer(self, notice: Notice) -> bool:
-        """Whether it has taken the notice."""
-        try:
-            taken = self.send(*message(notice))
-        except Exception as error:  # noqa: BLE001 - the thread must live to try again
-            self.trouble.had(error)
-            return False
-        self.trouble.resolve()
-        return taken
+        """Whether the target has accepted the notice."""
+        with self._supervision.optional(self.name):
+            return self.send(*message(notice))
+        return False
 
     def send(self, title: str, body: str, kind: apprise.NotifyType) -> bool:
-        """Whether it has taken it."""
+        """Whether the target has accepted the message."""
         try:
-            # As text: a service's name may look like HTML.
+            # As text: the name of a service may look like HTML.
             form = apprise.NotifyFormat.TEXT
             return bool(self._service.notify(body, title, kind, body_format=form))
         except Exception as error:  # noqa: BLE001 - of a hundred plugins; its text may be the URL
@@ -84,29 +81,29 @@ class Target:
             return False
 
     def close(self) -> None:
-        """Let each notice that waits have one last try."""
-        with self._news:
+        """Give each queued notice one last try."""
+        with self._changed:
             self._closing = True
-            self._news.notify()
+            self._changed.notify()
 
     def join(self, seconds: float) -> None:
-        """Wait for the end of these tries, for so long at most."""
+        """Wait for these tries, at most `seconds`."""
         self._thread.join(seconds)
-        with self._news:
+        with self._changed:
             while self._waiting:
-                self._lose(self._waiting.popleft(), "alerts.py ends")
+                self._lose(self._waiting.popleft(), "alerts.py stops")
 
     def _run(self) -> None:
         while notice := self._next():
             if self._deliver(notice):
                 self.sent += 1
             else:
-                self._lose(notice, "it did not take it")
+                self._lose(notice, "not accepted")
 
     def _next(self) -> Notice | None:
-        """The oldest that waits, once there is one; None at the end."""
-        with self._news:
-            self._news.wait_for(lambda: self._waiting or self._closing)
+        """The oldest queued notice, once there is one; None after close()."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
             return self._waiting.popleft() if self._waiting else None
 
     def _deliver(self, notice: Notice) -> bool:
@@ -114,25 +111,25 @@ class Target:
         for tries in count():
             if self.offer(notice):
                 if tries:
-                    log.info("%s takes alerts again", self.name)
+                    log.info("%s accepts notices again", self.name)
                 return True
             if not tries:
-                log.warning("%s does not take alerts: trying again", self.name)
-            with self._news:
-                self._news.wait_for(lambda: self._closing, min(2.0**tries, MOST_WAIT))
+                log.warning("%s does not accept notices, retrying", self.name)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, min(2.0**tries, MOST_WAIT))
             if self._closing or time.monotonic() > give_up:
                 return False
         return False
 
     def _lose(self, notice: Notice, why: str) -> None:
         self.lost += 1
-        log.error("not sent to %s (%s): %s", self.name, why, notice)
+        log.error("notice lost, not sent to %s (%s): %s", self.name, why, notice)
 
 
 class Targets:
-    """All of them. Raises TargetError."""
+    """The targets of all URLs. Raises TargetError."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], supervision: Supervision | None = None) -> None:
         for name in ("apprise", "urllib3"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         services = {}
@@ -140,27 +137,28 @@ class Targets:
             name = f"{number}:{url.partition('://')[0]}"
             service = apprise.Apprise()
             if not service.add(url):
-                allowed = "see https://appriseit.com/services/"
-                raise TargetError(f"ALERT_URLS: {name} is no URL that Apprise knows: {allowed}")
+                must_be = "a URL from https://appriseit.com/services/"
+                raise TargetError(f"ALERT_URLS: {name} must be {must_be}")
             services[name] = service
-        self.each = [Target(*both) for both in services.items()]
+        self._supervision = supervision or Supervision(log)
+        self.each = [Target(*both, self._supervision) for both in services.items()]
 
-    def tell(self, notice: Notice) -> None:
-        """Send it to all, without waiting for any."""
+    def notify(self, notice: Notice) -> None:
+        """Queue the notice for each target. When that fails for one, the others still get it."""
         for target in self.each:
             try:
-                target.tell(notice)
-            except Exception as error:  # noqa: BLE001 - the others must get it all the same
+                target.notify(notice)
+            except Exception as error:  # noqa: BLE001
                 target.lost += 1
-                target.trouble.had(error)
+                self._supervision.note(target.name, error)
 
     def try_out(self) -> list[str]:
-        """Send a message to each and wait for it. Returns the names of those that fail."""
-        title, body = "[test] alerts.py", "Alerts of the log pipeline arrive here."
+        """Send a message to each target and wait. Returns the names of those that fail."""
+        title, body = "[test] alerts.py", "Alerts from the log pipeline arrive here."
         return [t.name for t in self.each if not t.send(title, body, apprise.NotifyType.INFO)]
 
     def close(self) -> None:
-        """Give what waits a last try, and say what is lost."""
+        """Give queued notices a last try, and report the lost ones."""
         deadline = time.monotonic() + PATIENCE
         for target in self.each:
             target.close()
@@ -169,24 +167,24 @@ class Targets:
 
 
 def message(notice: Notice) -> tuple[str, str, apprise.NotifyType]:
-    """A notice as title, text and Apprise's type, which gives it a colour."""
+    """A notice as title, text and Apprise type, which sets the colour."""
     kinds = {
         "info": apprise.NotifyType.INFO,
         "warning": apprise.NotifyType.WARNING,
         "critical": apprise.NotifyType.FAILURE,
     }
-    over = notice.state == "over"
+    resolved = notice.state == "over"
     about = f"{notice.rule} {notice.subject}".strip()
-    title = f"[{notice.state if over else notice.severity}] {about}"
-    again = "still open: " if notice.state == "repeat" else ""
+    title = f"[{SHOWN[notice.state] if resolved else notice.severity}] {about}"
+    prefix = f"{SHOWN[notice.state]}: " if notice.state == "repeat" else ""
     kind = (
         apprise.NotifyType.SUCCESS
-        if over
+        if resolved
         else kinds.get(notice.severity, apprise.NotifyType.WARNING)
     )
-    return harmless(title, TITLE), harmless(again + notice.summary, BODY), kind
+    return harmless(title, TITLE), harmless(prefix + notice.summary, BODY), kind
 
 
 def harmless(text: str, most: int) -> str:
-    """Text that a chat shows and does not obey, of about `most` characters at most."""
+    """Text that a chat shows without obeying it, cut to about `most` characters."""
     return OBEYED.sub(rf"\g<0>{SPACE}", short(text, most))

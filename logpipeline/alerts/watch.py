@@ -1,4 +1,4 @@
-"""Watch: one look at Redis after the other, and what there is to tell about it."""
+"""Watch: reading the pipeline's state from Redis, again and again, and the resulting notices."""
 
 import logging
 import time
@@ -10,21 +10,24 @@ from logpipeline.alerts.alert import Alert, Notice, follow
 from logpipeline.alerts.ledger import Ledger
 from logpipeline.alerts.rules import Rules
 from logpipeline.alerts.snapshot import History, take
-from logpipeline.alerts.trouble import Trouble
 from logpipeline.outage import Outage
 from logpipeline.recent import redis_client
 from logpipeline.recent.settings import RedisSettings
+from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 3.0  # seconds for one answer of Redis
+STEP = "watch"  # its name in log lines and metrics
 
 
 class Watch:
     """Watches the pipeline whose Redis keys are in `settings`. `redis_up`: Redis answers;
-    `leading`: this is the one that tells, not another process; `trouble`: what nobody foresaw."""
+    `leading`: this process sends the notices, None until that is known."""
 
-    def __init__(self, settings: RedisSettings, rules: Rules) -> None:
+    def __init__(
+        self, settings: RedisSettings, rules: Rules, supervision: Supervision | None = None
+    ) -> None:
         self.alerts: dict[str, Alert] = {}
         self.redis_up = False
         self.outages = 0  # of Redis
@@ -36,37 +39,39 @@ class Watch:
         self._redis = redis_client.connect(settings, TIMEOUT)
         self._ledger = Ledger(self._redis, self._key)
         self._history = History(rules.span)
-        self.trouble = Trouble(log, "watching")
+        self._supervision = supervision or Supervision(log, settings)
+        self.wait = 0.0  # seconds until the next read, after an error that nobody foresaw
         self._outage = Outage(log)
 
-    def look(self) -> list[Notice]:
-        """What is to be told now: nothing while Redis is away, another process tells, or a look
-        fails."""
+    def read(self) -> list[Notice]:
+        """The notices to send now: none while Redis is unavailable, another process leads, or
+        reading fails."""
+        self.wait = 0.0
         try:
-            notices = self._look(time.time())
+            notices = self._read(time.time())
         except (redis.RedisError, OSError) as error:
             if not self._outage:
                 reason = redis_client.reason(self._settings, error)
-                self._outage.report(f"Redis is away, nothing is watched: {reason}")
+                self._outage.report(f"Redis unavailable; alerts are paused: {reason}")
                 self.outages += 1
             self.redis_up = False
             return []
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go well
-            self.trouble.had(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next read may succeed
+            self.wait = self._supervision.note(STEP, error)
             return []
-        self.trouble.resolve()
-        self._outage.resolve("Redis is back")
+        self._supervision.resolve(STEP)
+        self._outage.resolve("Redis available again; alerts resumed")
         self.redis_up = True
         return notices
 
     def close(self) -> None:
-        """Let another process watch at once."""
+        """Release the lease, so that another process takes over at once."""
         if self.leading:
             with suppress(redis.RedisError, OSError):
                 self._ledger.release()
         self._redis.close()
 
-    def _look(self, now: float) -> list[Notice]:
+    def _read(self, now: float) -> list[Notice]:
         """Raises redis.RedisError, OSError."""
         if not self._leads(now):
             return []
@@ -79,15 +84,15 @@ class Watch:
         return notices
 
     def _leads(self, now: float) -> bool:
-        """Whether this is the one that tells, after trying to become it."""
+        """Whether this process holds the lease, after trying to take it."""
         if self.redis_up and self.leading and self._ledger.keep():
             return True
         before, self.leading = self.leading, self._ledger.take() or self._ledger.keep()
         if self.leading:
             log.info("watching %s: %s", self._key, ", ".join(self._rules.rules))
-            # Redis may have been emptied: what was known before is still so.
+            # Redis may have been emptied: the alerts in memory are still open.
             self.alerts = self._ledger.load() or self.alerts
             self._history.resume(now)
         elif before is not False:
-            log.info("standing by: another alerts.py watches %s", self._key)
+            log.info("standing by: another alerts.py is watching %s", self._key)
         return self.leading

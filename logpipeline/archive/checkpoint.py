@@ -10,6 +10,7 @@ from logpipeline.files import read_file, replace_file
 
 VERSION = 2  # 1 had neither `begun` nor `inode`
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError)
 
 
 class CheckpointError(Exception):
@@ -70,7 +71,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
             if msgspec.json.decode(data)["version"] > VERSION:
                 raise CheckpointError(f"{path} was written by a newer version: upgrade this one")
             return msgspec.json.decode(data, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except UNREADABLE as error:
             raise CheckpointError(
                 f"{path} is not a checkpoint ({error}): restore it from a backup, or delete it "
                 "to resume at Kafka's commit, which may repeat the last batch in logs.txt"

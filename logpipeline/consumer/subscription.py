@@ -287,5 +287,5 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         if heard:
             self._outage.resolve("Kafka available again")
         else:
-            connection.complain(self._outage, "Kafka unavailable, retrying", problem)
+            connection.report_outage(self._outage, "Kafka unavailable, retrying", problem)
         self._metrics.kafka_up.set(heard)

@@ -1,4 +1,4 @@
-"""App: the web application around the page: its routes, its guard, its one reader of Redis."""
+"""App: the web application: its routes, its guard, its one reader of Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,13 +18,11 @@ from logpipeline.dashboard.redis_reader import RedisReader
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.viewer import Viewer
 from logpipeline.dashboard.visitors import Visitors
-from logpipeline.recent import redis_client as redis_client
 
 
-def make(settings: DashboardSettings) -> FastAPI:
-    """The application, for an ASGI server to run. Once a process: NiceGUI has one for all."""
+def create_app(settings: DashboardSettings) -> FastAPI:
+    """The application, for an ASGI server. Call it once per process: NiceGUI is global."""
     feed = Feed(RedisReader(settings))
-    address = redis_client.address(settings)
 
     @asynccontextmanager
     async def reading(_: FastAPI) -> AsyncIterator[None]:
@@ -45,18 +43,18 @@ def make(settings: DashboardSettings) -> FastAPI:
     async def readyz() -> PlainTextResponse:
         if await feed.works():
             return PlainTextResponse("ready\n")
-        return PlainTextResponse("Redis can't be read\n", 503)
+        return PlainTextResponse("cannot read Redis\n", 503)
 
-    sockets.bound()
-    visitors = Visitors(lambda client: Viewer(client, feed, address, settings.redis_key))
+    sockets.set_limits()
+    visitors = Visitors(lambda client: Viewer(client, feed, settings))
 
     @app.get("/")
     async def index(request: Request) -> Response:
         return visitors.answer(request)
 
-    # NiceGUI's own pages for these make a client each, and show the exception.
-    nicegui.app.add_exception_handler(404, _saying("nothing is here\n", 404))
-    nicegui.app.add_exception_handler(Exception, _saying("an error: its log says which\n", 500))
+    # NiceGUI's own pages for these create a client each, and show the exception.
+    nicegui.app.add_exception_handler(404, _plain("not found\n", 404))
+    nicegui.app.add_exception_handler(Exception, _plain("internal error, see the log\n", 500))
     ui.run_with(
         app,
         title="Logs",
@@ -72,5 +70,5 @@ def make(settings: DashboardSettings) -> FastAPI:
     return app
 
 
-def _saying(words: str, status: int) -> Callable[[Request, Exception], Response]:
-    return lambda _, __: PlainTextResponse(words, status)
+def _plain(text: str, status: int) -> Callable[[Request, Exception], Response]:
+    return lambda _, __: PlainTextResponse(text, status)

@@ -1,4 +1,4 @@
-"""Chart: events a minute by level, as options of ECharts."""
+"""Chart: events per minute by level, as ECharts options."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.state import DashboardState
 
-SPANS = {"hour": (60, 1), "day": (24 * 60, 10)}  # minutes, minutes a bar
-# The worst at the bottom, where a few are still seen.
+SPANS = {"hour": (60, 1), "day": (24 * 60, 10)}  # minutes, minutes per bar
+# The most severe at the bottom, where a few are still visible.
 ORDER = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 COLOURS = {
     True: {  # dark
@@ -24,16 +24,16 @@ COLOURS = {
 
 
 def options(
-    board: DashboardState, span: str, levels: Sequence[str], dark: bool, clock: Clock
+    state: DashboardState, span: str, levels: Sequence[str], dark: bool, clock: Clock
 ) -> dict[str, Any]:
-    """Stacked bars over a span of SPANS; of these levels, or of all."""
-    steps = board.per_minute(*SPANS[span])
+    """Stacked bars over one of SPANS; `levels` limits them, empty means all."""
+    steps = state.per_minute(*SPANS[span])
     colours = COLOURS[dark]
     shown = [level for level in ORDER if not levels or level in levels]
     text = {"color": colours["text"], "fontSize": 11}
     return {
         "animation": False,
-        "aria": {"enabled": True, "label": {"description": described(board, span)}},
+        "aria": {"enabled": True, "label": {"description": describe(state, span)}},
         "grid": {"left": 8, "right": 10, "top": 12, "bottom": 4, "containLabel": True},
         "tooltip": {
             "trigger": "axis",
@@ -71,12 +71,12 @@ def options(
     }
 
 
-def described(board: DashboardState, span: str) -> str:
-    """The chart in a sentence, for those who don't see it."""
-    steps = board.per_minute(*SPANS[span])
+def describe(state: DashboardState, span: str) -> str:
+    """The chart in one sentence, for screen readers."""
+    steps = state.per_minute(*SPANS[span])
     sums = [sum(means.values()) for _, means in steps]
     bad = [means["ERROR"] + means["CRITICAL"] for _, means in steps]
     return (
-        f"Events a minute over the last {span}: at most {max(sums):,.0f}, "
-        f"{sum(sums) / len(sums):,.0f} on average, of them at most {max(bad):,.0f} errors."
+        f"Events per minute over the last {span}: at most {max(sums):,.0f}, "
+        f"{sum(sums) / len(sums):,.0f} on average; at most {max(bad):,.0f} errors."
     )

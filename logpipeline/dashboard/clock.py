@@ -1,11 +1,11 @@
-"""Clock: moments as the viewer's own clock shows them."""
+"""Clock: Unix times in the viewer's own time zone."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 
 class Clock:
-    """`zone` is an IANA name, as a browser tells it; one that is unknown here means UTC."""
+    """`zone` is an IANA name, as a browser reports it; an unknown one means UTC."""
 
     def __init__(self, zone: str = "UTC") -> None:
         try:
@@ -16,7 +16,7 @@ class Clock:
             self.zone = "UTC"
 
     def short(self, moment: float, now: float) -> str:
-        """Time of the day with milliseconds; of another day than `now`, the date and no less."""
+        """The time of day with milliseconds; with the date instead when `now` is another day."""
         at = self._at(moment)
         if at is None:
             return "no date"
@@ -29,10 +29,10 @@ class Clock:
         return f"{at:%H:%M}" if at else "no date"
 
     def full(self, moment: float) -> str:
-        """Everything, with the zone."""
+        """Date, time and zone."""
         at = self._at(moment)
         if at is None:
-            return f"{moment:g} s after 1970, which no calendar has"
+            return f"{moment:g} s after 1970, outside the calendar"
         return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {self.zone} ({at:%z})"
 
     def utc(self, moment: float) -> str:
@@ -48,8 +48,8 @@ class Clock:
             return None
 
 
-def lasting(seconds: float) -> str:
-    """A duration in its two largest units at most."""
+def duration(seconds: float) -> str:
+    """A duration in at most two units."""
     whole = int(min(max(0.0, seconds), 1e12))
     if whole < 60:
         return f"{whole} s"

@@ -1,7 +1,7 @@
-"""Connection: HTTP or a WebSocket with one client, for a bounded time and from bounded bytes.
+"""Connection: HTTP or a WebSocket with one client, limited in time and in bytes.
 
-uvicorn bounds neither: a client that sends nothing, or a byte now and then, would stay for ever,
-and a head could be of any size.
+uvicorn limits neither: a client that sends nothing, or a byte now and then, would stay connected
+for ever, and a head could have any size.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from logpipeline.dashboard.login import COOKIE
 
 HEAD = 32_768  # bytes of a request's line and headers: `h11_max_incomplete_event_size`
 OWN = COOKIE.encode() + b"="
-LINE, LINES = 8_000, 100  # bytes and lines of a WebSocket's head: websockets takes a few more
-CONNECTIONS = 256  # one more takes the place of the oldest, first of those that ask nothing
-ASK = 10.0  # seconds for a head to arrive, from the connection or the last answer on
+LINE, LINES = 8_000, 100  # bytes and lines of a WebSocket's head: websockets accepts a few more
+CONNECTIONS = 256  # one more replaces the oldest, an idle one first
+ASK = 10.0  # seconds for a head to arrive, after the connection or the last answer
 ANSWER = 60.0  # seconds from the head to the end of the answer; a phone loads 2 MB of scripts
 
 
 class Connection(H11Protocol):
-    """What uvicorn makes for each connection; after an upgrade the WebSocket bounds itself."""
+    """What uvicorn creates for each connection; after an upgrade, Socket sets the limits."""
 
     _timer: asyncio.TimerHandle | None = None
-    since = 0.0  # the loop's time of what `_within` was called for
+    since = 0.0  # when the present step began (the loop's time)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,7 +33,7 @@ class Connection(H11Protocol):
         self._make_room()
 
     def data_received(self, data: bytes) -> None:
-        """In steps of a head's size: h11 looks at its bound when a head is not complete yet."""
+        """In steps of a head's size: h11 checks its limit only while a head is incomplete."""
         for at in range(0, len(data), HEAD):
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
                 return
@@ -45,12 +45,12 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         self._within(ASK)
         super().on_response_complete()
-        if self.answering:  # a request that had waited behind it
+        if self.answering:  # the next request was already queued
             self._within(ANSWER)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
-        """websockets never answers a head that is too large for it."""
-        self._over()
+        """Refuse a head that is too large for websockets, which would not answer it."""
+        self._cancel_timer()
         self.headers = list(_with_short_cookies(self.headers))
         sizes = [len(event.target), *(len(name) + len(value) for name, value in self.headers)]
         if max(sizes) > LINE or len(sizes) > LINES:
@@ -59,12 +59,12 @@ class Connection(H11Protocol):
             super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._over()
+        self._cancel_timer()
         super().connection_lost(exc)
 
     @property
     def answering(self) -> bool:
-        """Whether there is a request without its whole answer."""
+        """Whether a request has not been answered completely."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _make_room(self) -> None:
@@ -73,33 +73,33 @@ class Connection(H11Protocol):
             min(own, key=lambda each: (each.answering, each.since)).transport.abort()
 
     def _within(self, seconds: float) -> None:
-        """Let the client go unless the next step is done by then."""
-        self._over()
+        """Disconnect unless the next step is completed in time."""
+        self._cancel_timer()
         self.since = self.loop.time()
         self._timer = self.loop.call_later(seconds, self.transport.abort)
 
-    def _over(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
 
 
 class Socket(WebSocketsSansIOProtocol):
-    """What uvicorn makes for each WebSocket. Whether its client still answers is asked by uvicorn,
-    and by engine.io."""
+    """What uvicorn creates for each WebSocket. uvicorn and engine.io check that its client still
+    answers."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.loop.call_later(ASK, self._let_go_unless_open)
+        self.loop.call_later(ASK, self._abort_unless_open)
 
     def handle_ping(self) -> None:
-        """The answers to a client that does not read them would fill the memory."""
+        """Disconnect a client that does not read the answers: they would fill the memory."""
         if self.writable.is_set():
             super().handle_ping()
         else:
             self.transport.abort()
 
-    def _let_go_unless_open(self) -> None:
+    def _abort_unless_open(self) -> None:
         if not self.handshake_complete:
             self.transport.abort()
 
@@ -107,7 +107,7 @@ class Socket(WebSocketsSansIOProtocol):
 def _with_short_cookies(
     headers: Iterable[tuple[bytes, bytes]],
 ) -> Iterable[tuple[bytes, bytes]]:
-    """Without the cookies of this machine's other pages, which may be many."""
+    """The headers without the cookies of other pages on this host, which may be many."""
     for name, value in headers:
         if name != b"cookie":
             yield name, value

@@ -1,4 +1,4 @@
-"""Entry: one event from Redis as the web page shows it, whatever text is in it."""
+"""Entry: one event from Redis as the web page shows it, safe for any content."""
 
 import json
 from collections.abc import Iterable
@@ -18,19 +18,19 @@ NAME = 40  # characters of a service's or a field's name
 EXTRA = 160  # characters of the further fields in the list
 DETAIL = 20_000  # characters of one field in the whole event
 FIELDS = 200  # fields of the whole event
-SEARCHED = 100_000  # characters of an event that a search looks at
+SEARCHED = 100_000  # characters of an event that a search matches
 OWN = {"level", "message", "timestamp", "service"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An event: `line` is its bytes in Redis, `timestamp` Unix seconds, the rest is for people.
+    """An event: `line` is its bytes in Redis, `timestamp` Unix seconds, the rest is for display.
 
-    `head` is the message, cut, `extra` the further fields on one line, `searched` what a search
-    looks at, in no letter case. What is not cut is decoded when it is asked for: a thousand
-    hostile events as Python's objects would take a gigabyte.
+    `head` is the shortened message, `extra` the further fields on one line, `searched` the text
+    that a search matches, case-folded. The complete fields are decoded on access: a thousand
+    hostile events as Python objects would take a gigabyte.
 
-    `id` tells it from the other entries of one look at Redis, and is the same in the next one.
+    `id` is unique among the entries of one read of Redis, and stays the same in the next one.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Entry:
 
 
 def entry(id_: str, line: bytes) -> Entry:
-    """The entry of a line in Redis, also of one that is an invalid record."""
+    """The entry of a line in Redis, which may be an invalid record."""
     fields = _decoded(line)
     if fields is None:
         shown = line.decode(errors="replace")
@@ -77,24 +77,24 @@ def entry(id_: str, line: bytes) -> Entry:
 
 
 def text(value: Any, indent: int | None = None) -> str:
-    """A field's value as people read it: strings without quotes, the rest as JSON."""
+    """A field's value for display: strings without quotes, others as JSON."""
     if isinstance(value, str):
         return value
     try:
         return json.dumps(value, ensure_ascii=False, indent=indent)
     except RecursionError:
-        return "nested too deeply to be shown"
+        return "nested too deeply to show"
 
 
 def short(value: str, most: int) -> str:
-    """At most `most` characters on one line, without anything that a reader would not see."""
+    """At most `most` characters on one line, with invisible characters escaped."""
     if len(value) <= most:
         return printable(value)
     return printable(value[:most]) + "…"
 
 
 def long(value: str, most: int = DETAIL) -> str:
-    """The same for the whole event: its line ends stay, and what is left out is counted."""
+    """The same for the whole event: line ends stay, and omitted characters are counted."""
     lines = value[:most].replace("\r\n", "\n").split("\n")
     shown = "\n".join(printable(line.replace("\t", "    ")) for line in lines)
     left_out = len(value) - most

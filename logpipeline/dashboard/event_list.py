@@ -1,11 +1,12 @@
-"""Events: the list of them, and the whole of one, as HTML that escapes whatever it is given."""
+"""Event list: the list of events, and the whole of one event, as HTML with all values escaped."""
 
 from collections.abc import Iterable
 
 from markupsafe import Markup
 
 from logpipeline.dashboard.clock import Clock
-from logpipeline.dashboard.entry import DETAIL, FIELDS, NAME, Entry, long, short, text
+from logpipeline.dashboard.entry import DETAIL, FIELDS, NAME, Entry, long, short
+from logpipeline.dashboard.entry import text as field_text
 from logpipeline.dashboard.search import WORDS, Filters, Found
 from logpipeline.dashboard.state import DashboardState
 
@@ -14,11 +15,11 @@ ROW = Markup(
     '<span class="level">{level}</span><bdi class="service">{service}</bdi>'
     '<bdi class="message">{message}</bdi><bdi class="fields">{fields}</bdi></button></li>'
 )
-WHOLE = 200_000  # characters of all fields of the whole event
+WHOLE = 200_000  # characters of all fields in the dialog
 
 
 def rows(entries: Iterable[Entry], now: float, clock: Clock) -> Markup:
-    """The list's items. Only the first one is in the tab order: arrows lead to the others."""
+    """The list's items. Only the first is in the tab order: arrow keys reach the others."""
     return Markup("").join(
         ROW.format(
             id=each.id,
@@ -33,29 +34,29 @@ def rows(entries: Iterable[Entry], now: float, clock: Clock) -> Markup:
     )
 
 
-def note(board: DashboardState, filters: Filters, found: Found, shown: int) -> Markup:
-    """What the list is a part of, in a sentence."""
-    held, count = len(board.entries), len(found.entries)
+def note(state: DashboardState, filters: Filters, found: Found, shown: int) -> Markup:
+    """A sentence that says which events the list shows, and of how many."""
+    held, count = len(state.entries), len(found.entries)
     if not filters:
-        words = f"The newest {shown:,} of {count:,} in Redis"
+        text = f"The newest {shown:,} of {count:,} in Redis"
     elif not count:
-        words = f"None of the {held:,} events that Redis holds match; older ones are in the archive"
+        text = f"None of the {held:,} events that Redis holds match; older ones are in the archive"
     else:
-        words = f"{count:,} of the {held:,} events that Redis holds match"
-        words += f", the newest {shown:,} are shown" if shown < count else ""
-    if filters and found.looked < held:
-        words += f" · the search took too long and ended after {found.looked:,} of them"
+        text = f"{count:,} of the {held:,} events that Redis holds match"
+        text += f", the newest {shown:,} are shown" if shown < count else ""
+    if filters and found.searched < held:
+        text += f" · the search timed out after {found.searched:,} of them"
     if len(set(filters.words.casefold().split())) > WORDS:
-        words += f" · only the first {WORDS} words are looked for"
-    if board.left_out:
-        words += f" · {board.left_out:,} are too large to be shown"
-    if board.rate and board.rate > shown and not filters:
-        words += f" · {board.rate:,.0f} arrive a second, so this is a sample of them"
-    return Markup("{}.").format(words)
+        text += f" · only the first {WORDS} words are searched"
+    if state.left_out:
+        text += f" · {state.left_out:,} are too large to show"
+    if state.rate and state.rate > shown and not filters:
+        text += f" · {state.rate:,.0f} arrive per second, so this is a sample"
+    return Markup("{}.").format(text)
 
 
 def whole(entry: Entry, clock: Clock) -> Markup:
-    """Everything of one event: its fields, and its bytes as Redis has them."""
+    """All of one event: its fields, and its bytes as in Redis."""
     head = [("time", clock.full(entry.timestamp)), ("UTC", clock.utc(entry.timestamp))]
     if entry.service:
         head.append(("service", entry.service))
@@ -66,12 +67,12 @@ def whole(entry: Entry, clock: Clock) -> Markup:
         if len(further) == FIELDS or room <= 0:
             further.append(("…", f"{len(fields) - len(further):,} more fields"))
             break
-        shown = long(text(value, indent=2), min(DETAIL, room))
+        shown = long(field_text(value, indent=2), min(DETAIL, room))
         further.append((short(name, NAME * 3), shown))
         room -= len(shown)
     size = f"{len(entry.line):,} bytes"
     if not entry.level.isalpha():
-        head = [("level", "this is an invalid record, shown as it is")]
+        head = [("level", "none: this is an invalid record")]
     return Markup(
         '<pre class="message" tabindex="0" aria-label="message"><bdi>{}</bdi></pre>'
         "<table><tbody>{}</tbody></table>"

@@ -1,8 +1,9 @@
-"""Guard: who may see the page. It stands before everything that the server answers.
+"""Guard: decides who may see the page, before anything else handles a request.
 
-Without a password, only names that can't be rebound to another address are answered to
-(a page from elsewhere could otherwise read the logs through a visitor's browser); another site's
-page gets nothing, and opens no WebSocket. Behind it nobody sees a cookie or a large request.
+Without a password, it accepts only host names that cannot be rebound to another address:
+otherwise a page from another site could read the logs through a visitor's browser. It refuses
+requests and WebSockets of other sites' pages, and keeps cookies and large requests from the
+application behind it.
 """
 
 import socket
@@ -19,8 +20,8 @@ from logpipeline.dashboard.login import Login
 
 OPEN = {"/healthz", "/readyz"}
 HEAD = 32_768  # bytes of all headers
-BODY = 65_536  # bytes of a request's body: the page's own are of a few hundred
-# NiceGUI's own scripts are inline and compile templates; nothing may come from, or go, elsewhere.
+BODY = 65_536  # bytes of a request's body: those of the page have a few hundred
+# NiceGUI's own scripts are inline and compile templates; other origins are not allowed.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
@@ -36,7 +37,7 @@ HEADERS = {
 
 
 class Guard:
-    """Wraps the ASGI `app`. `host` is what the page listens on; an empty `password` means none."""
+    """Wraps the ASGI `app`. `host` is the page's address; an empty `password` means none."""
 
     def __init__(self, app: ASGIApp, host: str, password: str) -> None:
         self._app = app
@@ -59,28 +60,28 @@ class Guard:
             await answer(scope, receive, send)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
-        """The answer to what nobody may ask, None for the rest."""
+        """The answer to a request that nobody may send; None for others."""
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD:
-            return PlainTextResponse("too many headers\n", 431)
+            return PlainTextResponse("headers are too large\n", 431)
         if "transfer-encoding" in headers:
-            return PlainTextResponse("the length of the body is needed\n", 411)
+            return PlainTextResponse("Content-Length is required\n", 411)
         if not _is_small(headers.get("content-length", "0")):
-            return PlainTextResponse("too large\n", 413)
+            return PlainTextResponse("body is too large\n", 413)
         if not self._login and not hosts.is_safe(headers.get("host", ""), self._names):
-            words = "this name is not answered: use an IP address, or set DASHBOARD_PASSWORD\n"
-            return PlainTextResponse(words, 421)
-        if _is_elsewhere(headers) or (_is_cross(headers) and not _is_link(scope, headers)):
-            return PlainTextResponse("not from another site's page\n", 403)
+            text = "unknown host name: use an IP address, or set DASHBOARD_PASSWORD\n"
+            return PlainTextResponse(text, 421)
+        if _is_other_origin(headers) or (_is_cross(headers) and not _is_link(scope, headers)):
+            return PlainTextResponse("requests from other sites are refused\n", 403)
         return None
 
     @staticmethod
-    async def _ask(own: Login, scope: Scope, receive: Receive) -> Response | None:
-        """The login, for those who have not been there."""
+    async def _ask(form: Login, scope: Scope, receive: Receive) -> Response | None:
+        """The login form, for those who have not logged in."""
         cookies = (value for name, value in scope["headers"] if name == b"cookie")
-        if scope["path"] in OPEN or own.knows(cookies):
+        if scope["path"] in OPEN or form.knows(cookies):
             return None
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == "/":
-            return await own.answer(Request(scope, receive))
+            return await form.answer(Request(scope, receive))
         return login.page("")
 
 
@@ -88,8 +89,8 @@ def _is_small(length: str) -> bool:
     return length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= BODY
 
 
-def _is_elsewhere(headers: Headers) -> bool:
-    """Whether the Origin is another one than this page's, or none at all."""
+def _is_other_origin(headers: Headers) -> bool:
+    """Whether the Origin is not that of this page."""
     origin = headers.get("origin")
     try:
         return origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower()
@@ -98,13 +99,13 @@ def _is_elsewhere(headers: Headers) -> bool:
 
 
 def _is_cross(headers: Headers) -> bool:
-    """Whether a browser says that another site's page asks (W3C Fetch Metadata). Another port of
-    this machine is another page too."""
+    """Whether a browser reports that another site's page sends this (W3C Fetch Metadata). Another
+    port of this host counts as another site."""
     return headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
 
 
 def _is_link(scope: Scope, headers: Headers) -> bool:
-    """Whether somebody has followed a link: the page opens for them, not for the other one."""
+    """Whether the visitor has followed a link, which shows the page to them alone."""
     fetch = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
     return (
         scope["type"] == "http" and scope["method"] == "GET" and fetch == ("navigate", "document")
@@ -112,7 +113,7 @@ def _is_link(scope: Scope, headers: Headers) -> bool:
 
 
 def _without_cookies(scope: Scope) -> Scope:
-    """The frameworks behind it would parse them, which takes minutes for some."""
+    """The frameworks would parse the cookies, which takes minutes for some."""
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}
 
 

@@ -1,4 +1,4 @@
-// Keys: "/" to search, "p" to pause, arrows from event to event.
+// Keys: "/" to search, "p" to pause, arrows to move between events.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, [role=dialog]")) return;

@@ -1,4 +1,4 @@
-"""Layout: the parts of the page and where they are, still empty."""
+"""Layout: the parts of the page and their places, still empty."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from logpipeline.dashboard.search import CHARACTERS
 from logpipeline.events.event import LEVELS
 
 FOLDER = Path(__file__).parent
-SERVICES = 100  # to choose from; the others are found by the search
+SERVICES = 100  # to choose from; the search finds the others
 THEME_ICONS = {"auto": "brightness_auto", "dark": "dark_mode", "light": "light_mode"}
 
 
 class Layout:
-    """Builds the page where it is called; each part is an attribute to fill and listen to."""
+    """Builds the page in the current slot of NiceGUI; each part is an attribute."""
 
     def __init__(self) -> None:
         style, keys = map(_file, ("style.css", "keys.js"))
@@ -29,27 +29,27 @@ class Layout:
         with ui.element("div").classes("page"):
             self.screen = _html("section").classes("screen")
             self.screen.content = "<p>Reading Redis …</p>"
-            with ui.element("div").classes("board") as self.board:
-                self.tiles = _html("dl").classes("tiles").props('aria-label="Now"')
+            with ui.element("div").classes("dashboard") as self.dashboard:
+                self.tiles = _html("dl").classes("tiles").props('aria-label="Current state"')
                 with ui.element("div").classes("panels"):
                     self._build_panels()
                 self._build_events()
         self._build_dialog()
-        self.board.set_visibility(False)
+        self.dashboard.set_visibility(False)
 
-    def show_board(self, status: str) -> None:
+    def show_state(self, status: str) -> None:
         self.status.content = status
         self.status.props["data-status"] = status
         self.screen.set_visibility(False)
-        self.board.set_visibility(True)
+        self.dashboard.set_visibility(True)
 
     def show_screen(self, status: str, content: Markup) -> None:
-        """Show one message instead of the board."""
+        """Show one message instead of the dashboard."""
         self.status.content = status
         self.status.props["data-status"] = status
         self.screen.content = content
         self.screen.set_visibility(True)
-        self.board.set_visibility(False)
+        self.dashboard.set_visibility(False)
 
     def show_theme(self, name: str, dark: bool | None) -> None:
         self._dark.value = dark
@@ -57,22 +57,22 @@ class Layout:
         self.theme.props["aria-label"] = f"Theme: {name}"
 
     def show_pause(self, paused: bool, newer: int) -> None:
-        words = f"Resume <span>{newer:,} newer</span>" if paused else "Pause"
-        self.pause.content = f"<kbd>p</kbd>{words}"
+        text = f"Resume <span>{newer:,} newer</span>" if paused else "Pause"
+        self.pause.content = f"<kbd>p</kbd>{text}"
         self.pause.props["aria-pressed"] = "true" if paused else "false"
 
-    def show_whole(self, entry: Entry, content: Markup) -> None:
-        """Open the dialog with one event."""
+    def show_event(self, entry: Entry, content: Markup) -> None:
+        """Open the dialog with the whole of one event."""
         self.shown_service = entry.service
         level = entry.level if entry.level.isalpha() else "NONE"
         self.title.content = Markup('<span class="level {0}">{0}</span>').format(level)
-        self.whole.content = content
+        self.event.content = content
         self.only.set_visibility(bool(entry.service))
         self.only.content = Markup("Only <bdi>{}</bdi>").format(entry.service)
         self.dialog.open()
 
     def set_services(self, services: Sequence[str], chosen: str) -> None:
-        """The first SERVICES of them to choose from, by name."""
+        """Offer the first SERVICES of them, sorted by name."""
         options = sorted({*services[:SERVICES], chosen} - {""})
         more = len({*services} - {*options})
         self.service.label = f"Service (and {more:,} more)" if more else "Service"
@@ -88,7 +88,7 @@ class Layout:
             self.theme = ui.button(icon="brightness_auto", color=None).props("flat round dense")
 
     def _build_panels(self) -> None:
-        with _panel("Events a minute", "chart") as head:
+        with _panel("Events per minute", "chart") as head:
             with head:
                 self.spans = {name: _button(f"Last {name}") for name in ("hour", "day")}
             self.chart = ui.echart({}).classes("plot")
@@ -124,13 +124,21 @@ class Layout:
                 self.only = _button("")
                 close = ui.button(icon="close", color=None, on_click=self.dialog.close)
                 close.props('flat round dense aria-label="Close"')
-            self.whole = _html("div").classes("body")
+            self.event = _html("div").classes("body")
         self.dialog.props('aria-label="The whole event"')
+
+
+def emit_data(name: str) -> str:
+    """A JavaScript handler that emits data-`name` of the button that was clicked."""
+    return f"""(e) => {{
+        const button = e.target.closest("[data-{name}]");
+        if (button) emit(button.dataset.{name});
+    }}"""
 
 
 @contextmanager
 def _panel(name: str, class_: str) -> Iterator[ui.element]:
-    """A section with a heading, which is given for more to stand beside it."""
+    """A section with a heading; yields the heading's row, to which more can be added."""
     with ui.element("section").classes(f"panel {class_}").props(f'aria-label="{name}"'):
         with ui.element("div").classes("head") as head:
             _html("h2").content = name
@@ -143,11 +151,11 @@ def _file(name: str) -> str:
 
 
 def _html(tag: str) -> ui.html:
-    """An element whose content is HTML that was escaped here, by markupsafe."""
+    """An element whose content is HTML that markupsafe has escaped."""
     return ui.html(tag=tag, sanitize=False)
 
 
-def _button(words: str) -> ui.html:
+def _button(text: str) -> ui.html:
     button = _html("button").props("type=button")
-    button.content = words
+    button.content = text
     return button

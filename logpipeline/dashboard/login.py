@@ -1,7 +1,7 @@
-"""Login: the page's password, and the cookie for who knows it.
+"""Login: the page's password, and the cookie of those who know it.
 
-Guessing is slow however many guess: all passwords are compared in turn, so many a second, and a
-wrong one is answered late. The right one is never refused for it: it waits for its turn.
+Guessing is slow however many clients guess: passwords are compared one at a time, ten a second,
+and a wrong one is answered late. The right one is not refused meanwhile: it waits for its turn.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from logpipeline.dashboard.turns import Turns
 
 COOKIE = "dashboard"
-TURN = 0.1  # seconds from one password to the next, whoever sends it: 864,000 a day
-WAITING = 100  # passwords that wait for their turn
-WRONG = 1.0  # seconds until somebody hears that it was wrong
+TURN = 0.1  # seconds from one password to the next, from all clients: 864,000 a day
+WAITING = 100  # passwords waiting for their turn
+WRONG = 1.0  # seconds until a wrong password is answered
 FORM_BYTES = 4_096
-FORM_SECONDS = 5.0  # for a form to arrive
+FORM_SECONDS = 5.0  # for the form to arrive
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Logs</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
@@ -39,8 +39,8 @@ input, button {{ font: inherit; padding: .5rem .75rem; }}
 
 
 class Login:
-    """One session for all who know the `password`, of which nothing is kept; it ends with the
-    process. Its cookie is made here: one that a visitor brings along means nothing."""
+    """One session for all who know the `password`; it ends with the process. Its cookie is created
+    here: a visitor cannot choose it."""
 
     def __init__(self, password: str) -> None:
         self._password = password.encode()
@@ -48,31 +48,31 @@ class Login:
         self._turns = Turns(TURN, WAITING)
 
     def knows(self, cookies: Iterable[bytes]) -> bool:
-        """Whether these Cookie headers have the session. They are compared as bytes: the standard
-        library's parser takes minutes for what some clients send."""
+        """Whether these Cookie headers contain the session. They are compared as bytes: the
+        standard library's parser takes minutes for some."""
         pairs = (pair.strip() for header in cookies for pair in header.split(b";"))
         return any(hmac.compare_digest(pair, self._session) for pair in pairs)
 
     async def answer(self, request: Request) -> Response:
-        """What a login form gets."""
+        """The answer to a submitted form."""
         try:
             async with asyncio.timeout(FORM_SECONDS):
                 given = await _password(request)
         except TimeoutError:
-            return page("That took too long.", 408)
+            return page("The form took too long to arrive.", 408)
         except ClientDisconnect:
             return page("", 400)
         if given is None:
-            return page("That is too long.", 413)
+            return page("The form is too large.", 413)
         if not await self._turn(request):
-            return page("Too many are trying. Once more, please.", 429)
+            return page("Too many login attempts. Please try again.", 429)
         if not hmac.compare_digest(given, self._password):
             await asyncio.sleep(WRONG)
-            return page("That is not the password.", 401)
+            return page("Wrong password.", 401)
         return self._session_cookie(RedirectResponse("./", 303), request)
 
     async def _turn(self, request: Request) -> bool:
-        """Wait for one's turn; who goes away before it gives it up."""
+        """Wait for a turn; a client that disconnects meanwhile loses it."""
         turn = asyncio.ensure_future(self._turns.wait(_source(request)))
         gone = asyncio.ensure_future(request.receive())
         try:
@@ -89,9 +89,9 @@ class Login:
         return answer
 
 
-def page(words: str, status: int = 401) -> Response:
-    """The login, with what was wrong."""
-    return HTMLResponse(PAGE.format(words), status)
+def page(problem: str, status: int = 401) -> Response:
+    """The login form, with the problem of the last attempt."""
+    return HTMLResponse(PAGE.format(problem), status)
 
 
 async def _password(request: Request) -> bytes | None:
@@ -105,7 +105,7 @@ async def _password(request: Request) -> bytes | None:
 
 
 def _source(request: Request) -> str:
-    """Who asks: an address, of IPv6 the network that one customer has."""
+    """Where a request comes from: an IPv4 address, or the IPv6 network of one customer."""
     host = request.client.host if request.client else ""
     try:
         long = ipaddress.ip_address(host).version == 6

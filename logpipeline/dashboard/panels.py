@@ -1,40 +1,40 @@
-"""Panels: what is around the list of events, as HTML that escapes whatever it is given."""
+"""Panels: everything around the list of events, as HTML with all values escaped."""
 
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from logpipeline.alerts.alert import Alert, Notice
-from logpipeline.dashboard.clock import Clock, lasting
+from logpipeline.alerts.alert import SHOWN, Alert, Notice
+from logpipeline.dashboard.clock import Clock, duration
 from logpipeline.dashboard.entry import short
 from logpipeline.dashboard.state import DashboardState
 
 TEXT = 300  # characters of an alert
-FEW = 50  # errors that fill a service's bar at least: a handful is no news
-FAILING = 8  # services that are shown
-OPEN = 30  # alerts that are shown
-PAST = 12  # notices that are shown
+FEW = 50  # the fewest errors that fill a service's bar: a handful is not remarkable
+FAILING = 8  # services shown
+OPEN = 30  # alerts shown
+PAST = 12  # notices shown
 SEVERITIES = ("info", "warning", "critical")
-STATES = {"open": "opened", "repeat": "still open", "over": "over"}
+STATES = {**SHOWN, "open": "opened"}  # of a past notice
 
 
-def tiles(board: DashboardState) -> Markup:
-    """Now: five numbers, each with what it counts."""
-    share, letters, alerts = board.error_share(), board.dead_letters, board.alerts
+def tiles(state: DashboardState) -> Markup:
+    """The current state: five numbers, each with what it counts."""
+    share, letters, alerts = state.error_share(), state.dead_letters, state.alerts
     return Markup("").join(
         [
-            _tile("Events/s", _number(board.rate), f"{board.total:,} in all"),
+            _tile("Events/s", _number(state.rate), f"{state.total:,} in total"),
             _tile(
                 "Errors",
                 "–" if share is None else f"{share:.1%}".replace("%", "\u202f%"),
-                "of the last 5 minutes",
+                "in the last 5 minutes",
                 "bad" if share and share >= 0.05 else "",
             ),
             _tile(
                 "Lag",
-                "unknown" if board.lag is None else _number(board.lag),
-                "no consumer reports it" if board.lag is None else "records behind",
-                "warn" if board.lag is None else "",
+                "unknown" if state.lag is None else _number(state.lag),
+                "no consumer reports it" if state.lag is None else "records behind",
+                "warn" if state.lag is None else "",
             ),
             _tile(
                 "Dead letters",
@@ -44,7 +44,7 @@ def tiles(board: DashboardState) -> Markup:
             ),
             _tile(
                 "Open alerts",
-                "unknown" if alerts is None else _number(len(alerts) + board.more_alerts),
+                "unknown" if alerts is None else _number(len(alerts) + state.more_alerts),
                 "alerts.py is not running" if alerts is None else _subjects(alerts),
                 "bad" if alerts else "",
             ),
@@ -52,12 +52,12 @@ def tiles(board: DashboardState) -> Markup:
     )
 
 
-def failing(board: DashboardState) -> Markup:
-    """Which services log errors, most first; a click shows them."""
-    seconds, services = board.failing()
+def failing(state: DashboardState) -> Markup:
+    """The services that log errors, most first; a click shows these errors."""
+    seconds, services = state.failing()
     most = max([count for _, count in services] + [FEW])
     return Markup("<h2>Errors by service, last {}</h2>{}<ul>{}</ul>{}").format(
-        lasting(seconds),
+        duration(seconds),
         "" if services else Markup('<p class="none">None.</p>'),
         Markup("").join(
             Markup(
@@ -71,20 +71,20 @@ def failing(board: DashboardState) -> Markup:
     )
 
 
-def alerts(board: DashboardState, clock: Clock) -> Markup:
-    """The open alerts, then what alerts.py told before."""
-    told = [_notice(each, board.at, clock) for each in board.history[:PAST]]
-    open_ = sorted(board.alerts or [], key=lambda each: each.since, reverse=True)
-    now = [_alert(each, board.at, clock) for each in open_[:OPEN]]
-    if not now and not told:
-        words = "alerts.py is not running." if board.alerts is None else "No alert so far."
-        return Markup('<p class="none">{}</p>').format(words)
+def alerts(state: DashboardState, clock: Clock) -> Markup:
+    """The open alerts, then the past notices."""
+    past = [_notice(each, state.at, clock) for each in state.history[:PAST]]
+    open_ = sorted(state.alerts or [], key=lambda each: each.since, reverse=True)
+    now = [_alert(each, state.at, clock) for each in open_[:OPEN]]
+    if not now and not past:
+        text = "alerts.py is not running." if state.alerts is None else "No alerts so far."
+        return Markup('<p class="none">{}</p>').format(text)
     if not now:
-        now = [Markup('<li class="none">None is open.</li>')]
-    return Markup('<ul class="open">{}</ul>{}<ul class="told">{}</ul>').format(
+        now = [Markup('<li class="none">No open alerts.</li>')]
+    return Markup('<ul class="open">{}</ul>{}<ul class="past">{}</ul>').format(
         Markup("").join(now),
-        _more(len(open_[OPEN:]) + board.more_alerts),
-        Markup("").join(told),
+        _more(len(open_[OPEN:]) + state.more_alerts),
+        Markup("").join(past),
     )
 
 
@@ -94,21 +94,22 @@ def _more(count: int) -> Markup:
 
 def unreachable(address: str, problem: str, since: str) -> Markup:
     return Markup(
-        "<h2>Redis can’t be read</h2>"
-        "<p>The page shows what Redis holds at <code>{}</code>, and that does not answer since "
-        "<b>{}</b>.</p><p class='why'><code>{}</code></p>"
-        "<p>Nothing is lost: the consumer goes on writing its archive without Redis. "
-        "This page tries again each second and goes on by itself.</p>"
+        "<h2>Cannot read Redis</h2>"
+        "<p>This page shows what Redis at <code>{}</code> holds. It could not be read since "
+        "<b>{}</b>:</p><p class='why'><code>{}</code></p>"
+        "<p>Nothing is lost: consumer.py keeps archiving without Redis. "
+        "This page retries every few seconds and resumes by itself.</p>"
     ).format(short(address, TEXT), since, short(problem, TEXT))
 
 
 def empty(address: str, key: str, lag: int | None) -> Markup:
-    consumer = "No consumer reports" if lag is None else "A consumer is running"
+    consumer = "No consumer is running" if lag is None else "A consumer is running"
     return Markup(
         "<h2>No events yet</h2>"
-        "<p>Redis answers at <code>{}</code>, but has nothing under <code>{}</code>. {}.</p>"
+        "<p>Redis at <code>{}</code> answers, but has no events under the key <code>{}</code>. "
+        "{}.</p>"
         "<p>Start <code>python consumer.py</code>, then <code>python producer.py</code> or your "
-        "own: the first event is here a second later.</p>"
+        "own producer: the first event appears here within a second.</p>"
     ).format(short(address, TEXT), short(key, TEXT), consumer)
 
 
@@ -119,7 +120,7 @@ def _tile(name: str, value: str, about: str, mood: str = "") -> Markup:
 
 
 def compact(count: int) -> str:
-    """A count in about five characters."""
+    """A count in about five characters, such as 12.3k."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= 10 * size:
             return (
@@ -138,13 +139,11 @@ def _reasons(letters: Mapping[str, int] | None) -> str:
     if letters is None:
         return "no consumer reports them"
     most = sorted(letters, key=letters.__getitem__, reverse=True)
-    return short(", ".join(most[:OPEN]), 60) or "everything was an event"
+    return short(", ".join(most[:OPEN]), 60) or "no invalid records"
 
 
 def _subjects(alerts: Sequence[Alert]) -> str:
-    return (
-        short(", ".join(each.subject or each.rule for each in alerts[:OPEN]), 60) or "all is well"
-    )
+    return short(", ".join(each.subject or each.rule for each in alerts[:OPEN]), 60) or "none"
 
 
 def _alert(alert: Alert, now: float, clock: Clock) -> Markup:
@@ -158,7 +157,7 @@ def _alert(alert: Alert, now: float, clock: Clock) -> Markup:
         short(alert.summary, TEXT),
         clock.full(alert.since),
         clock.minute(alert.since),
-        lasting(now - alert.since),
+        duration(now - alert.since),
     )
 
 
@@ -175,5 +174,5 @@ def _notice(notice: Notice, now: float, clock: Clock) -> Markup:
     )
 
 
-def _severity(told: Alert | Notice) -> str:
-    return told.severity if told.severity in SEVERITIES else "warning"
+def _severity(about: Alert | Notice) -> str:
+    return about.severity if about.severity in SEVERITIES else "warning"

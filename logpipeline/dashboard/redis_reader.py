@@ -1,4 +1,4 @@
-"""Look: reading the board from Redis, again and again, at a bounded cost."""
+"""RedisReader: reads the state of the dashboard from Redis, repeatedly, at a bounded cost."""
 
 import time
 from collections import Counter, deque
@@ -13,34 +13,33 @@ from logpipeline.dashboard.entry import Entry, entry
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.events.event import LEVELS
-from logpipeline.recent.redis_client import check_layout, connect, list_key, numbers
+from logpipeline.recent import fields
+from logpipeline.recent.redis_client import check_layout, connect, known, list_key, numbers
 
-DAY = 24 * 60  # minutes of counts that are shown
-FRESH = 3  # minutes whose counts still change
-ALL_MINUTES = 10.0  # seconds until all of them are read again: late events change old minutes
-LISTS = 5.0  # seconds until the lists are read again though no offset has moved
+DAY = 24 * 60  # minutes of counts shown
+FRESH = 3  # latest minutes, whose counts still change
+ALL_MINUTES = 10.0  # seconds until all minutes are read again: late events change old ones
+LISTS = 5.0  # seconds until the lists are read again although no offset has changed
 MOST = 1_000  # entries of a list
-BUDGET = 2 * 2**20  # bytes of a list that are fetched, whatever is in it
-SCANNED = 3 * 2**20  # bytes of a list that Redis looks at, and answers nobody else meanwhile
+BUDGET = 2 * 2**20  # bytes fetched of the list of all; of a level's, half of it
+SCANNED = 3 * 2**20  # bytes of a list that Redis scans; it serves nobody else meanwhile
 FEW = 2**20  # bytes of alerts, and of notices
 SOME = 1_000  # fields of a hash
-RATE_OVER = 10.0  # seconds that events a second are a mean of
+RATE_OVER = 10.0  # seconds over which the rate is averaged
 HISTORY = 50  # notices
 TIMEOUT = 3.0  # seconds for an answer of Redis
 
-NAMES = [level.encode() for level in LEVELS]
-
 Kind = TypeVar("Kind", Alert, Notice)
 
-# The newest lines of each list in KEYS, and how many were left out: at most ARGV[1] lines that
-# have ARGV[2] bytes together. It looks at ARGV[3] bytes of a list at most and one step more, which
-# is shorter after a large line, so that a list of huge lines does not keep Redis busy. Read-only,
-# so that a replica may run it.
+# Returns the newest lines of each list in KEYS, and how many were left out: at most ARGV[1] lines
+# with ARGV[2] bytes in all, half of it after the first list. It scans at most ARGV[3] bytes of a
+# list and one step more, which is shorter after a large line, so that a list of huge lines does not
+# block Redis. Read-only, so that a replica can run it.
 SCRIPT = """
 local lists, left_out = {}, 0
 local most, budget, scanned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
-  local lines, room, seen, at, step, largest = {}, budget, 0, 0, 1, 1
+  local lines, room, seen, at, step, largest = {}, i == 1 and budget or budget / 2, 0, 0, 1, 1
   while at < most and seen < scanned do
     step = math.min(2 * step, 10, most - at, math.max(1, math.floor((scanned - seen) / largest)))
     local some = redis.call('LRANGE', key, at, at + step - 1)
@@ -64,26 +63,26 @@ return {lists, left_out}
 
 
 class RedisReader:
-    """Looks at the pipeline's keys. It remembers what it has seen, to read only what is new."""
+    """Reads the pipeline's keys. It caches what it has read, to fetch only what is new."""
 
     def __init__(self, settings: DashboardSettings) -> None:
         self.settings = settings
         self._redis = connect(settings, TIMEOUT)
         self._key = settings.redis_key
-        self._forget()
+        self._reset()
 
-    def take(self) -> DashboardState:
-        """What Redis holds now. Raises redis.RedisError, OSError; the next one reads all again."""
+    def read(self) -> DashboardState:
+        """What Redis holds now. Raises redis.RedisError, OSError; the next read starts afresh."""
         try:
-            return self._take(time.time())
+            return self._read(time.time())
         except Exception:
-            self._forget()
+            self._reset()
             raise
 
     def close(self) -> None:
         self._redis.close()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._lists: dict[str, list[Entry]] = {}
         self._lists_at = self._minutes_at = 0.0
         self._left_out = 0
@@ -91,14 +90,14 @@ class RedisReader:
         self._offsets: dict[str, int] = {}
         self._totals: deque[tuple[float, int]] = deque()
 
-    def _take(self, now: float) -> DashboardState:
+    def _read(self, now: float) -> DashboardState:
         key, minute = self._key, int(now // 60)
         check_layout(self._redis, key)
         whole = not 0 <= now - self._minutes_at < ALL_MINUTES
         minutes = range(minute - (DAY if whole else FRESH), minute + 2)
         with self._redis.pipeline(transaction=False) as asked:
             for name in ("offsets", "lag", "dead-letters"):
-                asked.hgetall(f"{key}:{name}")
+                fields.ask(asked, f"{key}:{name}")
             asked.exists(f"{key}:alerts:lease")
             asked.hlen(f"{key}:alerts")
             asked.eval_ro(SCRIPT, 1, f"{key}:alerts:history", HISTORY, FEW, FEW)
@@ -110,8 +109,8 @@ class RedisReader:
             self._minutes_at = now
             self._counts.clear()
         for each, levels in zip(minutes, counts, strict=True):
-            self._counts[each] = numbers({k: v for k, v in zip(NAMES, levels, strict=True) if v})
-        seen = numbers(offsets)
+            self._counts[each] = known(LEVELS, levels)
+        seen, behind = numbers(fields.pairs(offsets)), numbers(fields.pairs(lag))
         if seen != self._offsets or not 0 <= now - self._lists_at < LISTS:
             self._read_lists(now)
         self._offsets = seen
@@ -122,15 +121,15 @@ class RedisReader:
             counts={m: levels for m, levels in self._counts.items() if levels},
             total=sum(seen.values()),
             rate=self._rate(now, sum(seen.values())),
-            lag=sum(numbers(lag).values()) if lag else None,
-            dead_letters=numbers(letters) if letters or lag else None,
+            lag=sum(behind.values()) if lag else None,
+            dead_letters=numbers(fields.pairs(letters)) if letters or lag else None,
             alerts=alerts if open_ or watched else None,
             more_alerts=max(0, open_ - len(alerts)) if alerts else 0,
             history=_decoded(history, Notice),
         )
 
     def _alerts(self) -> list[bytes]:
-        """The open alerts, some at a time until there are FEW bytes of them."""
+        """The open alerts as JSON, fetched in parts until they have FEW bytes."""
         values: list[bytes] = []
         cursor, room = -1, FEW
         while cursor and room > 0 and len(values) < SOME:
@@ -145,14 +144,14 @@ class RedisReader:
         keys = [list_key(self._key, name) for name in names]
         answer: Any = self._redis.eval_ro(SCRIPT, len(keys), *keys, MOST, BUDGET, SCANNED)
         lists, self._left_out = answer
-        known = {each.id: each for entries in self._lists.values() for each in entries}
+        before = {each.id: each for entries in self._lists.values() for each in entries}
         self._lists = {
-            name: _entries(lines, known) for name, lines in zip(names, lists, strict=True)
+            name: _entries(lines, before) for name, lines in zip(names, lists, strict=True)
         }
         self._lists_at = now
 
     def _rate(self, now: float, total: int) -> float | None:
-        """Events a second of late; None until there are two looks close together."""
+        """Recent events per second; None until there are two reads close together."""
         totals = self._totals
         if totals and (total < totals[-1][1] or now - totals[-1][0] > RATE_OVER):
             totals.clear()
@@ -164,7 +163,7 @@ class RedisReader:
 
 
 def _entries(lines: list[bytes], known: dict[str, Entry]) -> list[Entry]:
-    """Their entries, newest first; those that are `known` are not made again."""
+    """Their entries, newest first; `known` ones are reused."""
     seen: Counter[bytes] = Counter()
     entries = []
     for line in reversed(lines):
@@ -175,7 +174,7 @@ def _entries(lines: list[bytes], known: dict[str, Entry]) -> list[Entry]:
 
 
 def _decoded(values: Iterable[bytes], kind: type[Kind]) -> list[Kind]:
-    """Those of the JSON values that are of this kind."""
+    """The JSON values that are of this kind; others are ignored."""
     found = []
     for value in values:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

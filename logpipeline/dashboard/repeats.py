@@ -1,7 +1,7 @@
-"""Repeats: what a library logs again and again for each request or message of a stranger.
+"""Repeats: limits what libraries log for each request or message, as strangers send many.
 
-One of a kind, that is of one line of code and one exception, passes in so many seconds; the next
-one that does says how many did not. So nobody can fill the log, and each traceback is in it once.
+One record of a kind (one line of code and one exception) passes every SECONDS, and the next one
+says how many were dropped. So nobody can fill the log, and it has each traceback once.
 """
 
 import logging
@@ -11,29 +11,29 @@ from types import TracebackType
 from logpipeline.terminal import printable
 
 SECONDS = 60.0
-KINDS = 1_000  # that are remembered
-SPEAKERS = (
+KINDS = 1_000  # remembered
+LIMITED = (
     "uvicorn",
     "nicegui",
     "engineio",
     "socketio",
     "asyncio",
     "logpipeline.dashboard.sockets",
-)  # loggers
-WORDS = 500  # characters of one: some repeat what they were sent
+)  # names of loggers
+CHARACTERS = 500  # of a message: some quote what a stranger has sent
 
 Kind = tuple[str, int, str, int]
 
 
 class Repeats(logging.Filter):
-    """For a handler."""
+    """A filter for a handler."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[Kind, tuple[float, int]] = {}  # kind → when it passed, how many since
+        self._seen: dict[Kind, tuple[float, int]] = {}  # kind → when one passed, how many not
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or not record.name.startswith(SPEAKERS):
+        if record.levelno < logging.WARNING or not record.name.startswith(LIMITED):
             return True
         kind = _kind(record)
         at, more = self._seen.pop(kind, (0.0, 0))
@@ -44,8 +44,8 @@ class Repeats(logging.Filter):
         self._seen[kind] = (now, 0)
         if len(self._seen) > KINDS:
             del self._seen[next(iter(self._seen))]
-        words = printable(record.getMessage()[:WORDS])
-        record.msg, record.args = f"{words} (and {more:,} more times)" if more else words, ()
+        text = printable(record.getMessage()[:CHARACTERS])
+        record.msg, record.args = f"{text} (and {more:,} more times)" if more else text, ()
         return True
 
 
@@ -57,7 +57,7 @@ def _kind(record: logging.LogRecord) -> Kind:
 
 
 def _line(trace: TracebackType | None) -> int:
-    """Where the exception comes from."""
+    """The line of code that raised the exception."""
     line = 0
     while trace:
         line, trace = trace.tb_lineno, trace.tb_next

@@ -5,13 +5,16 @@ from logpipeline.settings import A_HOST, secret, setting
 
 
 class DashboardSettings(RedisSettings):
-    """Where the page listens, and its password."""
+    """The page's address and password."""
 
     dashboard_port: int = setting(
         8080, "port of the web page", "a whole number from 1 to 65535", ge=1, le=65_535
     )
     dashboard_host: str = setting(
-        "127.0.0.1", "address the web page listens on", "a host name or address", pattern=A_HOST
+        "127.0.0.1",
+        "address of the web page",
+        "a host name or address",
+        pattern=A_HOST,
     )
     dashboard_password: str = secret(
         "",

@@ -1,4 +1,4 @@
-"""Board: what the web page shows of Redis at one moment."""
+"""DashboardState: what the web page shows of Redis at one moment."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ BAD = ("ERROR", "CRITICAL")
 
 @dataclass(frozen=True)
 class DashboardState:
-    """One look at Redis at Unix time `at`. None is what nobody has told.
+    """What Redis held at Unix time `at`. None stands for what nobody reports.
 
     `lists` is level, or "" for all → entries, newest first, without the `left_out` that are too
-    large; `counts` is minute → level → events; `total` is the records that Redis has seen, `rate`
-    in records a second, `lag` in records; `alerts` and `history` are alerts.py's open alerts,
-    without the `more_alerts` for which there is no room, and its notices, newest first.
+    large; `counts` is minute → level → events; `total` is the records that Redis has received,
+    `rate` in records per second, `lag` in records; `alerts` and `history` are the open alerts of
+    alerts.py, without the `more_alerts` that were not fetched, and its notices, newest first.
     """
 
     at: float
@@ -38,12 +38,12 @@ class DashboardState:
 
     @property
     def empty(self) -> bool:
-        """Whether the pipeline has not brought anything yet."""
+        """Whether no event has arrived yet."""
         return not self.total and not self.counts and not any(self.lists.values())
 
     def matching(self, filters: Filters) -> Found:
-        """The entries that they let through. A filter looks at the levels' own lists too, which
-        reach further back. For a thread."""
+        """The entries that match, also from the lists of the levels, which reach further back. It
+        takes long: call it in a thread."""
         if not filters:
             newest = self.lists.get("", [])
             return Found(list(newest), len(newest))
@@ -51,7 +51,7 @@ class DashboardState:
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
-        """All that Redis holds, by id."""
+        """All entries, by id."""
         return {each.id: each for entries in self.lists.values() for each in entries}
 
     @cached_property
@@ -61,15 +61,15 @@ class DashboardState:
         return [service for service, _ in counted.most_common() if service]
 
     def failing(self, minutes: int = 5) -> tuple[float, list[tuple[str, int]]]:
-        """Errors of each service, most first, and of how many seconds: fewer than asked for when
-        Redis holds no more of them."""
+        """Errors by service, most first, and the seconds that they cover: fewer than `minutes` when
+        Redis holds no older ones."""
         first = self.at - minutes * MINUTE
         for level in BAD:
             held = self.lists.get(level, [])
             if held and len(held) < self.sums(minutes)[level]:
                 first = max(first, held[-1].timestamp)
         errors = Counter(
-            entry.service or "without a service"
+            entry.service or "no service"
             for level in BAD
             for entry in self.lists.get(level, [])
             if first <= entry.timestamp <= self.at + MINUTE
@@ -77,7 +77,7 @@ class DashboardState:
         return max(0.0, self.at - first), errors.most_common()
 
     def sums(self, minutes: int) -> Counter[str]:
-        """Events by level in this minute and those before it, so many together."""
+        """Events by level in the last `minutes`, including the present one."""
         now = int(self.at // MINUTE)
         sums: Counter[str] = Counter()
         for minute in range(now - minutes + 1, now + 1):
@@ -85,13 +85,13 @@ class DashboardState:
         return sums
 
     def error_share(self, minutes: int = 5) -> float | None:
-        """The share (0 to 1) of ERROR and CRITICAL in so many minutes."""
+        """The share (0 to 1) of ERROR and CRITICAL in the last `minutes`; None without events."""
         sums = self.sums(minutes)
         return sum(sums[level] for level in BAD) / sums.total() if sums.total() else None
 
     def per_minute(self, minutes: int, step: int) -> list[tuple[float, dict[str, float]]]:
-        """Events a minute by level over the last `minutes`, in steps of `step` minutes: (Unix
-        time of the step's begin, level → mean). The last step counts the minutes that were."""
+        """Events per minute by level over the last `minutes`, in steps of `step` minutes: (Unix
+        time at which the step begins, level → mean). The last step may be incomplete."""
         now = int(self.at // MINUTE)
         first = (now - minutes) // step * step + step
         steps = []

@@ -1,4 +1,4 @@
-"""Turns: many wait, one goes on at a time, and those of one source keep nobody else from it."""
+"""Turns: a queue that admits one waiter at a time, and is fair between sources."""
 
 import asyncio
 import random
@@ -8,20 +8,20 @@ Waiter = asyncio.Future[bool]
 
 
 class Turns:
-    """A turn each `step` seconds, to the sources in rotation, to the first of each source.
+    """One turn every `step` seconds, to the sources in rotation, to the first waiter of each.
 
-    At most so many wait; one more crowds out somebody of the source that has the most.
+    At most `most` wait; one more crowds out a random waiter of the source that has the most.
     """
 
     def __init__(self, step: float, most: int) -> None:
         self._step = step
         self._most = most
         self._queues: OrderedDict[str, deque[Waiter]] = OrderedDict()
-        self._next = 0.0  # when (the loop's time) the next turn may be
+        self._next = 0.0  # earliest time (the loop's) of the next turn
         self._timer: asyncio.TimerHandle | None = None
 
     async def wait(self, source: str) -> bool:
-        """Return at one's turn; False when one was crowded out. Who is cancelled leaves."""
+        """Wait for a turn; False when crowded out. A cancelled waiter leaves the queue."""
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
         self._queues.setdefault(source, deque()).append(waiter)
@@ -49,7 +49,7 @@ class Turns:
             self._timer = loop.call_at(self._next, self._give)
 
     def _crowd_out(self) -> None:
-        """Anybody: the first would wait in vain for ever, the last could be kept out."""
+        """Refuse a random waiter: always the first, or always the last, could be starved."""
         source = max(self._queues, key=lambda source: len(self._queues[source]))
         waiter = random.choice(self._queues[source])
         if not waiter.done():

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlencode
 
 from markupsafe import Markup
 from nicegui import Client, ui
@@ -14,106 +14,90 @@ from logpipeline.dashboard import chart, event_list, panels
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import Entry
 from logpipeline.dashboard.feed import Feed
-from logpipeline.dashboard.layout import Layout
+from logpipeline.dashboard.hold import Hold
+from logpipeline.dashboard.layout import Layout, emit_data
+from logpipeline.dashboard.query import THEMES, PageQuery
 from logpipeline.dashboard.search import Filters, Found
+from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import BAD, DashboardState
-from logpipeline.dashboard.unforeseen import Unforeseen
 from logpipeline.events.event import LEVELS
+from logpipeline.recent import redis_client
+from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
 ROWS = 150  # events in the list: more than anybody reads in a second
-QUERY = 2_000  # characters of the address's query
-PATIENCE = 10.0  # seconds for a browser's answer before it is asked again
+PATIENCE = 10.0  # seconds for a browser's answer before the request is repeated
 ASK = '[document.hidden, document.body.classList.contains("body--dark")]'
 ZONE = "Intl.DateTimeFormat().resolvedOptions().timeZone"
 HINT = Markup("Times in {} <kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> events")
-SEARCHERS = ThreadPoolExecutor(2, "searcher")  # apart from the one that reads Redis
-THEMES: dict[str, bool | None] = {"auto": None, "dark": True, "light": False}
+SEARCHERS = ThreadPoolExecutor(2, "searcher")  # apart from the thread that reads Redis
+STEP = "showing the page"  # its name in log lines
 
 T = TypeVar("T")
 
 
 class Viewer:
-    """Fills the page in `client`; `follow` keeps it up to date until the tab has gone.
+    """Fills the page in `client`; `follow` updates it until the tab is closed.
 
-    `address` and `key` say where in Redis it looks. The browser's events only note what is wanted;
-    all that is sent is sent by `follow`, which waits for the browser's answer before: a browser
-    that asks faster than it reads gets no more than the others.
+    The browser's events only record what the viewer has chosen. Everything is sent by `follow`,
+    which waits for the browser's answer first: a browser that asks faster than it reads gets no
+    more than the others.
     """
 
-    def __init__(self, client: Client, feed: Feed, address: str, key: str) -> None:
+    def __init__(self, client: Client, feed: Feed, settings: DashboardSettings) -> None:
         self._client = client
         self._feed = feed
-        self._address = address
-        self._key = key
+        self._settings = settings
         self._clock = Clock()
         self._dark = True
-        self._filters = Filters()
-        self._span = "hour"
-        self._theme = "auto"
-        self._query = ""  # what the browser's address says
-        self._holds: set[str] = set()  # why the list stands still
-        self._held: DashboardState | None = None  # what it shows then
+        self._query = PageQuery()
+        self._address = ""  # the query in the browser's address
+        self._hold = Hold(feed)
         self._rows: dict[str, Entry] = {}
-        self._opened: Entry | None = None  # to be shown whole
+        self._opened: Entry | None = None  # to be shown in the dialog
         self._to_top = False
-        self._wanted = asyncio.Event()
+        self._changed = asyncio.Event()  # there is something else to show
         self._page = Layout()
-        self._unforeseen = Unforeseen(log, "showing the page")
-        client.on_delete(self._wanted.set)
+        self._supervision = Supervision(log, settings)
+        client.on_delete(self._changed.set)
         self._listen()
 
     async def follow(self) -> None:
-        """Show each look of the feed, but never faster than the browser takes them."""
+        """Show each state of the feed, but never faster than the browser accepts them."""
         await self._try(self._start)
         with self._feed.watching():
-            number = self._feed.number  # what it has seen so far may be old
+            number = self._feed.number  # the present state may be old
             while not self._client.is_deleted:
-                number = await self._news(number)
-                await self._try(self._turn)
+                number = await self._feed.after(number, self._changed)
+                await self._try(self._update)
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
-        except Exception as error:  # noqa: BLE001 - the next look may be shown
-            await asyncio.sleep(self._unforeseen.failed(error))
+        except Exception as error:  # noqa: BLE001 - the next state may be shown
+            await asyncio.sleep(self._supervision.note(STEP, error))
         else:
-            self._unforeseen.succeeded()
+            self._supervision.resolve(STEP)
 
     async def _start(self) -> None:
-        """Take over what the browser's address says, so that a filtered page can be kept."""
+        """Apply the query in the browser's address."""
         self._clock = Clock(str(await self._ask(ZONE)))
-        query = queried(await self._ask("location.search"))
-        levels = query.get("level", "").upper().split(",")
-        self._filters = Filters.of(levels, query.get("service"), query.get("q"))
-        self._span = "day" if query.get("span") == "day" else "hour"
-        self._theme = query["theme"] if query.get("theme") in THEMES else "auto"
-        self._query = self._address_query()
+        self._query = PageQuery.parse(await self._ask("location.search"))
+        self._address = str(self._query)
         self._page.hint.content = HINT.format(self._clock.zone)
-        self._page.search.value = self._filters.words
-        self._page.show_theme(self._theme, THEMES[self._theme])
+        self._page.search.value = self._query.filters.words
+        self._show_theme()
 
-    async def _news(self, number: int) -> int:
-        """Wait for a look that is newer, or for what the browser wants. Returns the look's."""
-        looked = asyncio.ensure_future(self._feed.after(number))
-        wanted = asyncio.ensure_future(self._wanted.wait())
-        try:
-            await asyncio.wait({looked, wanted}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            looked.cancel()
-            wanted.cancel()
-        return self._feed.number
-
-    async def _turn(self) -> None:
-        self._wanted.clear()
+    async def _update(self) -> None:
+        self._changed.clear()
         match await self._ask(ASK):
             case [False, bool(dark)]:
                 self._dark = dark
                 await self._show()
 
     async def _ask(self, code: str) -> object:
-        """What the browser answers; None once it has gone."""
+        """The browser's answer to JavaScript `code`; None once the tab is closed."""
         while not self._client.is_deleted:
             try:
                 return await self._client.run_javascript(code, timeout=PATIENCE)
@@ -124,183 +108,144 @@ class Viewer:
     def _listen(self) -> None:
         page = self._page
         for level, chip in page.levels.items():
-            chip.on("click", lambda level=level: self._filter(self._filters.levels ^ {level}))
+            chip.on("click", lambda level=level: self._filter(self._query.filters.levels ^ {level}))
         for span, button in page.spans.items():
-            button.on("click", lambda span=span: self._show_span(span))
+            button.on("click", lambda span=span: self._choose(replace(self._query, span=span)))
         page.service.on_value_change(lambda e: self._filter(service=e.value or ""))
         page.search.on_value_change(lambda e: self._filter(words=e.value or ""))
         page.failing.on(
             "click",
             lambda e: self._filter(levels={*BAD}, service=e.args, words=""),
-            js_handler="""(e) => {
-                const button = e.target.closest("[data-service]");
-                if (button) emit(button.dataset.service);
-            }""",
+            js_handler=emit_data("service"),
         )
-        page.events.on(
-            "click",
-            lambda e: self._open(e.args),
-            js_handler="""(e) => {
-                const button = e.target.closest("[data-id]");
-                if (button) emit(button.dataset.id);
-            }""",
-        )
+        page.events.on("click", lambda e: self._open(e.args), js_handler=emit_data("id"))
         page.stream.on(
             "scroll",
-            lambda e: self._hold("scrolled", e.args),
+            lambda e: self._set_hold("scrolled", e.args),
             js_handler="(e) => emit(e.target.scrollTop > 4)",
             throttle=0.2,
         )
         page.stream.on(
             "focusin",
-            lambda: self._hold("focused", True),
+            lambda: self._set_hold("focused", True),
             js_handler='(e) => e.target.matches("li :focus-visible") && emit()',
         )
-        page.stream.on("focusout", lambda: self._hold("focused", False))
-        page.dialog.on_value_change(lambda e: self._hold("open", e.value))
+        page.stream.on("focusout", lambda: self._set_hold("focused", False))
+        page.dialog.on_value_change(lambda e: self._set_hold("open", e.value))
         page.only.on("click", self._only_this_service)
         page.pause.on("click", self._pause_or_resume)
         page.clear.on("click", lambda: self._filter(levels=set(), service="", words=""))
-        page.theme.on("click", self._next_theme)
+        page.theme.on("click", lambda: self._choose(self._query.with_next_theme()))
 
     async def _show(self) -> None:
-        """Bring the page up to the feed's newest look, and to what the browser wants."""
-        board, problem = self._feed.board, self._feed.problem
-        page = self._page
-        page.show_theme(self._theme, THEMES[self._theme])
+        """Show the newest state of the feed, as the viewer has chosen."""
+        page, state, problem = self._page, self._feed.state, self._feed.problem
+        address, key = redis_client.address(self._settings), self._settings.redis_key
+        self._show_theme()
         self._show_address()
         if problem:
             since = self._clock.full(self._feed.problem_since)
-            page.show_screen("Redis is away", panels.unreachable(self._address, problem, since))
-        elif board and board.empty:
-            page.show_screen("Empty", panels.empty(self._address, self._key, board.lag))
-        elif board:
-            page.show_board("Paused" if self._held else "Live")
-            page.tiles.content = panels.tiles(board)
-            page.failing.content = panels.failing(board)
-            page.alerts.content = panels.alerts(board, self._clock)
-            self._show_chart(board)
-            await self._show_list(board, self._held or board)
+            page.show_screen("Redis unavailable", panels.unreachable(address, problem, since))
+        elif state and state.empty:
+            page.show_screen("Empty", panels.empty(address, key, state.lag))
+        elif state:
+            page.show_state("Paused" if self._hold else "Live")
+            page.tiles.content = panels.tiles(state)
+            page.failing.content = panels.failing(state)
+            page.alerts.content = panels.alerts(state, self._clock)
+            self._show_chart(state)
+            await self._show_list(state, self._hold.state or state)
             await self._show_opened()
-            self._client.run_javascript(f"document.title = {self._title(board)!r}")
+            self._client.run_javascript(f"document.title = {self._title(state)!r}")
 
-    def _title(self, board: DashboardState) -> str:
-        alerts = len(board.alerts or ()) + board.more_alerts
+    def _show_theme(self) -> None:
+        self._page.show_theme(self._query.theme, THEMES[self._query.theme])
+
+    def _title(self, state: DashboardState) -> str:
+        alerts = len(state.alerts or ()) + state.more_alerts
         return f"({alerts}) Logs" if alerts else "Logs"
 
-    def _show_chart(self, board: DashboardState) -> None:
+    def _show_chart(self, state: DashboardState) -> None:
         page = self._page
-        levels = [level for level in LEVELS if level in self._filters.levels]
-        options = chart.options(board, self._span, levels, self._dark, self._clock)
+        levels = [level for level in LEVELS if level in self._query.filters.levels]
+        options = chart.options(state, self._query.span, levels, self._dark, self._clock)
         if page.chart.options != options:
             page.chart.options.update(options)
-        sums = board.sums(chart.SPANS[self._span][0])
+        sums = state.sums(chart.SPANS[self._query.span][0])
         for level, chip in page.levels.items():
             chip.content = Markup('<i class="{0}"></i>{0} <span>{1}</span>').format(
                 level, panels.compact(sums[level])
             )
-            chip.props["aria-pressed"] = "true" if level in self._filters.levels else "false"
+            chip.props["aria-pressed"] = "true" if level in levels else "false"
         for span, button in page.spans.items():
-            button.props["aria-pressed"] = "true" if span == self._span else "false"
+            button.props["aria-pressed"] = "true" if span == self._query.span else "false"
 
-    async def _show_list(self, now: DashboardState, board: DashboardState) -> None:
-        page, filters = self._page, self._filters
-        found, rows = await _in_thread(self._found, board, filters)
+    async def _show_list(self, now: DashboardState, state: DashboardState) -> None:
+        page, filters = self._page, self._query.filters
+        found, rows = await _in_thread(self._found, state, filters)
         newest = found.entries[:ROWS]
         self._rows = {each.id: each for each in newest}
         page.events.content = rows
-        page.note.content = event_list.note(board, filters, found, len(newest))
+        page.note.content = event_list.note(state, filters, found, len(newest))
         page.clear.set_visibility(bool(filters))
-        page.set_services(board.services, filters.service)
-        page.show_pause(bool(self._held), max(0, now.total - board.total))
+        page.set_services(state.services, filters.service)
+        page.show_pause(bool(self._hold), max(0, now.total - state.total))
         if self._to_top:
             self._to_top = False
             self._client.run_javascript('document.querySelector(".stream").scrollTop = 0')
 
-    def _found(self, board: DashboardState, filters: Filters) -> tuple[Found, Markup]:
-        found = board.matching(filters)
-        return found, event_list.rows(found.entries[:ROWS], board.at, self._clock)
+    def _found(self, state: DashboardState, filters: Filters) -> tuple[Found, Markup]:
+        found = state.matching(filters)
+        return found, event_list.rows(found.entries[:ROWS], state.at, self._clock)
 
     async def _show_opened(self) -> None:
         entry, self._opened = self._opened, None
         if entry:
             whole = await _in_thread(event_list.whole, entry, self._clock)
-            self._page.show_whole(entry, whole)
+            self._page.show_event(entry, whole)
+
+    def _choose(self, query: PageQuery) -> None:
+        self._query = query
+        self._changed.set()
 
     def _filter(
         self, levels: Iterable[str] | None = None, service: object = None, words: object = None
     ) -> None:
-        """Change some of the filters, and the address with them."""
-        old = self._filters
-        self._filters = Filters.of(
-            old.levels if levels is None else levels,
-            old.service if service is None else service,
-            old.words if words is None else words,
-        )
-        self._page.search.value = self._filters.words
-        self._wanted.set()
-
-    def _show_span(self, span: str) -> None:
-        self._span = span
-        self._wanted.set()
+        """Change some of the filters: those that are not None."""
+        self._choose(self._query.filtered(levels, service, words))
+        self._page.search.value = self._query.filters.words
 
     def _show_address(self) -> None:
-        query = self._address_query()
-        if query != self._query:
-            self._query = query
+        query = str(self._query)
+        if query != self._address:
+            self._address = query
             ui.navigate.history.replace(query)
 
-    def _address_query(self) -> str:
-        query = {
-            "level": ",".join(level for level in LEVELS if level in self._filters.levels),
-            "service": self._filters.service,
-            "q": self._filters.words,
-            "span": self._span if self._span == "day" else "",
-            "theme": self._theme if self._theme != "auto" else "",
-        }
-        shown = {name: value for name, value in query.items() if value}
-        return "?" + urlencode(shown, errors="replace")
-
-    def _hold(self, why: str, on: bool) -> None:
-        """Let the list stand still, or go on when nothing else holds it."""
+    def _set_hold(self, reason: str, on: bool) -> None:
+        """Hold the list for a reason, or release it when there is no other reason."""
         if on:
-            self._holds.add(why)
-            self._held = self._held or self._feed.board
+            self._hold.add(reason)
         else:
-            self._holds.discard(why)
-            if not self._holds:
-                self._held = None
-        self._wanted.set()
+            self._hold.remove(reason)
+        self._changed.set()
 
     def _pause_or_resume(self) -> None:
-        if not self._holds:
-            self._hold("paused", True)
-            return
-        self._holds.clear()
-        self._held = None
-        self._to_top = True
-        self._wanted.set()
+        if self._hold:
+            self._hold.clear()
+            self._to_top = True
+            self._changed.set()
+        else:
+            self._set_hold("paused", True)
 
     def _open(self, id_: object) -> None:
         self._opened = self._rows.get(str(id_))
-        self._wanted.set()
+        self._changed.set()
 
     def _only_this_service(self) -> None:
         self._page.dialog.close()
         self._filter(service=self._page.shown_service)
 
-    def _next_theme(self) -> None:
-        names = [*THEMES]
-        self._theme = names[(names.index(self._theme) + 1) % len(names)]
-        self._wanted.set()
-
-
-def queried(search: object) -> dict[str, str]:
-    """The fields of an address's query, as the browser tells it."""
-    text = search[1 : QUERY + 1] if isinstance(search, str) else ""
-    return dict(parse_qsl(text))
-
 
 async def _in_thread(work: Callable[..., T], *args: object) -> T:
-    """Its result, while the other viewers are served."""
+    """The result of `work`; the other viewers are served meanwhile."""
     return await asyncio.get_running_loop().run_in_executor(SEARCHERS, work, *args)

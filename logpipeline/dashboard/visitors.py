@@ -1,8 +1,8 @@
-"""Visitors: NiceGUI's clients, made when a browser opens its socket instead of when it asks.
+"""Visitors: creates NiceGUI's clients when a browser opens its socket, not for each GET.
 
-NiceGUI makes a client of forty elements for each GET of the page, and keeps it for a minute though
-no browser ever comes: 15 ms and 300 KB a GET. Here a GET is a copy of the same text with another
-id, and the client of that id is made at the socket's handshake.
+NiceGUI creates a client of forty elements for each GET of the page, and keeps it for a minute even
+if no socket is opened: 15 ms and 300 KB a GET. Here a GET returns a copy of the same text with
+another id, and the client with that id is created at the socket's handshake.
 """
 
 import uuid
@@ -18,23 +18,23 @@ from socketio.exceptions import ConnectionRefusedError as Refused  # type: ignor
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-VIEWERS = 50  # tabs that are open at a time
+VIEWERS = 50  # tabs open at a time
 PREFIX = 200  # characters of X-Forwarded-Prefix
 FIELDS = 20  # of a handshake's query
 ID = pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-FAILED = "Implicit handshake failed"  # at this NiceGUI's script loads the page again
-FULL = "too many tabs show this page already: close some, and load it again\n"
+FAILED = "Implicit handshake failed"  # on this, NiceGUI's script reloads the page
+FULL = "too many open tabs of this page: close some, then reload\n"
 
 
 class Page(Protocol):
-    """What fills a client, and keeps it up to date until it has gone."""
+    """The content of a client; `follow` updates it until the client is deleted."""
 
     async def follow(self) -> None: ...
 
 
 class Visitors:
-    """`build` fills a client with the page, with the same elements each time. Once a process, as
-    NiceGUI has one server for all."""
+    """`build` fills a client with the page, with the same elements each time. Create one per
+    process: NiceGUI is global."""
 
     def __init__(self, build: Callable[[Client], Page]) -> None:
         self._build = build
@@ -44,7 +44,7 @@ class Visitors:
         sio.on("connect", self._connect)
 
     def answer(self, request: Request) -> Response:
-        """The page, for a browser that may open a socket or not."""
+        """The page, for a browser that may or may not open a socket."""
         if len(Client.instances) >= VIEWERS:
             return PlainTextResponse(FULL, 503, {"retry-after": "5"})
         head, tail = self._text(request.headers.get("x-forwarded-prefix", "")[:PREFIX])
@@ -52,8 +52,8 @@ class Visitors:
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
     def _render(self, prefix: str) -> tuple[bytes, bytes]:
-        """What stands before and after a client's id."""
-        client, _ = self._make()
+        """The page before and after the client's id."""
+        client, _ = self._create()
         try:
             body = bytes(client.build_response(_request(prefix)).body)
         finally:
@@ -62,11 +62,11 @@ class Visitors:
         return head, tail
 
     async def _connect(self, sid: str, environ: dict[str, Any], _: object = None) -> None:
-        """A browser's socket. Raises Refused when it can't have a client."""
+        """Handle a browser's socket. Raises Refused when it gets no client."""
         query = dict(parse_qsl(environ.get("QUERY_STRING", "")[:4_096], max_num_fields=FIELDS))
         if not {"client_id", "tab_id", "document_id"} <= query.keys():
             raise Refused(FAILED)
-        client, page = self._make(query["client_id"]) if _is_new(query) else (None, None)
+        client, page = self._create(query["client_id"]) if _is_new(query) else (None, None)
         done = False
         try:
             done = await self._shake(sid, query)
@@ -78,7 +78,7 @@ class Visitors:
         if client and page:
             background_tasks.create(page.follow(), name="page", context=client)
 
-    def _make(self, id_: str = "") -> tuple[Client, Page]:
+    def _create(self, id_: str = "") -> tuple[Client, Page]:
         client = Client(self._page, request=_request())
         if id_:
             Client.instances[id_] = Client.instances.pop(client.id)
@@ -90,8 +90,8 @@ class Visitors:
 
 
 def _is_new(query: dict[str, str]) -> bool:
-    """Whether the handshake is the first one of a page that was answered before. After a long
-    absence, or a new start of this server, a page is not new: it has to be loaded again."""
+    """Whether the handshake is the first of a page that was served before. After a long absence,
+    or a restart of this server, a page is not new: the browser must reload it."""
     first = ID.fullmatch(query["client_id"]) and query.get("next_message_id") == "0"
     return (
         bool(first)
@@ -101,7 +101,7 @@ def _is_new(query: dict[str, str]) -> bool:
 
 
 def _name_listeners(client: Client) -> None:
-    """Give them the same names in each client: those in the text are of another one."""
+    """Give listeners the same names in each client: the text has those of another client."""
     for element in client.elements.values():
         listeners = [*element._event_listeners.values()]
         element._event_listeners.clear()
@@ -111,7 +111,7 @@ def _name_listeners(client: Client) -> None:
 
 
 def _request(prefix: str = "") -> Request:
-    """What NiceGUI needs of one, with nothing in it that a client has sent but the prefix."""
+    """A request for NiceGUI, which contains nothing from the client but the prefix."""
     headers = [(b"x-forwarded-prefix", prefix.encode("latin-1"))] if prefix else []
     scope = {"type": "http", "method": "GET", "scheme": "http", "server": ("localhost", 80)}
     return Request({**scope, "path": "/", "root_path": "", "query_string": b"", "headers": headers})

@@ -1,1 +1,1 @@
-"""Events: what an event is, and any line of any log as one."""
+"""Events: their definition, and the conversion of any log line into one."""

@@ -10,7 +10,7 @@ Headers = list[tuple[str, bytes | None]]
 
 
 class Record(Protocol):
-    """What is used of a kafka-python ConsumerRecord."""
+    """The part of a kafka-python ConsumerRecord that is used here."""
 
     offset: int
     key: bytes | None
@@ -21,8 +21,8 @@ class Record(Protocol):
 class Columns:
     """Parallel lists; `len()` is the number of records.
 
-    `details` are Kafka's time in milliseconds and the headers; there are none if nobody wants them.
-    The library hands it on by list.extend, which takes it as one item.
+    `details` are Kafka's time in milliseconds and the headers; empty unless they were requested.
+    kafka-python passes one on by list.extend, which takes it as a single item.
     """
 
     offsets: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Columns:
 
     @classmethod
     def of(cls, polled: "Iterable[Record | Columns]", details: bool = False) -> "Columns":
-        """All that `KafkaConsumer.poll` has given of one partition."""
+        """All records that `KafkaConsumer.poll` returned for one partition."""
         whole = cls()
         for part in polled:
             if not isinstance(part, Columns):
@@ -70,6 +70,6 @@ class Columns:
 
 
 def _details(record: Record) -> list[tuple[int, Headers]]:
-    """Those of kafka-python's own records."""
+    """The details of one of kafka-python's own records."""
     time = getattr(record, "timestamp", None)
     return [] if time is None else [(time, getattr(record, "headers", []))]

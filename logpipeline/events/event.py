@@ -1,4 +1,4 @@
-"""LogEvent: what an event is, and why something else is not one."""
+"""Event: its three fields, and why a record is invalid."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import msgspec
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# The names that loggers use for these five: Python, syslog (RFC 5424), log4j, slf4j,
+# Names that loggers use for these five: Python, syslog (RFC 5424), log4j, slf4j,
 # java.util.logging, .NET, Go's slog, Rust's tracing, Android, Windows.
 ALIASES = {
     "DEBUG": ("DBG", "TRACE", "VERBOSE", "FINE", "FINER", "FINEST", "NOTSET", "ALL", "SILLY"),
@@ -22,7 +22,7 @@ ALIASES = {
     "CRITICAL": ("CRIT", "CRT", "FATAL", "FTL", "EMERG", "EMERGENCY", "ALERT", "PANIC", "DPANIC"),
 }
 JSON_SPACE = b" \t\r\n"
-# Of JSON: a string, which has no raw line break in it, or what may stand between two tokens.
+# A JSON string, which has no raw line break in it, or the white space between two tokens.
 STRING_OR_SPACE = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
 LEVEL_OF = {
     spelling: level
@@ -33,15 +33,15 @@ LEVEL_OF = {
 
 OPEN, CLOSE = b"{}"
 
-# Objects and arrays inside each other: far fewer than a stack of Python's or C's can take, so that
-# the answer is the same wherever it is asked.
+# Levels of nested objects and arrays: far fewer than Python's or C's stack holds, so that every
+# program gets the same result.
 DEEPEST = 100
-# A string, also one that does not end: so no part of the value is looked at twice.
+# A string, also an unterminated one: so no part of the value is scanned twice.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # signed: one level in, one level out
 NO_STEPS = bytes({*range(256)} - {*b"[{]}"})
 
-BEGINNING = 2**16  # bytes of a record that is too large, kept as its dead letter
+BEGINNING = 2**16  # bytes of a record that is too large, kept in its dead letter
 
 # Why a record is invalid.
 FIELDS = ("level", "message", "timestamp")
@@ -49,12 +49,12 @@ REASONS = (
     *("no value", "invalid UTF-8", "broken JSON", "not an object", "NaN", "unknown level"),
     *(f"{wrong} {name}" for wrong in ("missing", "mistyped") for name in FIELDS),
     *("nested too deeply", "too large", "unreadable batch"),
-    "poison",  # an event, but nothing can be done with it: see poison.py
+    "poison",  # an event that cannot be processed: see poison.py
 )
 
 
-class InvalidRecord(Exception):  # noqa: N818 - it is a verdict about data, not a failure
-    """The record is invalid; `reason` is one of REASONS, str() the sentence."""
+class InvalidRecord(Exception):  # noqa: N818 - it describes data, not a failure
+    """A record is invalid; `reason` is one of REASONS, str() the sentence."""
 
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -63,7 +63,7 @@ class InvalidRecord(Exception):  # noqa: N818 - it is a verdict about data, not 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The beginning of a value that was not read whole, and why, as in NotAnEvent."""
+    """The beginning of a value that was not read completely, and why, as in InvalidRecord."""
 
     beginning: bytes
     reason: str
@@ -71,7 +71,7 @@ class Partial:
 
     @classmethod
     def too_large(cls, beginning: bytes, size: int, most: float, what: str = "value") -> "Partial":
-        """`size` is what it has, `most` what it may have, in bytes."""
+        """`size` is the actual size, `most` the maximum, in bytes."""
         sentence = f"the {what} has {size:,} bytes; EVENT_MAX_BYTES is {most:,}"
         return cls(beginning[:BEGINNING], "too large", sentence)
 
@@ -82,7 +82,7 @@ Value = bytes | Partial | None  # of a record
 class LogEvent(msgspec.Struct, frozen=True, gc=False):
     """The three fields that every event has; further fields stay in the record's bytes.
 
-    `level` is one of LEVELS once `parse` has made the event, `timestamp` Unix seconds.
+    `level` is one of LEVELS in an event from `parse`; `timestamp` is in Unix seconds.
     """
 
     level: str
@@ -95,22 +95,22 @@ _decode = _decoder.decode
 
 
 def level_of(name: str) -> str | None:
-    """Which of LEVELS a level's name means, in any letter case; None when it means none."""
+    """The one of LEVELS that a name means, in any letter case; None for an unknown name."""
     return LEVEL_OF.get(name) or LEVEL_OF.get(name.upper())
 
 
 def parse(value: Value, most: float = math.inf) -> LogEvent:
-    """The event in a record's value, which may have `most` bytes. Raises NotAnEvent."""
+    """The event in a record's value of at most `most` bytes. Raises InvalidRecord."""
     if value is None:
         raise InvalidRecord("no value", "the record has no value")
     value = checked(value, most)
     if isinstance(value, Partial):
         raise InvalidRecord(value.reason, value.sentence)
     if is_deep(value):
-        raise InvalidRecord("nested too deeply", f"the value is nested more than {DEEPEST} deep")
+        raise InvalidRecord("nested too deeply", f"the value has more than {DEEPEST} nested levels")
     try:
         event = _decode(value)
-        # msgspec skips over unknown fields without looking at their UTF-8.
+        # msgspec does not check the UTF-8 of unknown fields.
         if not value.isascii():
             value.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -121,14 +121,14 @@ def parse(value: Value, most: float = math.inf) -> LogEvent:
     if level is None:
         raise InvalidRecord(
             "unknown level",
-            f"level is {_short(event.level)}; it must be one of {', '.join(LEVELS)}, "
-            "or another usual name of these",
+            f"level is {_short(event.level)}; it must be {', '.join(LEVELS)}, "
+            "or another common name for one of these",
         )
     return LogEvent(level, event.message, event.timestamp)
 
 
 def checked(value: bytes | Partial, most: float) -> bytes | Partial:
-    """The value if it has no more than `most` bytes, else its beginning."""
+    """The value, or only its beginning if it has more than `most` bytes."""
     if isinstance(value, Partial) or len(value) <= most:
         return value
     return Partial.too_large(value, len(value), most)
@@ -137,14 +137,14 @@ def checked(value: bytes | Partial, most: float) -> bytes | Partial:
 def parse_all(
     values: Sequence[Any], most: float = math.inf
 ) -> tuple[list[str], list[float]] | None:
-    """The levels and timestamps of `values` by one call of the decoder, a fourth of the cost.
+    """The levels and timestamps of `values` by one call of the decoder, at a quarter of the cost.
 
-    None when not each of them surely is one event, as `parse` would have it, on one line.
+    None unless each value is certainly one event, as `parse` defines it, on one line.
     """
     try:
-        # No value can end inside another's string, where a newline is not allowed, and between
-        # "}" and "{" JSON needs a comma: so each line that the decoder accepts is whole.
-        together = b"".join(values)  # or a TypeError for None
+        # No value can end inside another's string, where a newline is invalid, and JSON needs
+        # a comma between "}" and "{": so each line that the decoder accepts is complete.
+        together = b"".join(values)  # raises TypeError for None
         if b"\n" in together or b"\r" in together:
             return None
         if len(together) > most and max(map(len, values)) > most:
@@ -152,13 +152,13 @@ def parse_all(
         objects = _count(together, b"{")
         if {value[0] for value in values} != {OPEN}:
             return None
-        # With no more "{" than that, no event can begin within a value either.
+        # With no more "{" than values, no event can begin inside a value either.
         if objects != len(values) and {value[-1] for value in values} != {CLOSE}:
             return None
         brackets = objects + _count(together, b"[")
         if brackets >= len(values) + DEEPEST and any(map(is_deep, values)):
             return None
-        # msgspec skips over unknown fields without looking at their UTF-8.
+        # msgspec does not check the UTF-8 of unknown fields.
         if not together.isascii():
             b"\n".join(values).decode()
         events = _decoder.decode_lines(b"\n".join(values))
@@ -171,7 +171,7 @@ def parse_all(
 
 
 def is_event(value: bytes) -> bool:
-    """Whether `parse` takes it."""
+    """Whether `parse` accepts the value."""
     try:
         parse(value)
     except InvalidRecord:
@@ -180,7 +180,7 @@ def is_event(value: bytes) -> bool:
 
 
 def is_deep(value: bytes) -> bool:
-    """Whether objects and arrays are inside each other more than DEEPEST deep."""
+    """Whether objects and arrays are nested in more than DEEPEST levels."""
     if _count(value, b"{") + _count(value, b"[") <= DEEPEST:
         return False
     steps = STRING.sub(b"", value).translate(STEPS, NO_STEPS)
@@ -190,7 +190,7 @@ def is_deep(value: bytes) -> bool:
 def one_line(value: bytes) -> bytes:
     """An event's bytes as a line of logs.txt, without the newline.
 
-    They are the record's own, but an event that spans lines is written compactly on one.
+    They are the record's own bytes, but an event that spans lines is joined into one.
     """
     if b"\n" not in value and b"\r" not in value:
         return value
@@ -201,15 +201,15 @@ def one_line(value: bytes) -> bytes:
 
 
 def _count(text: bytes, byte: bytes) -> int:
-    """How often it is in there; where that is seldom, a fifth of the cost of bytes.count."""
+    """How often `byte` occurs; where it is rare, at a fifth of the cost of bytes.count."""
     return len(text) - len(text.replace(byte, b""))
 
 
 def _examine(value: bytes) -> LogEvent:
-    """The slow, second look at what msgspec refused. Raises NotAnEvent with the exact reason.
+    """Parse slowly what msgspec refused. Raises InvalidRecord with the exact reason.
 
-    It also finds the events that are valid by RFC 8259 but not for msgspec: those with a
-    lone surrogate such as \\ud800 in a string.
+    It accepts events that are valid by RFC 8259 but not for msgspec: those with a lone surrogate
+    such as \\ud800 in a string.
     """
     try:
         text = value.decode()
@@ -256,7 +256,7 @@ def _field(fields: dict[str, Any], name: str) -> Any:
 
 
 def _kind(value: Any) -> str:
-    """What a decoded JSON value is, in JSON's own words."""
+    """The type of a decoded JSON value, in JSON's own terms."""
     kinds = {bool: "true or false", str: "a string", list: "an array", dict: "an object"}
     return "null" if value is None else kinds.get(type(value), "a number")
 

@@ -1,4 +1,4 @@
-"""Loggers: what the JSON lines of other programs say, as the fields of an event.
+"""JSON formats: the fields of an event, from the JSON lines of other programs.
 
 pino, bunyan, winston, zap, zerolog, slog, logrus, structlog, python-json-logger, Serilog, ECS,
 logstash, GELF, GCP, MongoDB, Docker's json-file and journald (`journalctl -o json`).
@@ -16,7 +16,7 @@ from logpipeline.events.event import is_deep, level_of
 
 Fields = dict[str, msgspec.Raw]
 
-# The names that loggers use, the surest first. A field counts only when its value makes sense.
+# Names that loggers use, the most specific first. A field counts only when its value is valid.
 MESSAGES = (
     *("message", "msg", "MESSAGE", "@m", "@mt", "short_message", "textPayload", "Message"),
     *("log", "event", "text", "body"),
@@ -35,8 +35,8 @@ _decode = msgspec.json.Decoder(Fields).decode
 
 
 def decode(line: bytes) -> Fields | None:
-    """The fields of a JSON object, each with its own bytes; None when the line is not one, or is
-    nested so deeply that no event could have them."""
+    """The fields of a JSON object, each with its own bytes; None when the line is not an object, or
+    is nested too deeply for an event."""
     if is_deep(line):
         return None
     try:
@@ -46,10 +46,10 @@ def decode(line: bytes) -> Fields | None:
 
 
 def mapped(fields: Fields, line: str) -> tuple[str | None, bytes, str | None, Fields] | None:
-    """Level, message as JSON, time, and the other fields; None when none of these is there.
+    """Level, message as JSON, time, and the other fields; None when the first three are missing.
 
-    Without a message field the `line` is the message. A level or a time that no field states is
-    read from the message, which may itself be a line of a log.
+    Without a message field the `line` is the message. A level or a time without a field is read
+    from the message, which may itself be a line of a log.
     """
     message_name, text = _first(fields, MESSAGES, _message)
     level_name, level = _first(fields, LEVELS, _level)
@@ -75,14 +75,14 @@ def mapped(fields: Fields, line: str) -> tuple[str | None, bytes, str | None, Fi
 
 
 def inner(text: str) -> text_formats.Reading:
-    """The level and time that a line states, be it text or a logger's JSON."""
+    """The level and time in a line of text or of a logger's JSON."""
     if text[:1] == "{" and (fields := decode(text.encode("utf-8", "replace"))):
         return _first(fields, LEVELS, _level)[1], _first(fields, TIMES, _time)[1]
     return text_formats.read(text)
 
 
 def encoded(text: str) -> bytes:
-    """A string as JSON; half surrogate pairs, which UTF-8 has no bytes for, are replaced."""
+    """A string as JSON; lone surrogates, which UTF-8 cannot encode, are replaced."""
     try:
         return msgspec.json.encode(text)
     except UnicodeEncodeError:
@@ -96,7 +96,7 @@ def _whole(text: str) -> str:
 def _first(
     fields: Fields, names: tuple[str, ...], meaning: Callable[[str, bytes], str | None]
 ) -> tuple[str | None, str | None]:
-    """The first of `names` whose value has a meaning, and it; a pair of None when there is none."""
+    """The first of `names` with a valid value, and its meaning; two None without one."""
     for name in names:
         if name in fields and (found := meaning(name, bytes(fields[name]))) is not None:
             return name, found
@@ -107,8 +107,8 @@ def _message(name: str, raw: bytes) -> str | None:
     kind = raw[:1]
     if kind == b'"':
         text = str(_value(raw))
-        return text.removesuffix("\n") if name == "log" else text  # Docker keeps the line's end
-    if name == "MESSAGE" and kind == b"[":  # journald: what is not UTF-8, as numbers
+        return text.removesuffix("\n") if name == "log" else text  # Docker keeps the newline
+    if name == "MESSAGE" and kind == b"[":  # journald: bytes that are not UTF-8, as numbers
         with suppress(TypeError, ValueError):
             return bytes(_value(raw)).decode("utf-8", "replace")
     if name in {"message", "msg"} and raw != b"null":
@@ -120,14 +120,14 @@ def _level(name: str, raw: bytes) -> str | None:
     text = raw.decode().strip('" ')
     if text.isdecimal() and text.isascii():
         return _numbered(int(text[:9]), name)
-    if name == "s":  # MongoDB; elsewhere it may be anything
+    if name == "s":  # MongoDB's; other programs use it for anything
         return text_formats.named(text[:1]) if text.rstrip("12345") in text_formats.SHORT else None
     return level_of(text)
 
 
 def _numbered(number: int, name: str) -> str:
-    """syslog's numbers (journald, GELF) are below 8, then come the tens of pino and bunyan, those
-    of Python, which mean one level more, and Monolog's hundreds."""
+    """The level of a number: below 8 syslog's (journald, GELF), then the tens of pino and bunyan,
+    those of Python, which are one level higher, and Monolog's hundreds."""
     if number < 8:
         return text_formats.SYSLOG_LEVELS[number]
     if number >= 100:
@@ -148,7 +148,7 @@ def _time(name: str, raw: bytes) -> str | None:
 
 
 def _value(raw: bytes) -> Any:
-    """What JSON's bytes mean; with what msgspec refuses too: lone surrogates, endless numbers."""
+    """Decode JSON, also what msgspec refuses: lone surrogates, endless numbers."""
     try:
         return msgspec.json.decode(raw)
     except msgspec.MsgspecError:
@@ -156,7 +156,7 @@ def _value(raw: bytes) -> Any:
 
 
 def _decode_slowly(line: bytes) -> Fields | None:
-    """For JSON that msgspec refuses and RFC 8259 does not: half a surrogate pair in a string."""
+    """Decode JSON that RFC 8259 allows and msgspec refuses: a lone surrogate in a string."""
     try:
         fields = json.loads(line)
         if not isinstance(fields, dict):

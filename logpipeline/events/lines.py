@@ -1,4 +1,4 @@
-"""Lines: a line of any log → the bytes of an event."""
+"""Lines: the conversion of any log line into the bytes of an event."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,19 +12,19 @@ MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with k
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
 BEGINNINGS = {level: f'{{"level":"{level}","message":'.encode() for level in event.LEVELS}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-BRACKETS = 64  # fewer can't be nested too deeply for an event
-MILLISECONDS = 1e11  # an event's timestamp from here on is in another unit than seconds
+BRACKETS = 64  # fewer cannot be nested too deeply for an event
+MILLISECONDS = 1e11  # an event's timestamp from here on is not in seconds
 
 
 class Splitter:
-    """Pieces of a log → its lines, of which it holds HELD bytes at most."""
+    """Splits chunks of a log into lines. Of an unfinished line it holds HELD bytes at most."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()  # grows in place: a line may come byte by byte
-        self._size = 0  # bytes of the unfinished line, with those that are not held
+        self._rest = bytearray()  # grows in place: a line may arrive byte by byte
+        self._size = 0  # bytes of the unfinished line, including those not held
 
     def feed(self, data: bytes) -> list[tuple[bytes, int]]:
-        """The lines that `data` finishes, without their newlines, and how long each was."""
+        """The lines that `data` completes, without their newlines, each with its length."""
         first, *others = data.split(b"\n")
         if len(self._rest) < HELD:
             self._rest += first[: HELD - len(self._rest)]
@@ -45,10 +45,10 @@ class Splitter:
 
 
 class Lines:
-    """Makes the events of one log.
+    """Converts the lines of one log into events.
 
-    It counts all lines, those `cut`, those with `replaced` bytes and the `blank` ones. The
-    `service` is given to events that have none of their own; "" gives none.
+    It counts all lines, those `cut`, those with `replaced` bytes and the `blank` ones. Events
+    without a service get `service`; "" leaves them without one.
     """
 
     def __init__(self, service: str = "") -> None:
@@ -69,10 +69,10 @@ class Lines:
     def event(self, line: bytes, size: int) -> bytes | None:
         """The event in a line without its newline; None for a blank one.
 
-        An event of ours is returned as it is. The JSON of a logger keeps its fields, but for
-        those that become level, message and timestamp. Any other text is the message, without
-        the carriage return that ends it, and without a byte order mark before it. `size` is the
-        line's length: `line` may be only its beginning.
+        An event of our own is returned unchanged. A logger's JSON keeps its fields, except those
+        that become level, message and timestamp. Any other text is the message, without its final
+        carriage return and without a byte order mark. `size` is the line's length: `line` may be
+        only its beginning.
         """
         self.count += 1
         whole = size == len(line)
@@ -91,7 +91,7 @@ class Lines:
         if whole and (line[:1] == b"{" or (line[:1] == b" " and line.lstrip()[:1] == b"{")):
             try:
                 made = self._of_object(line, text)
-            except (ValueError, RecursionError):  # a number or nesting that Python can't hold
+            except (ValueError, RecursionError):  # a number or nesting that Python cannot hold
                 made = None
         if made is None:
             level, seconds = text_formats.read(text)
@@ -101,7 +101,7 @@ class Lines:
         return made
 
     def _of_object(self, line: bytes, text: str) -> bytes | None:
-        """The event in a line of JSON; None when it is to be taken as text."""
+        """The event in a line of JSON; None when the line counts as text."""
         fields = json_formats.decode(line)
         if fields is None:
             return None
@@ -137,15 +137,15 @@ class Lines:
 
 
 def cut(text: str, size: int, make: Callable[[bytes], bytes]) -> bytes:
-    """What `make` makes of a JSON string that has as much of `text` as fits into a record, and a
-    mark that says of how many bytes."""
+    """The result of `make` for a JSON string: as much of `text` as fits into a record, and a mark
+    with the number of bytes of the whole."""
     mark = f" … [cut: the line has {size:,} bytes]"
     room = MOST - len(make(json_formats.encoded(mark)))
     return make(json_formats.encoded(_beginning(text, room) + mark))
 
 
 def _beginning(text: str, room: int) -> str:
-    """As much of `text` as takes `room` bytes in JSON, by halving steps: each is encoded once."""
+    """As much of `text` as fits into `room` bytes of JSON, by halving steps, each encoded once."""
     length, step = 0, 2**20
     while step := step // 2:
         size = len(json_formats.encoded(text[length : length + step])) - len('""')
@@ -155,12 +155,12 @@ def _beginning(text: str, room: int) -> str:
 
 
 def default_service(name: str) -> str:
-    """What a file's name says about who writes it: "shop" for /var/log/shop.log.1."""
+    """The service that a file's name suggests: "shop" for /var/log/shop.log.1."""
     return Path(name).name.strip("-.").split(".")[0]
 
 
 def summary(logs: Sequence[Lines]) -> str:
-    """What the lines of several logs were, for the line of totals."""
+    """The line counts of several logs, for the line of totals."""
 
     def total(what: str) -> str:
         return f"{sum(getattr(lines, what) for lines in logs):,}"

@@ -1,4 +1,4 @@
-"""Settings of events: how large one may be."""
+"""Settings of events: their largest size."""
 
 from pydantic import ByteSize, field_validator
 
@@ -6,7 +6,7 @@ from logpipeline.settings import RoomSettings, setting, size
 
 
 class EventSettings(RoomSettings):
-    """Of who decides whether a record is an event."""
+    """For programs that decide whether a record is an event."""
 
     event_max_bytes: ByteSize = setting(
         2**20,

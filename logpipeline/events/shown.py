@@ -1,4 +1,4 @@
-"""Shown: an event as a line for a terminal."""
+"""Shown: an event as one line for a terminal."""
 
 import json
 import time
@@ -19,8 +19,8 @@ UNREADABLE = (
 def shown(line: bytes, in_colour: bool, size: int = 0) -> str:
     """One event as a line for a terminal: local time, level, service, message, further fields.
 
-    More than LONGEST characters are left out, with a mark that says how many bytes the event has:
-    `size`, when `line` is only its beginning.
+    It shows LONGEST characters at most, then a mark with the event's size in bytes: `size`, when
+    `line` is only its beginning.
     """
     stamp, level, service, message, fields = _parts(line)
     cut = len(message) + len(fields) > LONGEST or len(line) < size
@@ -36,7 +36,7 @@ def shown(line: bytes, in_colour: bool, size: int = 0) -> str:
 
 
 def _parts(line: bytes) -> tuple[str, str, str, str, str]:
-    """Time, level, service, message and fields of an event; of anything else the text alone."""
+    """Time, level, service, message and fields of an event; of anything else only the text."""
     try:
         event = json.loads(line)
         level = level_of(event.pop("level")) or "?"
@@ -45,7 +45,7 @@ def _parts(line: bytes) -> tuple[str, str, str, str, str]:
         stamp += f".{int(moment % 1 * 1000):03}"
         message = event.pop("message")
         if not isinstance(message, str):
-            raise TypeError("the message is no string")
+            raise TypeError("the message must be a string")
         service = short(_text(event.pop("service", "")), NAME)
         return stamp, level, service, message, _fields(event, LONGEST - len(message))
     except UNREADABLE:
@@ -53,7 +53,7 @@ def _parts(line: bytes) -> tuple[str, str, str, str, str]:
 
 
 def _fields(event: dict[str, Any], most: int) -> str:
-    """name=value of each field, of those after `most` characters none."""
+    """name=value of each field, until there are `most` characters."""
     text = ""
     for name, value in event.items():
         if len(text) > most:

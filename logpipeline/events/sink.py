@@ -1,7 +1,7 @@
-"""Sink: what a sink of events counts, logs.txt or Redis.
+"""Sink: the metrics of a sink of events, logs.txt or Redis.
 
-It counts per batch, never per event. The delay of a batch is that of its first event, by the
-event's own timestamp: the one that has waited longest.
+They are updated per batch, never per event. The delay of a batch is that of its first event, which
+has waited longest, by the event's own timestamp.
 """
 
 import time
@@ -11,19 +11,21 @@ from logpipeline.events.event import LEVELS
 from logpipeline.metrics import Instruments
 
 DELAYS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600)  # seconds
+LONGEST = 30 * 24 * 3600  # seconds; what is older was not waiting for the pipeline
+SKEW = 600  # seconds that a clock may be ahead of this one
 
 
 class Sink:
-    """The events that the sink `name` got, by level, and how late they were."""
+    """The events that the sink `name` received, by level, and their delay."""
 
     def __init__(self, instruments: Instruments, name: str) -> None:
         events = instruments.counter(
-            "events", "Events that a sink got: logs.txt, Redis", ["sink", "level"]
+            "events", "Events that a sink received: logs.txt, Redis", ["sink", "level"]
         )
         delay = instruments.histogram(
-            "delay_seconds", "From a batch's oldest event to the sink", DELAYS, ["sink"]
+            "delay_seconds", "Seconds from a batch's oldest event to the sink", DELAYS, ["sink"]
         )
-        # From zero on: Prometheus takes the first value of a series for no increase.
+        # Start at zero: to Prometheus the first value of a series is not an increase.
         self._events = {level: events.labels(name, level) for level in LEVELS}
         self._delay = delay.labels(name)
         self.total = 0
@@ -35,5 +37,7 @@ class Sink:
             self.total += number
 
     def waited(self, since: float) -> None:
-        """Note an event whose timestamp is `since`, in Unix seconds."""
-        self._delay.observe(max(0.0, time.time() - since))
+        """Record the delay of an event whose timestamp is `since`, unless that is absurd."""
+        delay = time.time() - since
+        if -SKEW <= delay <= LONGEST:  # others would spoil the sum
+            self._delay.observe(max(0.0, delay))

@@ -1,4 +1,4 @@
-"""Slice: what one poll brought of one partition, as events and rejects."""
+"""Slice: the records of one partition from one poll, as events and rejects."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -19,14 +19,14 @@ from logpipeline.events.event import (
     parse_all,
 )
 
-CHUNK = 500  # records that are decoded at once, so that an invalid one slows only these
+CHUNK = 500  # records decoded at once, so that an invalid one slows only these
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
     """An invalid record, and why (`reason` for counting, `error` as a sentence).
 
-    `value` is only the beginning of one that is too large, or in a batch that can't be read.
+    `value` is only the beginning when the record is too large, or its batch cannot be read.
     """
 
     offset: int
@@ -41,8 +41,8 @@ class Slice:
     """The records of one partition from offset `start` up to, not including, `end`.
 
     The lists of events are parallel and in the order of their offsets. `times` are the events'
-    own, in Unix seconds, `minutes` these / 60; `lines` have no newline. `topic_id` tells a topic
-    from a deleted one of the same name.
+    own timestamps in Unix seconds, `minutes` these / 60; `lines` have no newline. `topic_id`
+    distinguishes a topic from a deleted one of the same name.
     """
 
     partition: int
@@ -67,7 +67,7 @@ class Slice:
         return sum(map(len, self.lines))
 
     def since(self, offset: int) -> "Slice":
-        """The part of it from `offset` on; empty (`start` == `end`) if it ends before."""
+        """The part from `offset` on; empty (`start` == `end`) if the slice ends before it."""
         if offset <= self.start:
             return self
         i = bisect_left(self.offsets, offset)
@@ -85,7 +85,7 @@ class Slice:
         )
 
     def until(self, offset: int) -> "Slice":
-        """The part of it before `offset`, which is one of `offsets`."""
+        """The part before `offset`, which is one of `offsets`."""
         i = bisect_left(self.offsets, offset)
         return Slice(
             self.partition,
@@ -102,8 +102,8 @@ class Slice:
 
 
 def pieces(batch: list[Slice], room: int, most: int) -> Iterator[list[Slice]]:
-    """`batch` in its order, cut: the lines of the first piece, which may have none, take `room`
-    bytes at most, those of the others `most`. A line that takes more is a piece of its own."""
+    """`batch` cut into pieces, in order: the lines of the first piece, which may be empty, take
+    `room` bytes at most, those of the others `most`. A longer line is a piece of its own."""
     piece: list[Slice] = []
     waiting = deque(batch)
     while waiting:
@@ -131,8 +131,8 @@ def read(
     most: float = math.inf,
     topic_id: str = "",
 ) -> Slice:
-    """The slice that begins at `start` and holds what was polled: events, which may have `most`
-    bytes each, and rejects."""
+    """The slice that begins at `start` and holds the polled records: events, of `most` bytes each
+    at most, and rejects."""
     records = Columns.of(polled)
     end = records.offsets[-1] + 1 if records else start
     part = Slice(partition, start, end, topic_id=topic_id)
@@ -148,7 +148,7 @@ def _add(part: Slice, records: Columns, most: float) -> None:
         return
     levels, times = parsed
     part.offsets.extend(records.offsets)
-    part.lines.extend(records.values)  # type: ignore[arg-type]  # there are only bytes
+    part.lines.extend(records.values)  # type: ignore[arg-type]  # all are bytes
     part.levels.extend(levels)
     part.times.extend(times)
     first, last = int(min(times) // 60), int(max(times) // 60)
@@ -165,7 +165,7 @@ def _add_singly(part: Slice, records: Columns, most: float) -> None:
         except InvalidRecord as error:
             part.rejects.append(Reject(offset, key, kept(value, most), error.reason, str(error)))
             continue
-        assert isinstance(value, bytes)  # parse has refused all else
+        assert isinstance(value, bytes)  # parse refuses everything else
         part.offsets.append(offset)
         part.lines.append(one_line(value))
         part.levels.append(event.level)
@@ -174,6 +174,6 @@ def _add_singly(part: Slice, records: Columns, most: float) -> None:
 
 
 def kept(value: Value, most: float) -> bytes | None:
-    """What a reject keeps of a record's value: its beginning, if it has more than `most` bytes."""
+    """The value that a reject keeps: only its beginning, if it has more than `most` bytes."""
     whole = None if value is None else checked(value, most)
     return whole.beginning if isinstance(whole, Partial) else whole

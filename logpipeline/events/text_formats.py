@@ -1,7 +1,7 @@
-"""Formats: where lines of text state their level and their time.
+"""Text formats: the level and the time in lines of text.
 
-A line's first character says which rows are tried, in their order; the first that fits is it.
-A level counts only where its format has one: a word such as "error" in the message is text.
+A line's first character selects the rows that are tried, in order; the first match wins. A level
+counts only where its format has one: a word such as "error" in the message is text.
 """
 
 import re
@@ -11,7 +11,7 @@ from logpipeline.events import times
 from logpipeline.events.event import LEVEL_OF, level_of
 from logpipeline.events.times import ISO
 
-# Names that are also ordinary words are no levels unless a format has them in their place.
+# Names that are also ordinary words count as levels only where a format has its level.
 USUAL = {name for name in LEVEL_OF if name.isupper()} - {"ALL", "OK", "LOG", "CONFIG", "NOTSET"}
 WORDS = "|".join(sorted(USUAL, key=len, reverse=True))
 # A level by its place: in brackets, or in capitals, or set off from what follows.
@@ -20,7 +20,7 @@ LEVEL = (
     rf"|(?P<l2>{WORDS})\d?(?=[\s:|,;/\]\-]|$)"
     rf"|(?P<l3>(?i:{WORDS}))(?=\s*[:|\]]|\s\s|\t|\s-\s))"
 )
-# What may stand between a time and a level: [thread], {file:line}, 1234, "logger.name - ", and
+# Between a time and a level there may be [thread], {file:line}, 1234, "logger.name - ", and
 # Postgres' "CET [" and user@database.
 HEAD = (
     r"(?:\[[^\]]*+\]|\{[^}]*+\}|\([^)]*+\)|\d++|[\w.$/@:-]++\s(?=[-|]\s)|[A-Z]{3,5}\s(?=\[)"
@@ -45,7 +45,7 @@ SYSLOG_LEVELS = ("CRITICAL",) * 3 + ("ERROR", "WARNING", "INFO", "INFO", "DEBUG"
 
 
 class Format(NamedTuple):
-    """`first` has the kinds of first character: 0 a digit, a letter, or the character itself.
+    """`first` has the kinds of first character: 0 a digit, a a letter, or the character itself.
 
     Of the pattern's groups `at` is the time down to the minute in strptime's `clock` ("" for
     ISO) with `more` after it, `s` the seconds, `f` their fraction, `z` the zone, `epoch` Unix
@@ -190,13 +190,13 @@ PAIRS = re.compile(r'([\w.@/-]{1,64}+)=("(?:[^"\\]|\\.)*+"|\S*+)', re.ASCII)  # 
 PAIR_LEVELS = {"level", "lvl", "severity", "loglevel"}
 PAIR_TIMES = {"time", "ts", "t", "timestamp"}
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
-MOST = 8_192  # characters of a line that are looked at: an access log's status follows the URL
+MOST = 8_192  # characters of a line that are scanned: an access log's status follows the URL
 
-Reading = tuple[str | None, str | None]  # one of LEVELS, Unix seconds; None for not stated
+Reading = tuple[str | None, str | None]  # one of LEVELS, Unix seconds; None if missing
 
 
 def read(text: str) -> Reading:
-    """The level and the time that a line states."""
+    """The level and the time in a line."""
     text = text[:MOST]
     if "\x1b[" in text:
         text = COLOURS.sub("", text)
@@ -210,12 +210,12 @@ def read(text: str) -> Reading:
 
 
 def named(name: str) -> str | None:
-    """Which of LEVELS a level's name or letter means; None when it means none."""
+    """The one of LEVELS that a name or letter means; None for an unknown name."""
     return NAMES.get(name) or level_of(name)
 
 
 class Row:
-    """A format, ready to be tried."""
+    """A compiled format."""
 
     def __init__(self, form: Format) -> None:
         pattern = re.compile(form.pattern, re.ASCII)
@@ -227,7 +227,7 @@ class Row:
         self._has = groups.keys()
 
     def reading(self, found: re.Match[str]) -> Reading | None:
-        """What the line states; None when its time is none."""
+        """The level and time of a matching line; None when its time is invalid."""
         level, has = self._level(found), self._has
         if "at" in has:
             at, second, fraction, zone = found.group(*self._moment)
@@ -256,7 +256,7 @@ class Row:
 
 
 def of_status(status: str) -> str | None:
-    """The level of an HTTP status; None when all is well."""
+    """The level of an HTTP status; None for a status below 400."""
     return {"5": "ERROR", "4": "WARNING"}.get(status[:1]) if len(status) == 3 else None
 
 

@@ -1,8 +1,8 @@
-"""Times: how logs write them → Unix seconds, as the text of a JSON number.
+"""Times: the timestamps of logs as Unix seconds, in the text of a JSON number.
 
-Text, because a float would round what was stated: nanoseconds arrive as they were written. A
-time without zone is this machine's local time; one without year lies in the newest year that
-does not put it in the future.
+Text, because a float would round them: nanoseconds arrive as they were written. A time without a
+zone is this machine's local time; one without a year is in the latest year that does not put it in
+the future.
 """
 
 import re
@@ -22,9 +22,9 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 DAY = 86_400
 YEARLESS = {"%b %d %H:%M", "%m-%d %H:%M", "%m.%d %H:%M", "%m%d %H:%M"}
 LONGEST = 40  # characters of a time down to its minute, as logs write them
-YEARS = 12  # that a time without one may be old: February 29 comes within eight
+YEARS = 12  # that are tried for a time without a year: February 29 occurs within eight
 
-# A number is a Unix time from 1973 on; by its size in seconds, or in these parts of one.
+# A number is a Unix time from 1973 on; its size shows the unit: seconds or a fraction.
 EARLIEST = Decimal(10**8)
 UNITS = ((Decimal(10**11), 0), (Decimal(10**14), 3), (Decimal(10**17), 6), (Decimal(10**20), 9))
 
@@ -36,11 +36,11 @@ def now() -> str:
 def seconds(
     at: str, clock: str, second: str, fraction: str | None = None, zone: str | None = None
 ) -> str | None:
-    """A time that a line states, None when it can't be one (a thirteenth month).
+    """The time in a line, None when it is invalid (a thirteenth month).
 
-    `at` is everything down to the minute, in strptime's `clock`, "" for ISO.
+    `at` has everything down to the minute, in strptime's format `clock`, "" for ISO.
     """
-    if len(at) > LONGEST:  # by its spaces; what is remembered must be small
+    if len(at) > LONGEST:  # because of spaces; cached text must be short
         at = " ".join(at.split())
     if clock in YEARLESS:
         minute = _yearless(at, clock, zone, int(time.time()) // DAY)
@@ -57,7 +57,7 @@ def joined(whole: int, fraction: str | None) -> str:
 
 
 def of_text(text: str) -> str | None:
-    """What a field of a logger holds: ISO 8601, or a number as `of_number` knows them."""
+    """The time in a logger's field: ISO 8601, or a number as for `of_number`."""
     if found := WHOLE_ISO.fullmatch(text.strip()):
         return seconds(found["at"], "", found["s"], found["f"], found["z"])
     return of_number(text)
@@ -80,7 +80,7 @@ def of_number(text: str) -> str | None:
 
 @lru_cache(maxsize=4_096)
 def _minute(at: str, clock: str, zone: str | None) -> int | None:
-    """The Unix time of a minute. Remembered: neighbouring lines share theirs."""
+    """The Unix time of a minute. Cached: neighbouring lines share it."""
     try:
         if clock:
             moment = datetime.strptime(at, clock)
@@ -93,7 +93,7 @@ def _minute(at: str, clock: str, zone: str | None) -> int | None:
 
 @lru_cache(maxsize=4_096)
 def _yearless(at: str, clock: str, zone: str | None, today: int) -> int | None:
-    """The same for a minute without year, as seen on the day `today` (Unix time / DAY)."""
+    """The same for a minute without a year, on the day `today` (Unix time / DAY)."""
     year = datetime.fromtimestamp(today * DAY, UTC).year + 1
     for guess in range(year, year - YEARS, -1):
         minute = _minute(f"{guess} {at}", f"%Y {clock}", zone)

@@ -1,1 +1,1 @@
-"""Kafka: connect, authenticate, send and fetch; all that touches kafka-python's private parts."""
+"""Kafka: connecting, authenticating, sending and fetching; all use of kafka-python's internals."""

@@ -1,7 +1,6 @@
-"""Codecs: what is in a compressed batch, unpacked chunk by chunk.
+"""Codecs: the payload of a compressed batch, unpacked chunk by chunk.
 
-A few bytes may unpack to gigabytes, and may say that they do when they don't: so no more is
-unpacked than somebody asks for.
+A few bytes may unpack to gigabytes, or falsely claim to: so each chunk is unpacked only on request.
 """
 
 import zlib
@@ -14,19 +13,19 @@ import zstandard
 from kafka import codec
 from kafka.errors import UnsupportedCodecError
 
-CHUNK = 2**17  # bytes that come at once
-STEP = 2**14  # packed bytes that a decompressor gets at once: it copies what it does not use
-# What damaged bytes are answered with, by all of these.
+CHUNK = 2**17  # bytes of an unpacked chunk
+STEP = 2**14  # packed bytes given to a decompressor at once: it copies those left over
+# The errors that these codecs raise for damaged bytes.
 DAMAGED = (
     *(ValueError, EOFError, RuntimeError),
     *(zlib.error, zstandard.ZstdError, snappy.UncompressError),
 )
-SNAPPY_MOST = 22  # times its packed size: three bytes repeat 64 at most
+SNAPPY_MOST = 22  # largest ratio: three packed bytes repeat at most 64
 
 
 def unpacked(kind: int, packed: bytes) -> Iterator[bytes]:
     """The payload of a batch whose attributes name codec `kind`. Iterating raises one of DAMAGED
-    where `packed` is. Raises UnsupportedCodecError."""
+    for damaged bytes. Raises UnsupportedCodecError."""
     try:
         return KINDS[kind](packed)
     except KeyError:
@@ -63,14 +62,14 @@ def _snappy(packed: bytes) -> Iterator[bytes]:
 
 
 def _snappy_block(block: bytes) -> bytes:
-    """Unpacked at once, if its size can be what it says: as a varint, in up to five bytes."""
+    """Unpack a whole block, if its stated size, a varint of up to five bytes, is possible."""
     size = 0
     for index, byte in enumerate(block[:5]):
         size |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             break
     if size > SNAPPY_MOST * len(block):
-        raise ValueError(f"{len(block):,} bytes of snappy can't be {size:,} bytes")
+        raise ValueError(f"{len(block):,} bytes of snappy cannot unpack to {size:,} bytes")
     data: bytes = snappy.uncompress(block)
     return data
 

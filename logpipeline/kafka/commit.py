@@ -1,7 +1,7 @@
-"""Commit: what the consumer group has committed of a partition, and for which archive and topic.
+"""Commit: the group's committed offset of a partition, and the archive and topic it belongs to.
 
-Kafka keeps the two as the commit's metadata. An archive goes by its own checkpoint, so of commits
-it wants those of other archives; and Kafka may keep one for a while longer than its topic.
+Kafka stores these two as the commit's metadata. An archive resumes at its own checkpoint, so it
+uses only other archives' commits; and Kafka may keep a commit after its topic has been deleted.
 """
 
 from typing import NamedTuple, Self
@@ -10,7 +10,7 @@ from kafka import OffsetAndMetadata
 
 
 class Commit(NamedTuple):
-    """`archive` and `topic_id` are "" where it does not say: in a tool's, in an older version's."""
+    """`archive` and `topic_id` are "" in commits by other tools and by older versions."""
 
     offset: int
     archive: str
@@ -25,5 +25,5 @@ class Commit(NamedTuple):
         return OffsetAndMetadata(self.offset, f"{self.archive} {self.topic_id}", -1)
 
     def is_of(self, topic_id: str) -> bool:
-        """Whether it may be of this topic, and not of an earlier one of the same name."""
+        """Whether it can belong to this topic, and not to an earlier one of the same name."""
         return self.topic_id in ("", topic_id)

@@ -1,27 +1,27 @@
-"""Decoding: the bytes of a batch → Columns, in one flat loop.
+"""Decoding: the bytes of a batch into Columns, in one flat loop.
 
-kafka-python makes seven calls and three objects for each record, which costs more than all the
-rest that a consumer does.
+kafka-python makes seven calls and creates three objects for each record, which costs more than
+everything else that a consumer does.
 """
 
 from kafka.record.util import decode_varint
 
 from logpipeline.events.columns import Columns
 
-LARGEST = 2**14 - 1  # of what two bytes of a varint hold
+LARGEST = 2**14 - 1  # value of a varint of two bytes
 PADDING = bytes(10)  # as long as a varint
 
 
 def decode(data: bytes, at: int, most: int, base: int, into: Columns) -> int:
-    """Add up to `most` records of format 2 (kafka.apache.org/documentation/#record) to `into`, as
-    far as `data` has them whole from `at` on. Returns the position after the last of these.
+    """Add up to `most` records of format 2 (kafka.apache.org/documentation/#record) to `into`:
+    those that are complete in `data` from `at` on. Returns the position after the last one.
 
-    A varint of `number` is zigzag: halved, it is a number from 0, and odd, a negative one.
-    Attributes have no meaning, and headers are not used here. Raises ValueError, IndexError when
-    the bytes are no records; `into` then has those before, and maybe a key and a value too many.
+    A varint is zigzag: an even one is twice its number, an odd one is negative. Attributes have no
+    meaning, and headers are skipped. Raises ValueError, IndexError when the bytes are not records;
+    `into` then has the records before them, and possibly one extra key and value.
     """
     limit = 2 * len(data)
-    data += PADDING  # so that no size can be cut where the data end
+    data += PADDING  # so that a size can be read at the end of the data
     offsets, keys, values = into.offsets, into.keys, into.values
     for _ in range(most):
         begin = at
@@ -36,7 +36,7 @@ def decode(data: bytes, at: int, most: int, base: int, into: Columns) -> int:
         if end > limit:
             return begin
         at += 2
-        if data[at - 1] > 127:  # of the timestamp, which is not used here
+        if data[at - 1] > 127:  # of the timestamp, which is skipped
             at += 1
             if data[at - 1] > 127:
                 _, at = _long(data, at - 2)
@@ -74,13 +74,13 @@ def decode(data: bytes, at: int, most: int, base: int, into: Columns) -> int:
             at += number >> 1
             values.append(data[start:at])
         if 2 * at >= end or size & 1:
-            raise ValueError("a record that is longer than it says")
+            raise ValueError("a record exceeds its stated length")
         offsets.append(offset)
         at = end >> 1
     return at
 
 
 def _long(data: bytes, at: int) -> tuple[int, int]:
-    """The varint of any length at `at`, still zigzag, and the position after it."""
+    """The varint at `at`, of any length and still zigzag, and the position after it."""
     number, after = decode_varint(data, at)
     return 2 * number if number >= 0 else -2 * number - 1, after

@@ -1,8 +1,8 @@
-"""Fetched: what kafka-python has fetched of a partition, given as Columns.
+"""Fetcher: the records that kafka-python has fetched of a partition, as Columns.
 
-`install` puts subclasses between the library's consumer and its record batches. Checksums,
-transactions, control batches and positions stay the library's work, and so do batches of the
-formats before Kafka 0.11, which no broker since 4.0 takes.
+`install` puts subclasses between the library's consumer and its record batches. The library still
+handles checksums, transactions, control batches and positions, and batches of the formats before
+Kafka 0.11, which no broker since 4.0 accepts.
 """
 
 import logging
@@ -23,19 +23,19 @@ from logpipeline.kafka.payload import Payload
 
 log = logging.getLogger(__name__)
 
-KNOWN = "3.0.12"  # the kafka-python whose private parts are used here
-ROOM = 4 * 2**20  # bytes that one poll unpacks, and a piece or a record more
+KNOWN = "3.0.12"  # the version of kafka-python whose internals are used here
+ROOM = 4 * 2**20  # bytes that one poll unpacks, plus one piece or record
 
 
 def install(consumer: KafkaConsumer, most: float = math.inf, details: bool = False) -> bool:
-    """Let `consumer.poll` give lists of Columns, as in Payload, of about ROOM bytes.
+    """Let `consumer.poll` return lists of Columns, as in Payload, of about ROOM bytes.
 
-    False, and a log line, when this kafka-python is not the known one: the lists are of its own
-    records then, which takes longer, and as much memory as a stranger likes.
+    Returns False and logs a warning for another version of kafka-python: the lists then have its
+    own records, which takes longer, and as much memory as a hostile batch demands.
     """
     if kafka.__version__ != KNOWN or not _works():
         log.warning(
-            "kafka-python %s is not the known %s: its records are decoded by itself, more slowly",
+            "kafka-python %s is not the supported %s: using its own, slower decoder",
             *(kafka.__version__, KNOWN),
         )
         return False
@@ -45,9 +45,9 @@ def install(consumer: KafkaConsumer, most: float = math.inf, details: bool = Fal
 
 
 class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
-    """The library's class, but `take` gives Columns.
+    """The library's class, but `take` returns Columns.
 
-    To the library's own loop each piece of a batch looks like a record, whose value is its Columns.
+    To the library's own loop each piece of a batch looks like a record whose value is its Columns.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
         self._rest = Columns()
 
     def take(self, n: int) -> Columns:
-        """Up to `n` records, and at least one if there is one, of about `room` bytes.
+        """Up to `n` records of about `room` bytes, and at least one unless there are none.
 
-        An error waits for the next call when there are records before it.
+        An error after the first record is raised by the next call.
         """
         taken = Columns()
         while len(taken) < n and (self.room > 0 or not taken):
@@ -85,7 +85,7 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
         return taken
 
     def _next_piece(self) -> Columns:
-        """The next of a batch, or record of one that the library decodes; empty at the end."""
+        """The next piece of a batch, or a record that the library decodes; empty at the end."""
         before = self.bytes_read
         records = (
             record.value if isinstance(record.value, Columns) else record
@@ -96,7 +96,7 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
         return piece
 
     def _maybe_skip_record(self, record: Any) -> bool:
-        """Asked until the first record is wanted: a piece may begin before the wanted offset."""
+        """Called until it keeps a record: a piece may begin before the wanted offset."""
         skip: bool = super()._maybe_skip_record(record)
         if not skip and isinstance(record.value, Columns):
             record.value.cut(bisect_left(record.value.offsets, self.fetch_offset))
@@ -104,45 +104,45 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 class PromptFetcher(Fetcher):  # type: ignore[misc]
-    """The library's fetcher, which gives Columns and does not sleep over what has come.
+    """The library's fetcher, which returns Columns, and at once when a response has arrived.
 
-    A broker keeps a request for fetch_max_wait_ms (0.5 s) if its partitions have nothing new, and
-    gets no other meanwhile. The library's requests leave out partitions whose records it is still
-    giving: so a backlog in one of them was read at a tenth of the speed.
+    A broker holds a request for fetch_max_wait_ms (0.5 s) if its partitions have nothing new, and
+    gets no other in that time. The library's requests omit partitions whose records it is still
+    returning: so a backlog in one of them was read at a tenth of the speed.
     """
 
     _room: float = ROOM
 
     def fetched_records(self, *args: Any, **options: Any) -> Any:
-        """What one poll gives: as much as there is room for."""
+        """The records of one poll, of about ROOM bytes."""
         self._room = ROOM
         if not self._next_partition_records:
-            # Else what is left of a partition that was paused meanwhile would wait for ever.
+            # Otherwise the rest of a partition that was paused meanwhile would wait for ever.
             self._next_partition_records: Fetched | None = None
         return super().fetched_records(*args, **options)
 
     def _append(self, drained: Any, part: Fetched, max_records: int, update_offsets: bool) -> int:
-        """Move records of `part`. Returns how many, or `max_records`, so that it was the last."""
+        """Move records of `part`. Returns their number, or `max_records` to end the poll."""
         part.room = self._room
         count: int = super()._append(drained, part, max_records, update_offsets)
         self._room = part.room
         return count if self._room > 0 else max_records
 
     def _create_fetch_requests(self) -> dict[Any, Any]:
-        """For all partitions, once all that came before is taken."""
+        """Requests for all partitions, once all earlier records have been returned."""
         if self._completed_fetches or self._next_partition_records:
             return {}
         requests: dict[Any, Any] = super()._create_fetch_requests()
         return requests
 
     async def _clean_done_fetch_futures(self) -> None:
-        """Keep what says that a response came after the look for one: else poll sleeps 0.1 s."""
+        """Keep futures of responses that have just arrived: otherwise poll sleeps for 0.1 s."""
         if not self._completed_fetches:
             await super()._clean_done_fetch_futures()
 
 
 class _Batches:
-    """The library's batches, those of the present format wrapped."""
+    """The library's batches; those of the current format are wrapped."""
 
     def __init__(self, records: MemoryRecords, most: float, details: bool) -> None:
         self._records = records
@@ -154,7 +154,7 @@ class _Batches:
 
 
 class _Batch:
-    """A batch of the library that is iterated as one record for each piece of it."""
+    """A batch of the library that iterates over its pieces, each as one record."""
 
     def __init__(self, batch: DefaultRecordBatch, most: float, details: bool) -> None:
         self._batch = batch
@@ -175,7 +175,7 @@ class _Batch:
 
 
 def _works() -> bool:
-    """Whether a small batch gives the same by the library's class and by ours."""
+    """Whether the library's class and ours decode a small batch alike."""
     builder = MemoryRecordsBuilder(2, 0, 4096)
     for number in range(3):
         builder.append(number, b"key", b"value %d" % number)

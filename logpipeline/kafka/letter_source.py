@@ -1,5 +1,6 @@
-"""Letter source: where the record of a dead letter was, by the letter's headers, which anybody may
-have written.
+"""Letter source: the original position of a dead letter's record, by the letter's headers.
+
+Anybody may have written them.
 """
 
 import re
@@ -16,7 +17,7 @@ MOST_PARTITION, MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class LetterSource:
-    """`topic_id` is "" in letters of the first version of this program."""
+    """`topic_id` is "" in letters from the first version of this program."""
 
     topic: str
     topic_id: str
@@ -25,12 +26,12 @@ class LetterSource:
 
     @classmethod
     def of(cls, headers: Headers) -> "LetterSource | None":
-        """None when they don't say it, or say nonsense."""
-        said = dict(headers)
-        topic = _text(said.get("source.topic"))
-        topic_id = _text(said.get("source.topic_id"))
-        partition = _number(said.get("source.partition"), MOST_PARTITION)
-        offset = _number(said.get("source.offset"), MOST_OFFSET)
+        """The source in `headers`; None when it is missing or invalid."""
+        values = dict(headers)
+        topic = _text(values.get("source.topic"))
+        topic_id = _text(values.get("source.topic_id"))
+        partition = _number(values.get("source.partition"), MOST_PARTITION)
+        offset = _number(values.get("source.offset"), MOST_OFFSET)
         named = NAME.fullmatch(topic) and ID.fullmatch(topic_id)
         if not named or partition is None or offset is None:
             return None

@@ -13,17 +13,17 @@ from urllib.parse import quote_plus, urlencode
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-TIMEOUT = 5.0  # seconds for an answer of the token endpoint
-WITHOUT = "its answer is not one with an access_token"
-USED = 0.8  # of a token's life, after which the next connection gets a new one
+TIMEOUT = 5.0  # seconds for an answer from the token endpoint
+TOKENLESS = "its answer has no access_token"
+USED = 0.8  # share of a token's lifetime after which the next connection gets a new one
 
 
 class TokenError(Exception):
-    """There is no token; str() is one sentence that says why, without any secret."""
+    """No token was issued; str() is one sentence with the reason, without any secret."""
 
 
 class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
-    """Tokens from `url`, each used until shortly before its end. For any thread."""
+    """Tokens from `url`, each used until shortly before it expires. For any thread."""
 
     def __init__(self, url: str, client: str, secret: str, scope: str, ca: str) -> None:
         self._url = url
@@ -45,7 +45,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
             return self._token
 
     def _fetch(self) -> tuple[str, float]:
-        """A new token and its life in seconds, 0 when that is not told. Raises TokenError."""
+        """A new token and its lifetime in seconds, 0 when unknown. Raises TokenError."""
         form = {"grant_type": "client_credentials"}
         if self._scope:
             form["scope"] = self._scope
@@ -61,12 +61,12 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
         except OSError as error:
             problem = str(getattr(error, "reason", error))
         except (HTTPException, ValueError, KeyError, TypeError, AttributeError):
-            problem = WITHOUT
+            problem = TOKENLESS
         else:
             if isinstance(token, str):
                 return token, life
-            problem = WITHOUT
-        raise TokenError(f"KAFKA_OAUTH_TOKEN_URL={self._url} gives none: {problem}")
+            problem = TOKENLESS
+        raise TokenError(f"KAFKA_OAUTH_TOKEN_URL={self._url} issued none: {problem}")
 
     def _ask(self, request: urllib.request.Request) -> Any:
         """Raises OSError, HTTPException, ValueError."""

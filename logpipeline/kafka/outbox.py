@@ -1,7 +1,7 @@
-"""Outbox: the events on their way to Kafka, a bounded number of them, each delivered once.
+"""Outbox: a bounded number of events on their way to Kafka, each delivered once.
 
-Idempotent and acknowledged by all replicas: what Kafka has said it has, it has once, and the
-events of one key stay in their order, through outages too.
+It is idempotent, and all replicas acknowledge: an acknowledged event is in Kafka once, and the
+events of one key keep their order, even in outages.
 """
 
 import logging
@@ -24,31 +24,31 @@ log = logging.getLogger(__name__)
 
 OnAck = Callable[[], object]
 
-# Kafka may be away so long at 500 events/s for 100 s. kafka-python takes about 1 KB beside the
-# bytes of each, and has no bound of its own.
+# At 500 events/s these cover an outage of 100 s. kafka-python takes about 1 KB for each beside its
+# bytes, and has no bound of its own.
 MOST_EVENTS = 50_000
 MOST_BYTES = 32 * 2**20
-QUIET = 5.0  # seconds without an acknowledgement until Kafka is said to be away
-PROBE = 2.0  # seconds, to say why it is away
+QUIET = 5.0  # seconds without an acknowledgement until an outage is reported
+PROBE = 2.0  # seconds to find the reason of an outage
 FLUSH = 7.0  # seconds that a stop waits for acknowledgements; Docker kills after 10
-STEP = 0.005  # seconds between looks at what Kafka has taken
+STEP = 0.005  # seconds between checks for acknowledgements
 
-# Of kafka-python: a batch that is given up wedges it, so none ever is; and a record that
-# passes a larger max_request_size, but not the broker, fails all that follow.
+# kafka-python hangs once a batch times out, so none ever does; and a record that is smaller than
+# max_request_size but too large for the broker makes all later sends fail.
 RELIABLE = {
     "acks": "all",
     "enable_idempotence": True,
     "delivery_timeout_ms": 2**31 - 1,
     "max_request_size": 2**20,
 }
-# An event waits 5 ms for company; under load batches grow while those before are on their way.
+# An event waits 5 ms for others; under load batches grow while earlier ones are in flight.
 BATCHED = {"compression_type": "lz4", "linger_ms": 5, "batch_size": 2**17}
 
 
 class Outbox:
     """Sends (key, value) pairs to KAFKA_TOPIC. `delivered` and `undelivered` count events.
 
-    Raises KafkaError when Kafka can't be reached: `when_ready` waits for it. For one thread.
+    Raises KafkaError when Kafka is unavailable: `when_ready` waits for it. For one thread.
     """
 
     def __init__(self, settings: KafkaSettings, stop: Shutdown) -> None:
@@ -58,13 +58,13 @@ class Outbox:
         self._given_up = False
         self._settings = settings
         self._stop = stop
-        # (future, bytes, what to call), oldest first.
+        # (future, bytes, callback), oldest first.
         self._waiting: deque[tuple[Any, int, OnAck | None]] = deque()
         self._bytes = 0
         self._quiet_since = time.monotonic()
-        self.away = False  # Kafka
+        self.unavailable = False  # Kafka
         self.outages = 0
-        self._said: set[type] = set()
+        self._reported: set[type] = set()
         self._producer = clients.producer(
             settings,
             max_block_ms=1_000,
@@ -72,11 +72,11 @@ class Outbox:
             **RELIABLE,
             **BATCHED,
         )
-        self._producer._unregister_cleanup()  # at exit it would close before what still sends
+        self._producer._unregister_cleanup()  # at exit it would close before its users
 
     @classmethod
     def when_ready(cls, settings: KafkaSettings, stop: Shutdown) -> Self | None:
-        """Waits for Kafka, and makes missing topics. None when `stop` was requested first."""
+        """Wait for Kafka and create missing topics. None when `stop` was requested first."""
         for _ in stop.backoff():
             if not topics.ensure(settings, stop, topics.to_send(settings)):
                 break
@@ -87,10 +87,10 @@ class Outbox:
         return None
 
     def send(self, key: bytes, value: bytes, on_ack: OnAck | None = None) -> bool:
-        """Take one event, once there is room. False when a stop came first: it is not taken.
+        """Accept one event, once there is room. False when a stop was requested first.
 
         `on_ack` is called by `send`, `settle` or `close` once Kafka has accepted or refused the
-        event and all that were sent before it; never for one that `close` gives up.
+        event and all earlier ones; never for an event that `close` abandons.
         """
         while self.settle() and self._full():
             if self._stop.wait(STEP):
@@ -99,7 +99,7 @@ class Outbox:
             future = self._producer.send(self._settings.kafka_topic, value, key)
         except MessageSizeTooLargeError as error:
             future = Future().failure(error)
-        except KafkaTimeoutError:  # it knows of no such topic, which somebody has deleted
+        except KafkaTimeoutError:  # the topic has been deleted
             needs = topics.to_send(self._settings)
             return topics.ensure(self._settings, self._stop, needs) and self.send(
                 key, value, on_ack
@@ -114,7 +114,7 @@ class Outbox:
         return len(self._waiting)
 
     def close(self, patience: float = FLUSH) -> None:
-        """Wait until Kafka has everything; after a request to stop, `patience` seconds at most."""
+        """Wait until Kafka has every event; after a request to stop, at most `patience` seconds."""
         while self.settle() and not self._stop:
             time.sleep(STEP)
         deadline = time.monotonic() + patience
@@ -122,7 +122,7 @@ class Outbox:
             time.sleep(STEP)
         if self._waiting:
             self._given_up = True
-            # Fails what is left, which close() would wait for, and leave its thread behind.
+            # Fails the remaining events: close() would wait for them, and leak its thread.
             self._producer._sender.force_close()
             self._producer._sender.join(1)
         self._producer.close(timeout=1)
@@ -130,22 +130,23 @@ class Outbox:
         self.undelivered += len(self._waiting)
 
     def forget(self) -> None:
-        """Let go of the connection in a forked child: it is the parent's."""
+        """Abandon the connection in a forked child: it belongs to the parent."""
         self._producer._closed = True
 
     def _full(self) -> bool:
         return len(self._waiting) >= MOST_EVENTS or self._bytes >= MOST_BYTES
 
     def settle(self) -> int:
-        """Count what is done, and say when Kafka goes and comes. Returns how many are waiting."""
+        """Count finished events and report outages. Returns the number of waiting events."""
         waiting, now = self._waiting, time.monotonic()
         if not waiting or waiting[0][0].is_done:
             self._quiet_since = now
-        elif now - self._quiet_since > QUIET and not self.away:
+        elif now - self._quiet_since > QUIET and not self.unavailable:
             problem = "" if self._stop else connection.problem(self._settings, PROBE)
             why = f" ({problem})" if problem else ""
-            log.warning("Kafka is away: %s events are waiting%s", f"{len(waiting):,}", why)
-            self.away = True
+            count = f"{len(waiting):,}"
+            log.warning("Kafka unavailable, retrying: %s events are waiting%s", count, why)
+            self.unavailable = True
             self.outages += 1
         while waiting and waiting[0][0].is_done:
             future, size, on_ack = waiting.popleft()
@@ -161,20 +162,20 @@ class Outbox:
     def _accept(self, size: int) -> None:
         self.delivered += 1
         self.delivered_bytes += size
-        if self.away:
-            log.info("Kafka is back")
-            self.away = False
+        if self.unavailable:
+            log.info("Kafka available again")
+            self.unavailable = False
 
     def _refuse(self, error: Exception) -> None:
         self.undelivered += 1
-        if type(error) not in self._said:
+        if type(error) not in self._reported:
             reason = connection.reason(self._settings, error)
-            log.error("not delivered (the first of its kind, others are counted): %s", reason)
-            self._said.add(type(error))
+            log.error("event not delivered (further errors of this kind are counted): %s", reason)
+            self._reported.add(type(error))
 
 
 class ByKey(Partitioner):  # type: ignore[misc]
-    """Kafka's usual partition for a key, with its hash remembered: in Python it is slow."""
+    """Kafka's default partition for a key, with a cached hash: in Python it is slow."""
 
     def partition(
         self, topic: str, key: Any, serialized_key: bytes, value: Any, serialized: Any, cluster: Any

@@ -1,9 +1,9 @@
-"""Payload: the records of one batch of Kafka's, decoded piece by piece as they are unpacked.
+"""Payload: the records of one Kafka batch, decoded piece by piece as they are unpacked.
 
-A batch may unpack to gigabytes, and so may one of its records: a piece takes about PIECE bytes,
-and of a value that is too large only the beginning is kept. Kafka checks the structure of a batch
-when it takes it, and its checksum has been checked here; but it lets through offsets that make no
-sense, keys of headers that are not UTF-8, and what its decompressors don't look at.
+A batch may unpack to gigabytes, and so may one of its records: a piece has about PIECE bytes, and
+of a value that is too large only the beginning is kept. The broker has checked the batch's
+structure, and the library its checksum; but the broker accepts invalid offsets, header keys that
+are not UTF-8, and bytes that its decompressors ignore.
 """
 
 import math
@@ -21,15 +21,15 @@ from logpipeline.kafka.decoding import decode
 from logpipeline.kafka.stream import Stream
 
 PIECE = 1 * 2**20  # bytes
-HEADERS = 2**16  # bytes of a record's headers that are looked at
+HEADERS = 2**16  # bytes of a record's headers that are read
 MOST_HEADERS = 20  # of a record
 
 
 class Payload:
-    """Iterates over Columns, each of some records of `batch`. A value has `most` bytes at most, or
-    is a Partial, if it did not fit into a piece. Headers and times are only in `details`.
+    """Iterates over Columns, each with some records of `batch`. A value of more than `most` bytes
+    is a Partial, if it did not fit into a piece. Only `details` have headers and times.
 
-    What can't be decoded is a Partial too, at the first offset of which that is true. Raises
+    Records that cannot be decoded are one Partial, at the first of their offsets. Raises
     UnsupportedCodecError.
     """
 
@@ -46,13 +46,13 @@ class Payload:
 
     @property
     def position(self) -> int:
-        """How many bytes of it have been decoded."""
+        """Decoded bytes of the payload."""
         return self._stream.position
 
     def __iter__(self) -> Iterator[Columns]:
         problem: object = None
         if self._left > self._batch.last_offset - self._previous:
-            problem = "there are more records than offsets"
+            problem = "it has more records than offsets"
         while self._left > 0 and not problem:
             piece = Columns()
             try:
@@ -66,12 +66,12 @@ class Payload:
                 yield piece
         if not problem:
             more = self._stream.fill(1)
-            problem = "there are more bytes than records" if more else self._stream.problem
+            problem = "it has more bytes than its records" if more else self._stream.problem
         if problem and self._previous < self._batch.last_offset:
             yield self._rest(problem)
 
     def _add(self, piece: Columns) -> None:
-        """Add some records. Raises ValueError, IndexError, EOFError after those before it."""
+        """Add some records; also those before an error. Raises ValueError, IndexError, EOFError."""
         stream = self._stream
         if not self._details:
             stream.fill(PIECE)
@@ -81,7 +81,7 @@ class Payload:
             self._add_one(piece)
 
     def _add_one(self, piece: Columns) -> None:
-        """Add one of any size."""
+        """Add one record of any size."""
         batch, stream = self._batch, self._stream
         end = stream.varint() + stream.position
         stream.take(1, 0)  # attributes, which have no meaning
@@ -89,7 +89,7 @@ class Payload:
         offset = batch.base_offset + stream.varint()
         key, value = self._field("key"), self._field("value")
         if stream.position >= end:
-            raise ValueError("a record that is longer than it says")
+            raise ValueError("a record exceeds its stated length")
         headers = stream.take(end - stream.position, HEADERS if self._details else 0)
         if self._details:
             if batch.timestamp_type:
@@ -111,13 +111,13 @@ class Payload:
         return Partial.too_large(self._stream.take(size, BEGINNING), size, self._most, name)
 
     def _put_in_order(self, offsets: list[int]) -> None:
-        """Let them rise, and leave one for each record that is left: Kafka has not looked."""
+        """Make them ascend, and leave one for each remaining record: Kafka does not check them."""
         self._left -= len(offsets)
         highest = self._batch.last_offset - self._left
-        rising = offsets == list(range(offsets[0], offsets[0] + len(offsets))) or all(
+        ascending = offsets == list(range(offsets[0], offsets[0] + len(offsets))) or all(
             map(lt, offsets, offsets[1:])
         )
-        if not (rising and self._previous < offsets[0] and offsets[-1] <= highest):
+        if not (ascending and self._previous < offsets[0] and offsets[-1] <= highest):
             for index, offset in enumerate(offsets, 1 - len(offsets)):
                 if not self._previous < offset <= highest + index:
                     offset = self._previous + 1
@@ -125,10 +125,11 @@ class Payload:
         self._previous = offsets[-1]
 
     def _rest(self, problem: object) -> Columns:
-        """The offsets that are left, as one record."""
+        """The remaining offsets, as one record."""
         batch, first = self._batch, self._previous + 1
-        what = f"offsets {first} to {batch.last_offset}" if first < batch.last_offset else "it"
-        sentence = f"{what} can't be decoded: {problem}"
+        last = batch.last_offset
+        what = f"offsets {first} to {last}" if first < last else f"offset {first}"
+        sentence = f"{what} cannot be decoded: {problem}"
         beginning = bytes(memoryview(batch._buffer)[:BEGINNING])
         value = Partial(beginning, "unreadable batch", sentence)
         details = [(batch.max_timestamp, Headers())] if self._details else []
@@ -136,7 +137,7 @@ class Payload:
 
 
 def _headers(data: bytes) -> Headers:
-    """Those that make sense, up to where they no longer do."""
+    """The valid headers, up to the first invalid one."""
     kept: Headers = []
     with suppress(IndexError, ValueError):
         count, at = decode_varint(data, 0)
@@ -151,5 +152,5 @@ def _part(data: bytes, at: int) -> tuple[bytes | None, int]:
     """The name or value of a header at `at`, and the position after it. Raises ValueError."""
     size, at = decode_varint(data, at)
     if at + size > len(data):
-        raise ValueError("it is cut")
+        raise ValueError("incomplete header")
     return (None, at) if size < 0 else (data[at : at + size], at + size)

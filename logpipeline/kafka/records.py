@@ -1,4 +1,4 @@
-"""Records: what Kafka has at given offsets, read at the pace of whoever asks."""
+"""Records: those at given offsets, read at the caller's pace."""
 
 import time
 from bisect import bisect_left
@@ -13,19 +13,19 @@ from logpipeline.kafka import clients, fetcher
 from logpipeline.kafka.settings import ReaderSettings
 
 POLL_MS = 500
-FETCH_BYTES = 256 * 1024  # of a partition: all that poll returns at once
-MOST_RECORDS = 10_000  # that poll returns at once
-# Another kafka-python than the known one may never give out the rest of a fetch whose partition was
-# paused in the middle.
+FETCH_BYTES = 256 * 1024  # of a partition, returned by one poll
+MOST_RECORDS = 10_000  # returned by one poll
+# Other versions of kafka-python may never return the rest of a fetch whose partition was paused
+# during it.
 WHOLE_FETCHES = 2**31 - 1
-PATIENCE = 15.0  # seconds without a record before Kafka is taken to be away
+PATIENCE = 15.0  # seconds without a record until Kafka counts as unavailable
 
 
 class Records:
     """Reads partitions, each from its first offset up to, not including, its second.
 
-    It is in no consumer group, and gets what consumer.py gets; with `details` also times and
-    headers. Raises KafkaError.
+    It joins no consumer group, and reads the same records as consumer.py; with `details` also times
+    and headers. Raises KafkaError.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Records:
             try:
                 polled = self._consumer.poll(POLL_MS, self._most)
             except OffsetOutOfRangeError as error:
-                raise KafkaError(f"records were deleted while they were read: {error}") from None
+                raise KafkaError(f"records were deleted while being read: {error}") from None
             done = {at for at in wanted if self._consumer.position(at) >= self._ends[at]}
             self.unread -= done
             if polled or done:
                 return {at: self._before_end(at, parts) for at, parts in polled.items()}
             if time.monotonic() > deadline:
-                raise KafkaError(f"no record came for {PATIENCE:.0f} s")
+                raise KafkaError(f"no record arrived for {PATIENCE:.0f} s")
         return {}
 
     def _before_end(self, at: TopicPartition, parts: Iterable[Columns]) -> Columns:

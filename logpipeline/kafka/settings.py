@@ -1,4 +1,4 @@
-"""Settings of Kafka: where it is, what lets a client in, the topics and the consumer group."""
+"""Settings of Kafka: its address, a client's credentials, the topics and the consumer group."""
 
 import re
 from typing import Self
@@ -17,8 +17,8 @@ TLS, SASL = ("SSL", "SASL_SSL"), ("SASL_SSL", "SASL_PLAINTEXT")
 BY_PASSWORD, BY_TOKEN = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), ("OAUTHBEARER",)
 MECHANISMS = BY_PASSWORD + BY_TOKEN
 
-# Settings that make sense only while another one has one of these values; those that are then
-# needed come first. What would be ignored is refused, so that nobody relies on it.
+# Settings that require one of these values of another setting, which in turn requires the NEEDED
+# ones. A setting that would be ignored is refused, so that nobody relies on it.
 NEEDED = {
     "kafka_sasl_mechanism": ("kafka_security_protocol", SASL),
     "kafka_sasl_username": ("kafka_sasl_mechanism", BY_PASSWORD),
@@ -37,7 +37,7 @@ POSSIBLE = {
 
 
 class KafkaSettings(RoomSettings):
-    """What every client of Kafka needs, the logging handler among them."""
+    """The settings of every Kafka client, including the logging handler."""
 
     kafka_bootstrap_servers: str = setting(
         "localhost:9092", "Kafka brokers to ask first", "host:port, or several with commas between"
@@ -116,7 +116,7 @@ class KafkaSettings(RoomSettings):
                 raise self.refusal(name, f"requires {other.upper()}={one_of(values)}")
             if name in NEEDED and fits and not getattr(self, name):
                 needing = f"{other.upper()}={getattr(self, other)}"
-                raise self.refusal(name, f"must be {self.must_be(name)}, with {needing}")
+                raise self.refusal(name, f"must be {self.must_be(name)} when {needing}")
         if self.kafka_ssl_key_password and not self.kafka_ssl_keyfile:
             raise self.refusal("kafka_ssl_key_password", "requires KAFKA_SSL_KEYFILE")
         tls.check(
@@ -130,11 +130,11 @@ class KafkaSettings(RoomSettings):
 
 
 class ReaderSettings(EventSettings, KafkaSettings):
-    """Of who reads records."""
+    """For programs that read records."""
 
 
 class DeadLetterSettings(KafkaSettings):
-    """Of who writes or reads dead letters."""
+    """For programs that write or read dead letters."""
 
     kafka_dead_letter_topic: str = setting(
         "logs.dead-letter", "topic of the invalid records", A_TOPIC, pattern=TOPIC_NAME
@@ -143,12 +143,12 @@ class DeadLetterSettings(KafkaSettings):
     @model_validator(mode="after")
     def _two_topics(self) -> Self:
         if self.kafka_topic == self.kafka_dead_letter_topic:
-            raise self.refusal("kafka_dead_letter_topic", "must be another topic than KAFKA_TOPIC")
+            raise self.refusal("kafka_dead_letter_topic", "must differ from KAFKA_TOPIC")
         return self
 
 
 class GroupSettings(KafkaSettings):
-    """Of the consumer group, and of who reads its commits."""
+    """For the consumer group, and programs that read its commits."""
 
     kafka_group_id: str = setting(
         "log-consumer", "consumer group that shares the partitions", "a name", pattern=A_NAME

@@ -1,4 +1,4 @@
-"""Stream: bytes that come in chunks, of which no more are kept than somebody needs."""
+"""Stream: bytes that arrive in chunks, of which only the unread ones are kept."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,10 @@ LONGEST = 10  # bytes of a varint
 
 
 class Stream:
-    """Reads `chunks` once. What is not read yet of those that came is `data` from `at` on.
+    """Reads `chunks` once. `data` from `at` on has the bytes that arrived and are unread.
 
-    They end where iterating raises one of DAMAGED, the `problem`. Reading beyond the end raises
-    EOFError.
+    The stream ends where iterating raises one of DAMAGED, the `problem`. Reading beyond the end
+    raises EOFError.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -24,11 +24,11 @@ class Stream:
 
     @property
     def position(self) -> int:
-        """How many bytes have been read."""
+        """The number of bytes read."""
         return self._passed + self.at
 
     def fill(self, least: int) -> bool:
-        """Let so many bytes wait, or all that there are. False when there are none."""
+        """Buffer `least` bytes, or all that remain. False when none remain."""
         parts = [self.data[self.at :]] if self.at < len(self.data) else []
         size = sum(map(len, parts))
         while size < least and (part := self._next()) is not None:
@@ -39,17 +39,17 @@ class Stream:
         return bool(size)
 
     def varint(self) -> int:
-        """A number of variable length, as Kafka has it: zigzag, 64 bits. Raises ValueError."""
+        """Read a number in Kafka's variable-length format: zigzag, 64 bits. Raises ValueError."""
         number = 0
         for index in range(LONGEST):
             byte = self._byte()
             number |= (byte & 0x7F) << 7 * index
             if byte < 0x80:
                 return number >> 1 ^ -(number & 1)
-        raise ValueError("a number of more than 64 bits")
+        raise ValueError("a number has more than 64 bits")
 
     def take(self, size: int, most: float) -> bytes:
-        """The first `most` of the next `size` bytes; the others are skipped."""
+        """Read the first `most` of the next `size` bytes, and skip the others."""
         kept: list[bytes] = []
         while size > 0:
             self._need()
@@ -67,9 +67,9 @@ class Stream:
         return self.data[self.at - 1]
 
     def _need(self) -> None:
-        """Let at least one byte wait."""
+        """Buffer at least one byte."""
         if self.at == len(self.data) and not self.fill(1):
-            raise EOFError(self.problem or "it ends too early")
+            raise EOFError(self.problem or "unexpected end of data")
 
     def _next(self) -> bytes | None:
         if self._ended:

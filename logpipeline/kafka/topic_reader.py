@@ -1,4 +1,4 @@
-"""Reading: what a topic has now."""
+"""Topic reader: the records that a topic has now."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +18,7 @@ REQUEST_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TopicRecord:
-    """Of Kafka; `time` is when it was put there, in Unix seconds."""
+    """A record of Kafka; `time` is Kafka's own, in Unix seconds."""
 
     topic: str
     partition: int
@@ -29,20 +29,20 @@ class TopicRecord:
     headers: Headers
 
     def __str__(self) -> str:
-        """Where it is."""
+        """Its position."""
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
 def topic_ids(settings: KafkaSettings, *names: str) -> dict[str, str]:
-    """The ids of those topics that are there. Raises KafkaError, OSError."""
+    """The ids of the topics that exist. Raises KafkaError, OSError."""
     with closing(clients.admin(settings)) as admin:
         found = admin.describe_topics(list(names))
     return {topic["name"]: str(topic["topic_id"]) for topic in found if topic["topic_id"]}
 
 
 def read(settings: ReaderSettings, name: str, since: float = 0.0) -> Iterator[TopicRecord]:
-    """The records of a topic that exists, each partition's in order: all from the first of that
-    time (Unix seconds) on, and maybe some before. What comes meanwhile is left out. Raises
+    """The records of an existing topic, each partition's in order: all from time `since` (Unix
+    seconds) on, and possibly some before. Records that arrive meanwhile are left out. Raises
     KafkaError."""
     with closing(clients.consumer(settings)) as consumer:
         ats = [TopicPartition(name, n) for n in consumer.partitions_for_topic(name) or ()]
@@ -61,8 +61,8 @@ def read(settings: ReaderSettings, name: str, since: float = 0.0) -> Iterator[To
 def _firsts(
     consumer: KafkaConsumer, ats: list[TopicPartition], since: float
 ) -> dict[TopicPartition, int]:
-    """Partition → offset. A broker looks for a time by unpacking whole records, and does not answer
-    when one does not fit into its memory. Raises KafkaError."""
+    """Partition → first offset. A broker searches for a time by unpacking whole records, and does
+    not answer when one exceeds its memory. Raises KafkaError."""
     try:
         times = {at: int(since * 1_000) for at in ats}
         found = consumer.offsets_for_times(times, timeout_ms=REQUEST_MS)

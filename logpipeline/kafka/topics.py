@@ -1,4 +1,4 @@
-"""Topic: waiting for Kafka, and making the topics that are missing."""
+"""Topics: waiting for Kafka, and creating missing topics."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-# Room for a dead letter's headers beside the largest record that a default broker takes
+# Room for a dead letter's headers and the largest record that a broker accepts by default
 # (message.max.bytes, 1,048,588).
 DEAD_LETTER_BYTES = 2 * 2**20
 
@@ -23,8 +23,8 @@ ALL = {"READ", "WRITE", "DESCRIBE_CONFIGS"}
 
 
 class Need(NamedTuple):
-    """What is needed of a topic: operations, by their names in Kafka's ACLs, and room for records
-    of so many bytes (0: the broker's default)."""
+    """What a program needs of a topic: operations, by their names in Kafka's ACLs, and a maximum
+    size of records in bytes (0: the broker's default)."""
 
     operations: frozenset[str]
     max_message_bytes: int = 0
@@ -34,7 +34,7 @@ Needs = Mapping[str, Need]  # by the topic's name
 
 
 def to_read(settings: DeadLetterSettings) -> Needs:
-    """What a consumer needs."""
+    """The needs of a consumer."""
     dead_letters = Need(frozenset({"WRITE", "DESCRIBE_CONFIGS"}), DEAD_LETTER_BYTES)
     return {
         settings.kafka_topic: Need(frozenset({"READ"})),
@@ -43,27 +43,27 @@ def to_read(settings: DeadLetterSettings) -> Needs:
 
 
 def to_send(settings: KafkaSettings) -> Needs:
-    """What a producer needs: it may have no other rights."""
+    """The needs of a producer, which may have no other rights."""
     return {settings.kafka_topic: Need(frozenset({"WRITE"}))}
 
 
 def ensure(settings: KafkaSettings, stop: Shutdown, needs: Needs) -> bool:
-    """Wait until Kafka answers and allows what is needed, and create the topics that are missing.
+    """Wait until Kafka answers and allows the `needs`, and create missing topics.
 
-    It logs once what it waits for. Returns False when `stop` was requested first.
+    It logs once what it is waiting for. Returns False when `stop` was requested first.
     """
     outage = Outage(log)
     for _ in stop.backoff():
         problem = connection.problem(settings) or _create_missing(settings, needs)
         if not problem:
-            outage.resolve("Kafka is there")
+            outage.resolve("Kafka available")
             return True
-        connection.complain(outage, "waiting", problem)
+        connection.report_outage(outage, "waiting", problem)
     return False
 
 
 def _create_missing(settings: KafkaSettings, needs: Needs) -> str:
-    """Returns "" when the topics exist and may be used, else what is in the way."""
+    """Returns the problem, or "" when the topics exist and may be used."""
     try:
         with closing(clients.admin(settings)) as admin:
             existing = set(admin.list_topics())
@@ -71,7 +71,7 @@ def _create_missing(settings: KafkaSettings, needs: Needs) -> str:
                 if name not in existing:
                     _create(admin, settings, name, need)
             for topic in admin.describe_topics(list(needs)):
-                # A broker that was not asked, or knows no ACLs, tells of none.
+                # A broker without ACLs reports no operations.
                 missing = needs[topic["name"]].operations.difference(
                     topic["authorized_operations"] or ALL
                 )
@@ -97,4 +97,4 @@ def _create(admin: KafkaAdminClient, settings: KafkaSettings, name: str, need: N
         admin.create_topics({name: options}, timeout_ms=10_000, wait_for_metadata=True)
         log.info("created topic %s", name)
     except TopicAlreadyExistsError:
-        pass  # somebody else was quicker
+        pass  # another client was faster

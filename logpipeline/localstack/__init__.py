@@ -1,1 +1,1 @@
-"""Local stack: real Kafka and real Redis without Docker, and the programs beside them."""
+"""Local stack: real Kafka and real Redis without Docker, and the programs that use them."""

@@ -1,7 +1,7 @@
-"""The whole pipeline on this machine, without Docker, Java or root: what make up runs.
+"""Run the whole pipeline on this machine, without Docker, Java or root, as `make up` does.
 
-Starts Kafka, Redis, consumer.py, producer.py and dashboard.py, with their data in .local/, and
-stops them all on Ctrl-C. The next start goes on with the same data.
+Starts Kafka, Redis, consumer.py, producer.py, alerts.py and dashboard.py, with their data in
+.local/, and stops them all on Ctrl-C. The next start uses the same data.
 """
 
 import argparse
@@ -21,7 +21,7 @@ examples:
   make up RATE=500
   REDIS_URL=redis://localhost:6400/0 make up
 
-exit status: 0 after Ctrl-C or SIGTERM, 1 when it can't start, 2 for a setting that can't be used
+exit status: 0 after Ctrl-C or SIGTERM, 1 when it cannot start, 2 when a setting is invalid
 """
 
 
@@ -37,18 +37,21 @@ def main() -> int:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.prog = "python -m logpipeline.localstack"
     parser.add_argument(
-        "--rate", type=rate, default="50", help="events a second, 0 is as fast as it goes"
+        "--rate",
+        type=rate,
+        default="50",
+        help="send so many events a second (0: no limit)",
     )
 
 
 def rate(text: str) -> str:
-    """The text of a number that a producer can keep to. Raises ArgumentTypeError."""
+    """The text of a rate for producer.py. Raises ArgumentTypeError."""
     try:
         if 0 <= float(text) < math.inf:
             return text
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"{text!r}: allowed is a number from 0")
+    raise argparse.ArgumentTypeError(f"{text!r}: must be a number from 0")
 
 
 if __name__ == "__main__":

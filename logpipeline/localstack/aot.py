@@ -1,6 +1,6 @@
-"""AOT: Kafka's classes as Java keeps them between starts (JEP 514), to halve the time of each.
+"""AOT: a cache of Kafka's classes (JEP 514), which halves the time of each start.
 
-python -m logpipeline.localstack.aot   # makes the cache, once, in about 15 s: part of make install
+python -m logpipeline.localstack.aot   # creates it once, in about 15 s: part of make install
 """
 
 import fcntl
@@ -12,11 +12,11 @@ from logpipeline.localstack import jars
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import ServerError, free_port
 
-TIMEOUT = 300.0  # seconds for a machine that is busy
+TIMEOUT = 300.0  # seconds, for a busy machine
 
 
-def make(path: Path) -> None:
-    """Let a broker run once and leave the cache at `path`. Raises ServerError, OSError."""
+def create(path: Path) -> None:
+    """Run a broker once to write the cache to `path`. Raises ServerError, OSError."""
     unfinished = path.with_suffix(".new")
     with TemporaryDirectory() as folder:
         broker = Kafka(Path(folder), free_port(), flags=[f"-XX:AOTCacheOutput={unfinished}"])
@@ -34,7 +34,7 @@ def main() -> int:
     with (path.parent / "aot.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            make(path)
+            create(path)
     return 0
 
 
@@ -42,4 +42,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (ServerError, OSError) as error:
-        sys.exit(f"local.aot: {error}")
+        sys.exit(f"localstack.aot: {error}")

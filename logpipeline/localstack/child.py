@@ -1,4 +1,4 @@
-"""Child: a process that never outlives the one that started it, not even by a SIGKILL."""
+"""Child: a process that never outlives its parent, even when the parent gets a SIGKILL."""
 
 import contextlib
 import ctypes
@@ -13,9 +13,9 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def spawn(command: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, so that a terminal's Ctrl-C is ours to pass on.
+    """Start `command` in its own session, so that a terminal's Ctrl-C reaches only the parent.
 
-    Linux kills it when the calling *thread* ends: call this from one that lives as long as the
+    Linux kills it when the calling *thread* ends: call this from a thread that lives as long as the
     child should. Further arguments are Popen's. Raises OSError.
     """
     launcher = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
@@ -23,7 +23,7 @@ def spawn(command: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
 
 
 class Child:
-    """One child that may be started again; `process` is the newest."""
+    """One child that can be restarted; `process` is the latest."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -37,7 +37,7 @@ class Child:
         return self.process.poll() if self.process else 0
 
     def stop(self, timeout: float = 8.0) -> None:
-        """End it in good order, or by SIGKILL after `timeout` seconds."""
+        """End it by SIGTERM, and by SIGKILL after `timeout` seconds."""
         self.resume()
         self.signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -46,20 +46,20 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """End it at once by SIGKILL, as a crash would."""
+        """End it at once by SIGKILL, like a crash."""
         self.signal(signal.SIGKILL)
         if self.process:
             self.process.wait()
 
     def pause(self) -> None:
-        """Freeze it: connections stay open, and nothing answers."""
+        """Freeze it: connections stay open, but it does not answer."""
         self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, when it still runs."""
+        """Send a signal if it is running."""
         if self.process and self.process.poll() is None:
             os.kill(self.process.pid, number)
 
@@ -69,7 +69,7 @@ def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # the parent died before the line above
         sys.exit(1)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would keep that
     try:

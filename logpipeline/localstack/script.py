@@ -1,4 +1,4 @@
-"""Script: a program of this repository as a child, whose lines go to the terminal."""
+"""Script: a program of this repository as a child, whose output goes to the terminal."""
 
 import os
 import subprocess
@@ -10,27 +10,27 @@ from pathlib import Path
 from logpipeline.localstack.child import Child, spawn
 
 ROOT = Path(__file__).resolve().parents[2]
-LAST_LINES = 1.0  # seconds for the lines of a script that has ended
+LAST_LINES = 1.0  # seconds to read the output of a script that has ended
 
 
 class Script(Child):
-    """`name`.py with `arguments`; each line it prints goes to `say(name, line)`."""
+    """`name`.py with `arguments`; each line of its output goes to `write(name, line)`."""
 
     def __init__(
         self,
         name: str,
         arguments: Sequence[str],
         environment: Mapping[str, str],
-        say: Callable[[str, str], None],
+        write: Callable[[str, str], None],
     ) -> None:
         super().__init__(name)
         self._command = [sys.executable, str(ROOT / f"{name}.py"), *arguments]
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
-        self._say = say
+        self._write = write
         self._reader = threading.Thread()
 
     def start(self) -> None:
-        """Start it, or start it again. Raises OSError."""
+        """Start or restart it. Raises OSError."""
         self.process = spawn(
             self._command,
             env=self._environment,
@@ -50,4 +50,4 @@ class Script(Child):
         assert process.stdout
         with process.stdout as lines:
             for line in lines:
-                self._say(self.name, line.decode(errors="replace").rstrip())
+                self._write(self.name, line.decode(errors="replace").rstrip())

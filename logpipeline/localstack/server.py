@@ -1,4 +1,4 @@
-"""Server: a real server of ours in a folder, to start, stop, kill and pause."""
+"""Server: a local server with its data in a folder, to start, stop, kill and pause."""
 
 import os
 import random
@@ -11,20 +11,20 @@ from pathlib import Path
 from logpipeline.files import open_file
 from logpipeline.localstack.child import Child, spawn
 
-STEP = 0.05  # seconds between looks at a server that is starting or stopping
+STEP = 0.05  # seconds between checks of a server that is starting or stopping
 PORTS = (10_000, 32_768)  # below Linux' net.ipv4.ip_local_port_range
-LOG_BYTES = 2**20  # the log of earlier starts is dropped above this
+LOG_BYTES = 2**20  # a larger log of earlier starts is deleted
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class ServerError(Exception):
-    """A server can't be had; str() is the one sentence for a person."""
+    """A server cannot be started or used; str() is one sentence for the user."""
 
 
 class Server(Child):
-    """What Kafka and Redis have in common. `folder` keeps the data, `port` is on 127.0.0.1.
+    """The base of Kafka and Redis. `folder` has the data; `port` is on 127.0.0.1.
 
-    Start it from a thread that lives as long as it should: see `child.spawn`.
+    Start it from a thread that lives as long as the server should: see `child.spawn`.
     """
 
     def __init__(self, name: str, folder: Path, port: int) -> None:
@@ -37,15 +37,15 @@ class Server(Child):
         return self.folder / "server.log"
 
     def command(self) -> list[str]:
-        """What to run, after preparing the folder. Raises ServerError."""
+        """Prepare the folder and return the command to run. Raises ServerError."""
         raise NotImplementedError
 
     def answers(self) -> bool:
-        """Whether it does its work now. Raises OSError, also for a broken answer."""
+        """Whether it answers requests. Raises OSError, also for an invalid answer."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """Start it with the data of earlier starts; `wait_ready` waits. Raises ServerError."""
+        """Start it with its earlier data; `wait_ready` waits for it. Raises ServerError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             command = self.command()
@@ -61,15 +61,15 @@ class Server(Child):
                     stderr=log,
                 )
         except OSError as error:
-            raise ServerError(f"{self.name} can't start: {error}") from error
+            raise ServerError(f"{self.name} cannot be started: {error}") from error
 
     def wait_ready(self, timeout: float = 60.0) -> None:
-        """Wait until it answers. `timeout` in seconds. Raises ServerError."""
+        """Wait until it answers; `timeout` is in seconds. Raises ServerError."""
         deadline = time.monotonic() + timeout
         while not self.ready():
             status = self.status()
             if status is not None:
-                raise ServerError(f"{self.name} ended with status {status}: {self._last_words()}")
+                raise ServerError(f"{self.name} ended with status {status}: {self._last_line()}")
             if time.monotonic() > deadline:
                 raise ServerError(f"{self.name} did not answer in {timeout:.0f} s: {self.log_file}")
             time.sleep(STEP)
@@ -81,13 +81,13 @@ class Server(Child):
         except OSError:
             return False
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now, and that no connection is given."""
+    """A free port of 127.0.0.1, outside the range that Linux gives to connections."""
     while True:
         port = random.randrange(*PORTS)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):

@@ -1,4 +1,4 @@
-"""Settings of the local stack: those of all programs that it starts."""
+"""Settings of the local stack: those of the programs that it starts."""
 
 from logpipeline.alerts.settings import AlertsSettings
 from logpipeline.archive.settings import RotationSettings, StoreSettings
@@ -17,4 +17,4 @@ class StackSettings(
     ProducerSettings,
     ConsumerSettings,
 ):
-    """Every setting that there is."""
+    """All settings."""

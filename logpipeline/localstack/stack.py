@@ -29,22 +29,22 @@ from logpipeline.terminal import coloured, paint, printable
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "alerts": 31}
 COLOURS |= {"dashboard": 34, "local": 1}  # ANSI SGR codes
-LOOK = 0.1  # seconds between looks at the children
-BACKOFF = (1, 2, 4, 8, 15, 30)  # seconds before a child that died is started again
-LIVED = 60.0  # seconds after which a child's earlier deaths are forgotten
-# Seconds until SIGKILL, together below 10. A SIGKILL loses nothing, it only makes starts slower.
+LOOK = 0.1  # seconds between checks of the children
+BACKOFF = (1, 2, 4, 8, 15, 30)  # seconds before a dead child is restarted
+LIVED = 60.0  # seconds of life after which a child's earlier deaths no longer count
+# Seconds until SIGKILL, together below 10. A SIGKILL loses nothing, but slows down the next start.
 PRODUCER_STOP, CONSUMER_STOP, ONLOOKERS_STOP, SERVERS_STOP = 2.5, 3.5, 0.3, 2.5
 
 
 def variables(settings: RoomSettings) -> dict[str, str]:
-    """The settings as environment variables, for a subprocess. None is to be read from a file:
-    its value is known."""
+    """The settings as environment variables for a subprocess, which then reads no secret from a
+    file."""
     values = {name.upper(): str(value) for name, value in settings}
     return values | {f"{name.upper()}_FILE": "" for name in settings.secrets()}
 
 
 class Stack:
-    """The local stack with its data in `folder`, in the foreground until somebody stops it."""
+    """The local stack with its data in `folder`, in the foreground until it is stopped."""
 
     def __init__(self, settings: StackSettings, folder: Path, rate: str) -> None:
         self._settings = settings
@@ -53,13 +53,13 @@ class Stack:
         environment = variables(settings)
         self._kafka = Kafka(folder / "kafka", ports.kafka_port(settings))
         self._redis = Redis(folder / "redis", ports.redis_port(settings))
-        say = self._output.say
-        self._consumer = Script("consumer", [], environment, say)
-        self._producer = Script("producer", ["--rate", rate], environment, say)
-        self._onlookers = [Script(name, [], environment, say) for name in ("alerts", "dashboard")]
+        write = self._output.write
+        self._consumer = Script("consumer", [], environment, write)
+        self._producer = Script("producer", ["--rate", rate], environment, write)
+        self._onlookers = [Script(name, [], environment, write) for name in ("alerts", "dashboard")]
 
     def run(self) -> None:
-        """Start all, watch them, and stop them when a signal comes. Raises ServerError, OSError."""
+        """Start all, watch them, and stop them on a signal. Raises ServerError, OSError."""
         with self._only_one():
             ports.check(self._settings)
             for number in SIGNALS:
@@ -68,20 +68,20 @@ class Stack:
                 self._start()
                 self._watch()
             except KeyboardInterrupt:
-                self._output.say("local", "stopping")
+                self._output.write("local", "stopping")
             finally:
                 self._stop()
-        self._output.say("local", "stopped")
+        self._output.write("local", "stopped")
 
     def _only_one(self) -> TextIO:
-        """The lock of the folder, which the kernel lets go of whatever happens."""
+        """The lock of the folder, which the kernel releases in any case."""
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = os.fdopen(open_file(self._folder / "lock", os.O_RDWR | os.O_CREAT), "w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.close()
-            raise ServerError(f"it runs already, in {self._folder.resolve()}") from error
+            raise ServerError(f"make up is already running in {self._folder.resolve()}") from error
         return lock
 
     def _start(self) -> None:
@@ -120,11 +120,11 @@ class Stack:
             address = f"http://{settings.metrics_host}:{settings.metrics_port}/metrics"
             lines.append(("metrics", address))
         lines.append(("alerts", f"here, by the rules in {settings.alerts_file}"))
-        lines.append(("stop", "Ctrl-C; the next make up goes on with the same data"))
+        lines.append(("stop", "Ctrl-C; the next make up uses the same data"))
         return "\n" + "".join(f"  {what:14}{where}\n" for what, where in lines)
 
     def _watch(self) -> None:
-        """Start again what dies, for ever; a producer that has finished is left alone."""
+        """Restart children that die, without end; a producer that has finished stays ended."""
         watched: list[Child] = [self._kafka, self._redis, *self._scripts()]
         deaths: dict[str, int] = {}
         started = {child.name: time.monotonic() for child in watched}
@@ -135,21 +135,21 @@ class Stack:
                 if status is None:
                     continue
                 if child is self._producer and status == 0:
-                    self._output.say("local", "the producer has finished")
+                    self._output.write("local", "the producer has finished")
                     watched.remove(child)
                 elif name not in due:
                     deaths[name] = 0 if now - started[name] > LIVED else deaths.get(name, -1) + 1
                     wait = BACKOFF[min(deaths[name], len(BACKOFF) - 1)]
                     due[name] = now + wait
-                    words = f"{name} ended with {_words(status)}, starting it again in {wait} s"
-                    self._output.say("local", words)
+                    words = f"{name} ended with {_describe(status)}, restarting it in {wait} s"
+                    self._output.write("local", words)
                 elif now >= due[name]:
                     del due[name]
                     started[name] = now
                     try:
                         child.start()
                     except (ServerError, OSError) as error:
-                        self._output.say("local", str(error))
+                        self._output.write("local", str(error))
             time.sleep(LOOK)
 
     def _scripts(self) -> list[Script]:
@@ -167,26 +167,26 @@ class Stack:
         self._redis.stop(SERVERS_STOP / 5)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        """The first signal stops in good order, a second one at once."""
+        """Stop cleanly on the first signal, at once on a second one."""
         for each in SIGNALS:
-            signal.signal(each, self._hurry)
+            signal.signal(each, self._kill)
         raise KeyboardInterrupt
 
-    def _hurry(self, number: int, frame: FrameType | None) -> None:
+    def _kill(self, number: int, frame: FrameType | None) -> None:
         for child in (*self._scripts(), self._kafka, self._redis):
             child.signal(signal.SIGKILL)
 
 
 class Output:
-    """Whole lines to a terminal or a file, from any thread. Its end is taken for a Ctrl-C."""
+    """Writes whole lines to a terminal or a file, from any thread. Its end counts as a Ctrl-C."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._coloured = coloured(stream)
         self._lock = threading.Lock()
 
-    def say(self, name: str, text: str) -> None:
-        """A line with who says it in front."""
+    def write(self, name: str, text: str) -> None:
+        """Write a line after its author's name."""
         self.line(paint(f"{name:9} |", COLOURS[name], self._coloured) + f" {printable(text)}")
 
     def line(self, text: str) -> None:
@@ -198,5 +198,5 @@ class Output:
                 os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _words(status: int) -> str:
+def _describe(status: int) -> str:
     return f"status {status}" if status >= 0 else signal.Signals(-status).name

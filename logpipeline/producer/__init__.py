@@ -1,1 +1,1 @@
-"""Producer: log files, the simulator, and the logging handler, into Kafka."""
+"""Producer: sends log files, simulated events and a program's own logs to Kafka."""

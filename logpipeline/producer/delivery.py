@@ -1,4 +1,4 @@
-"""Delivery: the events of one process on their way to Kafka, from a thread of its own."""
+"""Delivery: a queue of events, and the background thread that sends them to Kafka."""
 
 import os
 import socket
@@ -16,19 +16,21 @@ from logpipeline.kafka.outbox import Outbox
 from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.shutdown import Shutdown
 
-EXIT = 5.0  # seconds that a flush, and so a program's end, waits for Kafka
-JOIN = 2.0  # seconds more that the end waits for the thread
-AT_ONCE = 1.0  # seconds between two calls that a program's end makes together
-STEP = 0.02  # seconds between looks at what Kafka has taken
-TELL = 5.0  # seconds between events that tell of dropped records
+EXIT = 5.0  # seconds that a flush, and so a program's exit, waits for Kafka
+JOIN = 2.0  # further seconds that a program's exit waits for the thread
+AT_ONCE = 1.0  # seconds within which a program's exit flushes and closes
+STEP = 0.02  # seconds between checks of what Kafka has acknowledged
+REPORT = 5.0  # seconds between events that report dropped records
 THREAD = "KafkaLogHandler"
-END = b""  # in the queue: nothing comes any more
+END = b""  # the last entry of the queue
 
 
 class Delivery:
-    """At most `capacity` events wait for Kafka; one more waits `block` seconds for room, those
-    after it not at all until there is room again. `put`, `flush` and `close` are for any thread,
-    and for what interrupts a thread in one of them: a signal's handler or a finalizer.
+    """Holds at most `capacity` events until Kafka has answered for them.
+
+    When it is full, one event waits up to `block` seconds for room; until there is room again,
+    later events do not wait. `put`, `flush` and `close` may be called from any thread, and from a
+    signal handler or finalizer that interrupts one of them.
     """
 
     def __init__(self, settings: KafkaSettings, service: str, capacity: int, block: float) -> None:
@@ -37,30 +39,30 @@ class Delivery:
         self._block = block
         name = service or f"{socket.gethostname()}:{os.getpid()}"
         self._key = name.encode("utf-8", "replace")
-        # Queues of this kind can be interrupted by themselves; Semaphore, Lock and Queue can't.
+        # SimpleQueue is reentrant; Semaphore, Lock and Queue are not.
         self._queue: SimpleQueue[bytes] = SimpleQueue()
-        self._room: SimpleQueue[None] = SimpleQueue()  # an entry for each event that may come
+        self._room: SimpleQueue[None] = SimpleQueue()  # one entry for each event that fits
         for _ in range(capacity):
             self._room.put(None)
-        self._crowded = False  # nothing waits for room any more
+        self._crowded = False  # an event has waited for room in vain: the next ones do not wait
         self._lock = threading.RLock()
-        self._answered = 0  # Kafka has accepted or refused it
-        self._dropped = self._told = 0
-        self._told_at = 0.0
-        self._gave_up = (0.0, 0, 0)  # when a flush did, and what was answered and waiting then
+        self._answered = 0  # events that Kafka has accepted or refused
+        self._dropped = self._reported = 0
+        self._reported_at = 0.0
+        self._gave_up = (0.0, 0, 0)  # when a flush timed out; events answered and waiting then
         self._stop = Shutdown()
         self._thread: threading.Thread | None = None
         self._outbox: Outbox | None = None
         self._problem = ""
-        self._next: bytes | None = None  # out of the queue, and not sent yet
+        self._next: bytes | None = None  # taken from the queue, not sent yet
 
     @property
     def waiting(self) -> int:
-        """Events that Kafka has not answered for."""
+        """Number of events that Kafka has not answered for."""
         return self._capacity - self._room.qsize()
 
     def put(self, value: bytes) -> None:
-        """Take an event. Waits for room for `block` seconds, or drops it."""
+        """Queue an event. If there is no room within `block` seconds, drop it."""
         if self._stop or not self._has_room():
             self._drop()
             return
@@ -69,7 +71,7 @@ class Delivery:
             self._start()
 
     def flush(self) -> None:
-        """Wait until Kafka has answered for what was put until now, EXIT seconds at most."""
+        """Wait up to EXIT seconds until Kafka has answered for every event put so far."""
         target = self.waiting + self._answered
         deadline = time.monotonic() + EXIT
         while self._answered < target and self.waiting and self._may_progress():
@@ -79,7 +81,7 @@ class Delivery:
             time.sleep(STEP)
 
     def close(self) -> None:
-        """Flush, and take nothing more. Say what Kafka does not have."""
+        """Flush, then drop whatever comes. Reports what Kafka does not have."""
         if self._stop:
             return
         self.flush()
@@ -90,15 +92,16 @@ class Delivery:
         delivered = self._outbox.delivered if self._outbox else 0
         missing = self.waiting + self._answered - delivered
         if missing or self._dropped:
-            _say(f"{missing} records were not delivered, {self._dropped} were dropped")
+            _print(f"records not delivered: {missing}, dropped: {self._dropped}")
 
     def forget(self) -> None:
+        """Leave the connection to the parent process, after a fork."""
         if self._outbox:
             self._outbox.forget()
 
     def _may_progress(self) -> bool:
-        """Whether it makes sense to wait: not when a flush has just done so in vain, as
-        logging.shutdown flushes and then closes, nor without a thread."""
+        """Whether waiting makes sense: not without a running thread, nor right after a flush that
+        timed out, because logging.shutdown flushes and then closes."""
         at, *state = self._gave_up
         in_vain = state == [self._answered, self.waiting] and time.monotonic() < at + AT_ONCE
         return self._thread is not None and self._thread.is_alive() and not in_vain
@@ -121,11 +124,11 @@ class Delivery:
             self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
             try:
                 self._thread.start()
-            except RuntimeError as error:  # the system's bound, or the interpreter ends
+            except RuntimeError as error:  # too many threads, or the interpreter is shutting down
                 self._thread = None
-                self._complain(error)
+                self._report_error(error)
                 return
-        if parent_process():  # children of multiprocessing end without logging.shutdown
+        if parent_process():  # multiprocessing's children exit without logging.shutdown
             Finalize(None, self.close, exitpriority=0)
 
     def _drop(self) -> None:
@@ -134,23 +137,23 @@ class Delivery:
             first = self._dropped == 1
         if first:
             full = f"{self._capacity} are waiting for Kafka"
-            _say(f"dropping records: {'the handler is closed' if self._stop else full}")
+            _print(f"dropping records: {'the handler is closed' if self._stop else full}")
 
     def _run(self) -> None:
         for _ in self._stop.backoff():
             try:
                 self._deliver()
                 return
-            except Exception as error:  # noqa: BLE001 - without this thread nothing is sent
-                self._complain(error)
+            except Exception as error:  # noqa: BLE001 - nothing is sent without this thread
+                self._report_error(error)
 
-    def _complain(self, error: Exception) -> None:
+    def _report_error(self, error: Exception) -> None:
         if repr(error) != self._problem:
             self._problem = repr(error)
-            _say(f"retrying: {self._problem}")
+            _print(f"retrying: {self._problem}")
 
     def _deliver(self) -> None:
-        """Until the end of the queue, or a request to stop."""
+        """Send events until the end of the queue or a request to stop."""
         if self._outbox is None:
             self._outbox = Outbox.when_ready(self._settings, self._stop)
         outbox = self._outbox
@@ -158,13 +161,13 @@ class Delivery:
             return
         while self._send_next(outbox):
             pass
-        self._tell(outbox)
+        self._report_dropped(outbox)
         outbox.close(patience=STEP)
 
     def _send_next(self, outbox: Outbox) -> bool:
-        """Send an event if there is one. False at the end, and when a stop came first."""
-        if self._dropped > self._told and time.monotonic() > self._told_at + TELL:
-            self._tell(outbox)
+        """Send the next event, if any. Returns False at the end of the queue or after a stop."""
+        if self._dropped > self._reported and time.monotonic() > self._reported_at + REPORT:
+            self._report_dropped(outbox)
         if self._next is None:
             self._next = self._queued(outbox)
         if self._next is None:
@@ -175,12 +178,12 @@ class Delivery:
         return True
 
     def _queued(self, outbox: Outbox) -> bytes | None:
-        """The next event; None after a while without one, when there is something to look after."""
+        """The next event, or None after STEP seconds if events or reports are pending."""
         try:
             return self._queue.get_nowait()
         except Empty:
             pass
-        busy = outbox.settle() or self._dropped > self._told
+        busy = outbox.settle() or self._dropped > self._reported
         with suppress(Empty):
             return self._queue.get(timeout=STEP if busy else None)
         return None
@@ -189,20 +192,20 @@ class Delivery:
         self._answered += 1
         self._room.put(None)
 
-    def _tell(self, outbox: Outbox) -> None:
-        """Send an event that tells of what was dropped, when there is room for it."""
-        self._told_at = time.monotonic()
-        dropped = self._dropped - self._told
+    def _report_dropped(self, outbox: Outbox) -> None:
+        """Send an event with the number of dropped records, if there is room for it."""
+        self._reported_at = time.monotonic()
+        dropped = self._dropped - self._reported
         if dropped and self._take(wait=False):
-            self._told += dropped
+            self._reported += dropped
             message = f"dropped {dropped} records: {self._capacity} were waiting for Kafka"
             fields = {"level": "WARNING", "message": message, "timestamp": time.time()}
             value = msgspec.json.encode(fields | {"logger": "logpipeline.producer.handler"})
             outbox.send(self._key, value, self._on_ack)
 
 
-def _say(what: str) -> None:
-    """On stderr, if there is one: logging is what is broken."""
+def _print(what: str) -> None:
+    """Print to stderr, if there is one: logging itself is broken."""
     if sys.stderr:
         with suppress(OSError, ValueError):
             print(f"KafkaLogHandler: {what}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""File position: which file it is, whatever its name, and the offset that has been read.
+"""File position: the identity of a file, whatever its name, and the offset read so far.
 
-It finds the file again under another name, as the copy that copytruncate made, or packed by gzip.
+It finds the file under another name, as a copy by logrotate's copytruncate, or packed by gzip.
 """
 
 import gzip
@@ -10,21 +10,22 @@ import shutil
 import tempfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
 import msgspec
 
-HEAD = 1_024  # bytes that tell a file from another one with its inode
+HEAD = 1_024  # bytes that distinguish files with the same inode
+MOST = 2**63 - 1  # bytes that a file may have
 
 
 class FilePosition(msgspec.Struct):
-    """A file, and how far it has been read. `digest` is of its first `head` bytes."""
+    """A file and the offset read so far. `digest` is that of its first `head` bytes."""
 
     device: int
     inode: int
-    head: int
+    head: Annotated[int, msgspec.Meta(ge=0, le=HEAD)]
     digest: str
-    offset: int
+    offset: Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 
     @classmethod
     def of(cls, file: IO[bytes], head: bytes, offset: int) -> "FilePosition":
@@ -32,12 +33,12 @@ class FilePosition(msgspec.Struct):
         return cls(state.st_dev, state.st_ino, len(head), _digest(head), offset)
 
     def is_in(self, file: IO[bytes]) -> bool:
-        """Whether `file` begins with the same bytes, and is as long as what was read."""
+        """Whether `file` begins with the same bytes, and is at least `offset` long."""
         head = os.pread(file.fileno(), self.head, 0)
         return os.fstat(file.fileno()).st_size >= self.offset and _digest(head) == self.digest
 
     def is_of(self, path: Path) -> bool:
-        """Whether `path` is the same file, with what was read still in it. Raises OSError."""
+        """Whether `path` is the same file, and was not truncated. Raises OSError."""
         if not self.has_inode(path.stat()):
             return False
         with path.open("rb") as file:
@@ -47,15 +48,15 @@ class FilePosition(msgspec.Struct):
         return (state.st_dev, state.st_ino) == (self.device, self.inode)
 
 
-def find(path: Path, place: FilePosition) -> Path | None:
-    """The file of `place` in the folder of the log `path`, whatever its name. Raises OSError."""
+def find(path: Path, position: FilePosition) -> Path | None:
+    """The file of `position` in the folder of the log `path`. Raises OSError."""
     others = (other for other in path.parent.iterdir() if other.is_file())
-    return next((other for other in others if place.is_of(other)), None)
+    return next((other for other in others if position.is_of(other)), None)
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The file, unpacked when gzip has packed it, as old as it is. Raises OSError, also when it is
-    packed only in part."""
+    """Open the file, unpacked if gzip packed it, with its modification time. Raises OSError, also
+    when gzip has not finished it."""
     if path.suffix != ".gz":
         return path.open("rb")
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115
@@ -72,7 +73,7 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def end_of(path: Path) -> FilePosition:
-    """The place of a file that has been read, or is not to be. Raises OSError."""
+    """The position at the end of a file, which will not be read. Raises OSError."""
     with path.open("rb") as file:
         head = os.pread(file.fileno(), HEAD, 0)
         return FilePosition.of(file, head, os.fstat(file.fileno()).st_size)

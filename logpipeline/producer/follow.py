@@ -1,7 +1,7 @@
-"""Follow: what is written to logs, from where the last run left off.
+"""Follow: new lines of logs, from the position where the last run stopped.
 
-At least once: how far a log has been read is put on disk after Kafka has acknowledged its lines,
-so a kill between the two repeats some.
+At least once: the position is saved after Kafka has acknowledged the lines, so a kill between the
+two repeats some.
 """
 
 import glob
@@ -24,17 +24,17 @@ from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-POLL = 0.2  # seconds between looks when nothing is written
-DISCOVER = 1.0  # seconds between looks for files that match
-NAME = 200  # bytes of a log's name in that of its position; a file's name may have 255
-SAVE = 1.0  # seconds between positions put on disk
+POLL = 0.2  # seconds between checks when nothing is written
+DISCOVER = 1.0  # seconds between searches for matching files
+NAME = 200  # bytes of a log's name in its position file's name, which may have 255
+SAVE = 1.0  # seconds between saves of positions
 
 
 class Follow(Source):
-    """The events of the files that match `patterns`, also of those that come later.
+    """The events of the files that match `patterns`, including files created later.
 
-    A log's absolute path is the key of its events, across rotation, `service` their service
-    (None: the file's name). Raises TailError, OSError when STATE_DIR or a file can't be used.
+    A log's absolute path is the key of its events, across rotation; `service` is their service
+    (None: the file's name). Raises TailError, OSError when STATE_DIR or a file cannot be used.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Follow(Source):
         self._outages: dict[Path, Outage] = {}
         for pattern in patterns:
             if Path(pattern).exists() and not Path(pattern).is_file():
-                raise TailError(f"{pattern}: allowed are files; --input reads a pipe")
+                raise TailError(f"{pattern}: must be a file; use --input to read a pipe")
             if not any(Path(name).exists() for name in _named(pattern)):
                 log.info("waiting for %s to appear", pattern)
         for path in self._matching():
@@ -88,31 +88,31 @@ class Follow(Source):
             tail.close()
 
     def _read(self, path: Path, tail: Tail) -> Iterator[Event]:
-        """Some of a log's new events; what Kafka has answered for moves its position."""
+        """Some of a log's new events; an acknowledgement by Kafka advances its position."""
         key = os.fsencode(path)
         try:
-            for value, piece in tail.read():
-                yield key, value, partial(piece.acknowledge, piece.offset)
+            for value, file in tail.read():
+                yield key, value, partial(file.acknowledge, file.offset)
             self._outages.pop(path, None)
         except OSError as error:
-            self._complain(path, f"can't be read: {error}")
+            self._report(path, f"cannot be read: {error}")
 
     def _save(self) -> None:
         for path, tail in self._tails.items():
             try:
                 tail.save()
             except OSError as error:
-                self._complain(path, f"its position can't be saved: {error}")
+                self._report(path, f"its position cannot be saved: {error}")
 
     def _matching(self) -> list[Path]:
-        """The files to follow: what rotation made of one of them is a part of it."""
+        """The files to follow, without the rotated files of one of them."""
         names = {name for pattern in self._patterns for name in _named(pattern)}
         found = [Path(name).absolute() for name in names]
         paths = [path for path in sorted(found) if path.is_file() or not path.exists()]
         return [path for path in paths if not any(is_rotated(path, other) for other in paths)]
 
     def _discover(self) -> None:
-        """Follow files that have come."""
+        """Follow new files."""
         for path in self._matching():
             if path in self._tails:
                 continue
@@ -123,7 +123,7 @@ class Follow(Source):
                 self._tails[path] = self._tail(path)
                 log.info("following %s", path)
             except (OSError, TailError) as error:
-                self._complain(path, str(error))
+                self._report(path, str(error))
 
     def _tail(self, path: Path) -> Tail:
         """Raises TailError, OSError."""
@@ -133,13 +133,13 @@ class Follow(Source):
         service = default_service(path.name) if self._service is None else self._service
         return Tail(path, state, Lines(service))
 
-    def _complain(self, path: Path, problem: str) -> None:
+    def _report(self, path: Path, problem: str) -> None:
         outage = self._outages.setdefault(path, Outage(log))
         outage.report(f"{path}: {problem}", logging.ERROR)
 
 
 def _named(pattern: str) -> list[str]:
-    """The files that a pattern stands for; a file's own name stands for itself."""
+    """The files that match a pattern; an existing file's name matches only itself."""
     if not glob.has_magic(pattern) or Path(pattern).exists():
         return [pattern]
-    return glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute ones
+    return glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns

@@ -1,11 +1,12 @@
-"""Handler: a Python program's log records → events in Kafka.
+"""Handler: sends a Python program's log records to Kafka.
 
-LOGGING = {
-    "version": 1,
-    "handlers": {"kafka": {"class": "logpipeline.KafkaLogHandler", "service": "shop"}},
-    "root": {"level": "INFO", "handlers": ["kafka"]},
-}
-logging.config.dictConfig(LOGGING)
+logging.config.dictConfig(
+    {
+        "version": 1,
+        "handlers": {"kafka": {"class": "logpipeline.KafkaLogHandler", "service": "shop"}},
+        "root": {"level": "INFO", "handlers": ["kafka"]},
+    }
+)
 """
 
 import logging
@@ -26,17 +27,20 @@ MOST_SERVICE = 1_000  # characters: it is the key of the records
 
 
 class KafkaLogHandler(logging.Handler):
-    """Sends each record to Kafka from a thread of its own, which the first record starts.
+    """Sends each record to Kafka from a background thread, which the first record starts.
 
-    An event has level, message, timestamp, logger, the `service` given here, the record's
-    `extra=` fields, and the texts of its exception and stack; a formatter changes nothing. Of a
-    record that is too large for Kafka the longest fields are cut. At most `capacity` records wait
-    for Kafka. One more waits `block` seconds for room, and those after it not at all until there
-    is room again; what finds none is dropped, counted and told of. Records of kafka-python and of
-    the delivery itself are not sent.
+    An event has a level, message, timestamp and logger, the `service` given here, the record's
+    `extra` fields, and the text of its exception and stack; formatters are ignored. If a record is
+    too large for Kafka, its longest fields are cut.
 
-    `settings` are Settings by name (kafka_topic="app"); the others come from the environment.
-    Raises pydantic.ValidationError, TypeError, ValueError for what can't be used.
+    At most `capacity` records wait for Kafka. When the queue is full, one record waits up to
+    `block` seconds for room; until there is room again, later records do not wait. Records that
+    find no room are dropped and counted, and an event reports their number. Records of
+    kafka-python and of the background thread are not sent.
+
+    `settings` are Kafka's settings by name (kafka_topic="app"); the others come from the
+    environment and .env. Raises SettingsError (a ValueError), ValueError or TypeError, with one
+    line that names the argument or setting.
     """
 
     def __init__(
@@ -48,18 +52,17 @@ class KafkaLogHandler(logging.Handler):
         block: float = BLOCK,
         **settings: Any,
     ) -> None:
-        if unknown := settings.keys() - KafkaSettings.names():
-            raise TypeError(f"{', '.join(sorted(unknown))}: must be the names of Kafka's settings")
+        _check_names(settings)
         _check(service, capacity, block)
         self._service = service
-        self._about = KafkaSettings(**settings), service, capacity, block
+        self._about = KafkaSettings.checked(**settings), service, capacity, block
         self._delivery = Delivery(*self._about)
-        super().__init__(level)  # from here on logging.shutdown knows it
+        super().__init__(level)  # registers it for logging.shutdown
         forked = weakref.WeakMethod(self._forked)
         os.register_at_fork(after_in_child=lambda: (mine := forked()) and mine())
 
     def handle(self, record: logging.LogRecord) -> Any:
-        """As of logging.Handler, but without its lock, which one waiting record would hold."""
+        """Like logging.Handler's, but without its lock, which a waiting record would hold."""
         kept = self.filter(record)
         if kept:
             self.emit(kept if isinstance(kept, logging.LogRecord) else record)
@@ -69,22 +72,31 @@ class KafkaLogHandler(logging.Handler):
         try:
             if not _is_of_delivery(record):
                 self._delivery.put(event_of(record, self._service))
-        except Exception:  # noqa: BLE001 - an application must not fail by its logging
+        except Exception:  # noqa: BLE001 - logging must not break an application
             self.handleError(record)
 
     def flush(self) -> None:
-        """Wait until Kafka has all records so far, 5 seconds at most."""
+        """Wait up to 5 seconds until Kafka has answered for all records so far."""
         self._delivery.flush()
 
     def close(self) -> None:
-        """Flush, and take no more records. What Kafka does not have is told on stderr."""
+        """Flush, then refuse further records. Reports on stderr how many Kafka does not have."""
         self._delivery.close()
         super().close()
 
     def _forked(self) -> None:
-        """In a child, start afresh: what was waiting is the parent's to send."""
+        """Start over in a forked child: the parent sends the records that were waiting."""
         self._delivery.forget()
         self._delivery = Delivery(*self._about)
+
+
+def _check_names(settings: dict[str, Any]) -> None:
+    """Raises TypeError."""
+    if unknown := settings.keys() - KafkaSettings.names():
+        raise TypeError(
+            f"KafkaLogHandler does not take {', '.join(sorted(unknown))}; it takes level, service, "
+            "capacity, block and the settings of Kafka's clients, such as kafka_topic"
+        )
 
 
 def _check(service: str, capacity: int, block: float) -> None:
@@ -102,6 +114,6 @@ def _check(service: str, capacity: int, block: float) -> None:
 
 
 def _is_of_delivery(record: logging.LogRecord) -> bool:
-    """Whether sending it would make the next one, without end."""
+    """Whether sending this record would log another one, in an endless loop."""
     thread = record.threadName or threading.current_thread().name
     return thread == THREAD or str(record.name).partition(".")[0] == "kafka"

@@ -19,7 +19,7 @@ from logpipeline.shutdown import STEP, Shutdown
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2**18  # bytes that are read at once
+CHUNK = 2**18  # bytes read at once
 GZIP = b"\x1f\x8b"
 STANDARD_INPUT = "-"
 File = IO[bytes] | gzip.GzipFile
@@ -28,8 +28,8 @@ File = IO[bytes] | gzip.GzipFile
 class Input(Source):
     """The events of each of the files `names`, in order; "-" is standard input, .gz is unpacked.
 
-    The key of a file's events is its absolute path, `service` their service (None: by the file's
-    name). Raises OSError when a file can't be opened.
+    The key of a file's events is its absolute path; `service` is their service (None: the file's
+    name). Raises OSError when a file cannot be opened.
     """
 
     def __init__(self, names: Sequence[str], service: str | None, stop: Shutdown) -> None:
@@ -61,9 +61,9 @@ class Input(Source):
         self._opened.close()
 
     def _chunks(self, name: str, file: File) -> Iterator[bytes]:
-        """All of a file, until a stop; a pipe's bytes as they come."""
+        """The bytes of a file, or of a pipe as they arrive, until a request to stop."""
         regular, before = _is_regular(file), self.position
-        read = partial(file.read, CHUNK) if regular else partial(self._arrived, file.fileno())
+        read = partial(file.read, CHUNK) if regular else partial(self._next_bytes, file.fileno())
         try:
             while data := read():
                 if regular and self._stop:
@@ -74,16 +74,16 @@ class Input(Source):
                 if regular:
                     self.position = before + os.lseek(file.fileno(), 0, os.SEEK_CUR)
         except (OSError, EOFError, zlib.error) as error:
-            log.error("%s can't be read to its end: %s", name, error)
+            log.error("%s cannot be read to its end: %s", name, error)
             self.complete = False
 
-    def _arrived(self, descriptor: int) -> bytes:
-        """The next bytes of a pipe or a terminal; none at its end or after a stop."""
+    def _next_bytes(self, descriptor: int) -> bytes:
+        """The next bytes of a pipe or a terminal; none at its end or after a request to stop."""
         while not self._stop:
             if select.select([descriptor], [], [], STEP)[0]:
                 try:
                     return os.read(descriptor, CHUNK)
-                except BlockingIOError:  # another process was quicker
+                except BlockingIOError:  # another process read them
                     continue
         return b""
 

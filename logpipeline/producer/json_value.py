@@ -1,4 +1,4 @@
-"""Plain: a Python value as JSON has it, whatever it is."""
+"""Plain: turns any Python value into one that JSON can hold."""
 
 import math
 import reprlib
@@ -15,24 +15,24 @@ import msgspec
 from logpipeline.events.json_formats import encoded
 from logpipeline.events.lines import MOST
 
-NESTED = 100  # levels of an event, itself the first: more makes it an invalid record
-AS_TEXT = {datetime, date, time, timedelta, UUID, Decimal}  # by msgspec, in the usual forms
+NESTED = 100  # levels of nesting, the event itself included: a deeper record is invalid
+AS_TEXT = {datetime, date, time, timedelta, UUID, Decimal}  # msgspec writes the usual forms
 
 
 def text(value: Any, make: Callable[[Any], str] = str) -> str:
-    """`make` of it, as JSON can have it. Raises nothing."""
+    """The result of `make(value)`, as text that JSON can hold. Never raises."""
     if type(value) is str and make is str and value.isascii():
         return value
     try:
         made = str.__str__(make(value))
-    except Exception as error:  # noqa: BLE001 - whatever somebody's __str__ raises
+    except Exception as error:  # noqa: BLE001 - a __str__ may raise anything
         return f"<{type(value).__name__}: {make.__name__} raised {type(error).__name__}>"
-    # UTF-8 has no bytes for half surrogate pairs.
+    # UTF-8 cannot encode lone surrogates.
     return made if made.isascii() else msgspec.json.decode(encoded(made), type=str)
 
 
 def is_plain(value: Any) -> bool:
-    """Whether it certainly is as JSON has it: this is quick, and true of most values."""
+    """Whether JSON can hold the value as it is: a quick check, which most values pass."""
     kind = type(value)
     if kind is str:
         return bool(value.isascii())
@@ -40,14 +40,14 @@ def is_plain(value: Any) -> bool:
 
 
 class Plain:
-    """A value as JSON has it: what JSON has nothing for becomes text.
+    """A value that JSON can hold; whatever JSON has no type for becomes text.
 
-    It stops in the middle of what is surely too large for a record: then `cut` is true.
+    `cut` is true if the rest of the value was left out because it cannot fit into a record.
     """
 
     def __init__(self, value: Any) -> None:
-        self._left = 4 * MOST  # bytes, of which none counts more than twice
-        self._above: list[int] = []  # the containers around a value, by their ids
+        self._left = 4 * MOST  # bytes; none is counted more than twice
+        self._above: list[int] = []  # ids of the containers around the value
         self.value = self._plain(value)
 
     @property
@@ -64,7 +64,7 @@ class Plain:
     def _converted(self, value: Any) -> Any:
         try:
             return self._made(type(value), value)
-        except Exception:  # noqa: BLE001 - whatever somebody's properties raise
+        except Exception:  # noqa: BLE001 - a property may raise anything
             return text(value, reprlib.repr)
 
     def _made(self, kind: type, value: Any) -> Any:
@@ -115,17 +115,17 @@ class Plain:
 
 
 def _number(value: float) -> Any:
-    """As JSON's consumers can read it, else as text."""
+    """A number that every JSON parser can read, or else its text."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     number = int(value)
     if -(2**63) <= number < 2**64:
         return number
-    return str(number) if number.bit_length() < 10_000 else hex(number)  # str() has a bound
+    return str(number) if number.bit_length() < 10_000 else hex(number)  # str() has a limit
 
 
 def _names(kind: type) -> list[str]:
-    """Those of a dataclass, a msgspec.Struct or a class of attrs; none of another one."""
+    """The field names of a dataclass, msgspec.Struct or attrs class; none for other classes."""
     if is_dataclass(kind):
         return [field.name for field in fields(kind)]
     if names := getattr(kind, "__struct_fields__", ()):

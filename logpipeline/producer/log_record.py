@@ -1,4 +1,4 @@
-"""LogRecord: what a Python program logs → the bytes of an event, whatever its fields hold."""
+"""LogRecord: turns a Python log record into the bytes of an event, whatever its fields hold."""
 
 import logging
 import math
@@ -14,14 +14,14 @@ from logpipeline.events.json_formats import encoded
 from logpipeline.events.lines import MOST
 from logpipeline.producer.json_value import Plain, is_plain, text
 
-BOUNDS = (20, 30, 40, 50)  # from which levelno on a record is more than DEBUG, INFO …
-MOST_FIELDS = 500  # of an event that is too large
-MOST_NAME = 100  # characters of their names
+BOUNDS = (20, 30, 40, 50)  # lowest levelno of INFO, WARNING, ERROR and CRITICAL
+MOST_FIELDS = 500  # that an event keeps when it is too large
+MOST_NAME = 100  # characters of a field's name in such an event
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 def event_of(record: logging.LogRecord, service: str = "") -> bytes:
-    """The event that a record becomes, of MOST bytes at most; `service` is its default one."""
+    """The event of a record, in at most MOST bytes. `service` is used if the record has none."""
     fields: dict[str, Any] = {
         "level": _level(record),
         "message": _message(record),
@@ -42,15 +42,15 @@ def event_of(record: logging.LogRecord, service: str = "") -> bytes:
 def _level(record: logging.LogRecord) -> str:
     try:
         return event.LEVELS[bisect(BOUNDS, record.levelno)]
-    except TypeError:  # of a record that was made from something else
+    except TypeError:  # a record made by hand
         return event.level_of(text(record.levelname)) or "INFO"
 
 
 def _message(record: logging.LogRecord) -> str:
-    """A record's text; where the arguments don't fit the message, both."""
+    """The record's text, or the message beside its arguments if they do not fit together."""
     try:
         return text(record.getMessage())
-    except Exception:  # noqa: BLE001 - whatever the __str__ of an argument raises
+    except Exception:  # noqa: BLE001 - an argument's __str__ may raise anything
         return f"{text(record.msg)} {_arguments(record.args)}"
 
 
@@ -73,13 +73,13 @@ def _exception(record: logging.LogRecord) -> str:
     try:
         if record.exc_info and record.exc_info[0]:
             return text(logging.Formatter().formatException(record.exc_info))
-    except Exception:  # noqa: BLE001 - of an exception, or of what is none
+    except Exception:  # noqa: BLE001 - exc_info may hold anything
         return text(record.exc_info, reprlib.repr)
     return text(record.exc_text) if record.exc_text else ""
 
 
 def _add_extra(record: logging.LogRecord, fields: dict[str, Any]) -> set[str]:
-    """Add the record's own attributes to `fields`. Returns the names of those that are cut."""
+    """Add the record's `extra` to `fields`. Returns the names of the fields that were cut."""
     cut = set()
     for key, value in list(vars(record).items()):
         if key in STANDARD:
@@ -98,7 +98,7 @@ def _add_extra(record: logging.LogRecord, fields: dict[str, Any]) -> set[str]:
 
 
 def _fitted(fields: dict[str, Any], cut: set[str]) -> bytes:
-    """The event of fields that are too large together: the longest ones are cut."""
+    """The event of fields that are too large together, with the longest ones cut."""
     if (more := len(fields) - MOST_FIELDS) > 0:
         fields = dict(list(fields.items())[:MOST_FIELDS])
         fields["cut_fields"] = more
@@ -116,7 +116,7 @@ def _fitted(fields: dict[str, Any], cut: set[str]) -> bytes:
 
 
 def _most(sizes: list[int], room: int) -> int:
-    """The size to which the largest ones have to be cut, so that all together have `room`."""
+    """The size to which the largest fields must be cut for all of them to fit into `room`."""
     left = len(sizes)
     for size in sorted(sizes):
         if size * left > room:
@@ -127,7 +127,10 @@ def _most(sizes: list[int], room: int) -> int:
 
 
 def _shortened(raw: bytes, most: int, name: str, is_part: bool) -> bytes:
-    """A JSON string of at most `most` bytes: the beginning of a value, and a mark."""
+    """A JSON string of at most `most` bytes: the beginning of a value, and a mark.
+
+    `is_part` says that `raw` itself is the beginning of a larger value.
+    """
     whole = msgspec.json.decode(raw) if raw[:1] == b'"' else raw.decode()
     size = f"{'more than ' if is_part else ''}{len(whole.encode()):,}"
     mark = encoded(f" … [cut: {name} has {size} bytes]")[1:]
@@ -138,7 +141,7 @@ def _shortened(raw: bytes, most: int, name: str, is_part: bool) -> bytes:
 
 
 def _is_whole(raw: bytes) -> bool:
-    """Whether no character of a JSON string was cut in two."""
+    """Whether the JSON string ends between two characters, not inside one."""
     try:
         msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus sees of the producer, read from its outbox when it asks."""
+"""Metrics: those of the producer, read from its outbox at each scrape."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from logpipeline.kafka.outbox import Outbox
 
 
 class ProducerMetrics(Collector):
-    """What an outbox has done, once there is one."""
+    """The counts of an outbox; zero until it exists."""
 
     def __init__(self) -> None:
         self.outbox: Outbox | None = None
@@ -20,14 +20,14 @@ class ProducerMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         box = self.outbox
         events = CounterMetricFamily(
-            "log_producer_events", "Events that Kafka has taken, or not", labels=["outcome"]
+            "log_producer_events", "Events that Kafka acknowledged, or did not", labels=["outcome"]
         )
         events.add_metric(["delivered"], box.delivered if box else 0)
         events.add_metric(["undelivered"], box.undelivered if box else 0)
         yield events
         size, outages = (box.delivered_bytes, box.outages) if box else (0, 0)
         yield CounterMetricFamily("log_producer_delivered_bytes", "Bytes of these events", size)
-        yield CounterMetricFamily("log_producer_outages", "Times that Kafka went away", outages)
+        yield CounterMetricFamily("log_producer_outages", "Outages of Kafka", outages)
         yield GaugeMetricFamily(
             "log_producer_waiting_events", "Events not acknowledged yet", box.waiting if box else 0
         )
@@ -36,5 +36,5 @@ class ProducerMetrics(Collector):
         )
 
     def missing(self) -> str:
-        """What keeps the producer from its work, "" when nothing does."""
-        return "Kafka does not answer" if self.outbox is None or self.outbox.away else ""
+        """What keeps the producer from working, "" when nothing does."""
+        return "Kafka does not answer" if self.outbox is None or self.outbox.unavailable else ""

@@ -1,4 +1,4 @@
-"""Piece: one open file of a log, and how far it has been read and is in Kafka."""
+"""Open file: one file of a log, its position read and its position acknowledged by Kafka."""
 
 import os
 import time
@@ -7,50 +7,51 @@ from typing import IO
 from logpipeline.events.lines import Splitter
 from logpipeline.producer.file_position import HEAD, FilePosition
 
-CHUNK = 2**18  # bytes that are read at once
+CHUNK = 2**18  # bytes read at once
 
 
 class OpenFile:
-    """One open file of a log. `offset` is where its next line begins, `origin` the packed file
-    that it was unpacked from."""
+    """One open file of a log. `offset` is the start of its next line, `origin` the packed file that
+    it was unpacked from."""
 
     def __init__(
         self, file: IO[bytes], offset: int = 0, origin: FilePosition | None = None
     ) -> None:
         self.offset = offset
         self.origin = origin
-        self.finished = False  # nothing will be read any more but an unfinished last line
+        self.finished = False  # only an unfinished last line is left to read
         self.grew = time.monotonic()
         self._file = file
         self._read_to = offset
         self._head = os.pread(file.fileno(), HEAD, 0)
         self._splitter = Splitter()
         self._pending = 0  # events that Kafka has not acknowledged
-        self._acknowledged = offset  # where the line of the first of these begins
+        self._acknowledged = offset  # start of the line of the first of these
 
-    def place(self) -> FilePosition:
-        """How far Kafka has it."""
+    def position(self) -> FilePosition:
+        """The position up to which Kafka has acknowledged it."""
         return FilePosition.of(self._file, self._head, self._acknowledged)
 
-    def has(self, place: FilePosition) -> bool:
-        """Whether it begins as `place` says, and goes as far."""
-        return place.is_in(self._file)
+    def has(self, position: FilePosition) -> bool:
+        """Whether it begins with the same bytes and reaches the offset of `position`."""
+        return position.is_in(self._file)
 
     @property
     def written(self) -> int:
-        """Time of modification in nanoseconds."""
+        """The time of modification in nanoseconds."""
         return os.fstat(self._file.fileno()).st_mtime_ns
 
     def is_from(self, state: os.stat_result) -> bool:
-        """Whether it is a certain file, whatever its name."""
-        return (self.origin or self.place()).has_inode(state)
+        """Whether it is the file of `state`, whatever its name."""
+        return (self.origin or self.position()).has_inode(state)
 
     def begins_like(self, file: IO[bytes]) -> bool:
         """Whether `file` may be a copy of it."""
-        place = self.place()
-        place.offset = 0
+        position = self.position()
+        position.offset = 0
         size = os.fstat(self._file.fileno()).st_size
-        return bool(place.head) and place.is_in(file) and os.fstat(file.fileno()).st_size <= size
+        is_copy = position.is_in(file) and os.fstat(file.fileno()).st_size <= size
+        return bool(position.head) and is_copy
 
     def lines(self) -> list[tuple[bytes, int]] | None:
         """The next lines, each with its length; None when there is nothing new. Raises OSError."""
@@ -65,21 +66,21 @@ class OpenFile:
         self._read_to += len(data)
         return self._splitter.feed(data)
 
-    def passed(self, size: int, made: bool) -> None:
-        """Note that a line of `size` bytes was read, and whether it `made` an event."""
+    def advance(self, size: int, is_event: bool) -> None:
+        """Move past a line of `size` bytes, which became an event or not."""
         self.offset = min(self.offset + size + 1, self._read_to)
-        if made:
+        if is_event:
             self._pending += 1
         elif not self._pending:
             self._acknowledged = self.offset
 
     def acknowledge(self, offset: int) -> None:
-        """Note that Kafka has the oldest pending event, whose line ends at `offset`."""
+        """Record that Kafka has the oldest pending event, whose line ends at `offset`."""
         self._pending -= 1
         self._acknowledged = offset if self._pending else self.offset
 
     def was_truncated(self) -> bool:
-        """Also when as much has been written since. Raises OSError."""
+        """Whether it was, even if it has grown again since. Raises OSError."""
         if self.finished:
             return False
         descriptor = self._file.fileno()
@@ -91,7 +92,7 @@ class OpenFile:
         return self.finished and not self._pending and self.offset == self._read_to
 
     def leave(self) -> None:
-        """Read nothing any more, not even the unfinished line."""
+        """Stop reading, even the unfinished line."""
         self.finished = True
         self._read_to = self.offset
         self._splitter = Splitter()

@@ -1,4 +1,4 @@
-"""Progress: how far a run has come, for a person who waits or for a log."""
+"""Progress: of a run, as a bar for a waiting person or as log lines."""
 
 import logging
 import sys
@@ -14,13 +14,13 @@ from logpipeline.producer.source import Source
 
 log = logging.getLogger(__name__)
 
-LONG = 5_000  # events that deserve a bar
-LARGE = 2**20  # bytes that do
+LONG = 5_000  # events that warrant a bar
+LARGE = 2**20  # bytes that warrant one
 EVERY = 10.0  # seconds between log lines
 
 
 class Progress:
-    """A bar when the work is known and long, and stderr a terminal; else a log line now and then.
+    """A bar when stderr is a terminal and the work is long and known; otherwise log lines.
 
     The bar counts up to `count` events, or without it the bytes of `source`. Log lines go above it.
     """
@@ -42,7 +42,7 @@ class Progress:
         self._next = time.monotonic() + self._every
 
     def show(self) -> None:
-        """To be called often: it does something when it is time."""
+        """Update the display when it is due; call this often."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._every

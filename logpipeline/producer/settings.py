@@ -9,7 +9,7 @@ from logpipeline.settings import A_PORT, folder_path, setting
 
 
 class ProducerSettings(KafkaSettings):
-    """Where --follow keeps its positions, and the port of the metrics."""
+    """The folder of --follow's positions, and the port of the metrics."""
 
     state_dir: Path = setting(
         Path(".state"), "folder of the positions of producer.py --follow", "a folder's path"

@@ -1,9 +1,9 @@
-"""Simulator: the log events of a small company's services, made from a seed.
+"""Simulator: the log events of a small company's services, generated from a seed.
 
-The same seed and rate make the same events again, byte for byte but for `timestamp`, which is
-the clock's. The simulated time of an event is its number / rate, never the clock's, so a
-stall changes nothing. An hour of the company's day lasts a minute of that time: by hour the
-services' shares change, not the rate. Now and then one service has an incident.
+The same seed and rate generate the same events, byte for byte except `timestamp`, which is the
+clock's. The simulated time of an event is its number / rate, never the clock's, so a stall changes
+nothing. An hour of the company's day lasts a minute of that time: each hour changes the services'
+shares, not the rate. From time to time one service has an incident.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 UNPACED = 1000.0  # events in a second of simulated time when --rate is 0
 HOUR = 60.0  # seconds of simulated time
 FIRST_HOUR = 9
-INCIDENT_AFTER = (120.0, 600.0)  # seconds of simulated time since the one before
+INCIDENT_AFTER = (120.0, 600.0)  # seconds of simulated time since the last one
 INCIDENT_LASTS = (30.0, 120.0)
 INCIDENT_SHARE = 1 / 3  # of all events come from the service that fails
 
@@ -48,7 +48,7 @@ class Service(NamedTuple):
     messages: tuple[tuple[str, ...], ...]
 
 
-# What stands for {name} in a message; a float is written with two decimals.
+# The values for {name} in a message; a float has two decimals.
 HOLES: dict[str, Sequence[object]] = {
     "order": range(100_000, 1_000_000),
     "user": range(1_000, 60_000),
@@ -138,7 +138,7 @@ class Incident(NamedTuple):
 
 
 def incidents(seed: int) -> Iterator[Incident]:
-    """All incidents of a run, in order, without end."""
+    """The endless incidents of a run, in order."""
     random = Random(f"incidents {seed}")
     end = 0.0
     while True:
@@ -150,7 +150,7 @@ def incidents(seed: int) -> Iterator[Incident]:
 def simulate(
     seed: int, rate: float, clock: Callable[[], float] = time.time
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Events without end: (service, JSON). `rate` is in events a second, 0 counts as UNPACED."""
+    """Endless events: (service, JSON). `rate` is in events a second; 0 counts as UNPACED."""
     random = Random(f"events {seed}")
     lines = [
         _line(name, level, message, random, clock)
@@ -158,27 +158,27 @@ def simulate(
         for level, messages in zip(LEVELS, service.messages, strict=True)
         for message in messages
     ]
-    draw, made = random.random, 0
+    draw, count = random.random, 0
     for hour, failing, end in _periods(seed):
         chances = _chances(hour, failing)
         until = ceil(end * (rate or UNPACED))
-        for _ in range(made, until):
+        for _ in range(count, until):
             key, template, fields = lines[bisect(chances, draw())]
             yield key, template % tuple([field() for field in fields])
-        made = until
+        count = until
 
 
 def spoil(
     events: Iterator[tuple[bytes, bytes]], share: float, seed: int
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The same, but a `share` (0 to 1) of them cut in the middle, which makes them no events."""
+    """The same, but a `share` (0 to 1) is cut in the middle, which makes it invalid."""
     random = Random(f"spoilt {seed}")
     for key, value in events:
         yield key, value[: len(value) // 2] if random.random() < share else value
 
 
 def _periods(seed: int) -> Iterator[tuple[int, str, float]]:
-    """Times of one kind, without end: hour of the day, who fails ("" for none), end in seconds."""
+    """Endless periods: hour of the day, failing service ("" for none), end in seconds."""
     now = 0.0
     for service, start, end in incidents(seed):
         for failing, edge in (("", start), (service, end)):
@@ -191,7 +191,7 @@ def _periods(seed: int) -> Iterator[tuple[int, str, float]]:
 
 
 def _chances(hour: int, failing: str) -> list[float]:
-    """Where in 0 to 1 each line's share ends, but for the last; the order is `simulate`'s."""
+    """Where each line's share ends between 0 and 1, except the last, in `simulate`'s order."""
     shares = {
         name: service.weight * service.day[hour] / sum(service.day)
         for name, service in SERVICES.items()
@@ -215,7 +215,7 @@ def _chances(hour: int, failing: str) -> list[float]:
 def _line(
     name: str, level: str, message: str, random: Random, clock: Callable[[], float]
 ) -> tuple[bytes, bytes, tuple[Callable[[], object], ...]]:
-    """One kind of event as (key, template, fields): its JSON is the template % what they return."""
+    """One kind of event as (key, template, fields): its JSON is template % the fields' results."""
     service = SERVICES[name]
     text = message.replace("%", "%%")
     holes = [HOLES[hole] for hole in HOLE.findall(message)]
@@ -235,7 +235,7 @@ def _line(
 
 
 def _any_of(values: Sequence[object], random: Random) -> Callable[[], object]:
-    """A call for one of `values`, faster than random.choice. Text comes as JSON without quotes."""
+    """A function that picks one of `values`, faster than random.choice; text as unquoted JSON."""
     if isinstance(values[0], str):
         values = [msgspec.json.encode(text)[1:-1] for text in values]
     draw, count = random.random, len(values)

@@ -1,4 +1,4 @@
-"""Source: where producer.py's events come from."""
+"""Source: the origin of producer.py's events."""
 
 import argparse
 import logging
@@ -13,14 +13,14 @@ from logpipeline.shutdown import Shutdown
 log = logging.getLogger(__name__)
 
 Pair = tuple[bytes, bytes]  # a record's key and value
-Event = Pair | tuple[bytes, bytes, OnAck]  # what Outbox.send takes
+Event = Pair | tuple[bytes, bytes, OnAck]  # the arguments of Outbox.send
 
 
 class Source:
-    """Its events in order, each key's in one partition; a stop ends them.
+    """Events in order, those of a key in one partition; a request to stop ends them.
 
-    `size` is in bytes, None when it is not known, and `position` how far it has been read.
-    `complete` says whether all that there was has become events.
+    `size` is in bytes, None when unknown; `position` counts the bytes read. `complete` is False
+    when some of the input was not read.
     """
 
     size: int | None = None
@@ -28,19 +28,19 @@ class Source:
     complete = True
 
     def events(self, outbox: Outbox) -> Iterator[Event]:
-        """After a request to stop only what has been taken already. `outbox` is where they go."""
+        """After a request to stop, only those already read. They are for `outbox`."""
         raise NotImplementedError
 
     def summary(self) -> str:
-        """For the line of totals: what else there is to say."""
+        """The source's part of the line of totals."""
         return ""
 
     def close(self) -> None:
-        """After the outbox: what is delivered is known now."""
+        """Called after the outbox has closed, when all deliveries are known."""
 
 
 class Simulated(Source):
-    """The services of a small company, as --seed, --rate and --malformed ask for, without end."""
+    """The endless events of a small company, by --seed, --rate and --malformed."""
 
     def __init__(self, options: argparse.Namespace, stop: Shutdown) -> None:
         self._options = options
@@ -49,7 +49,7 @@ class Simulated(Source):
     def events(self, outbox: Outbox) -> Iterator[Pair]:
         options, stop = self._options, self._stop
         seed = random.getrandbits(32) if options.seed is None else options.seed
-        log.info("--seed %d --rate %g makes the same events again", seed, options.rate)
+        log.info("--seed %d --rate %g repeats these events", seed, options.rate)
         events = simulate(seed, options.rate)
         if options.malformed:
             events = spoil(events, options.malformed, seed)

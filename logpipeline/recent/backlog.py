@@ -47,6 +47,10 @@ class News:
         for name in ("", *LEVELS):
             self.lists[name] = deque(maxlen=self.cap)
 
+    def ends(self) -> dict[int, int]:
+        """Partition → next offset."""
+        return {partition: end for partition, (_, end) in self.spans.items()}
+
     def add(self, part: Slice) -> None:
         """Append a slice."""
         self._span(part.partition, part.start, part.end)
@@ -144,8 +148,7 @@ class Backlog:
 
     def ends(self) -> dict[int, int]:
         """The next offset of each partition in it."""
-        ends = {partition: end for partition, (_, end) in self._folded.spans.items()}
-        return ends | {part.partition: part.end for part in self._slices}
+        return self._folded.ends() | {part.partition: part.end for part in self._slices}
 
     def after(self, position: Mapping[int, int]) -> News | None:
         """What follows Redis' position, partition → next offset, 0 if missing; None if something

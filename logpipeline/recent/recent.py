@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import redis
 
@@ -22,10 +22,11 @@ from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.events.event import InvalidRecord, parse
 from logpipeline.events.slices import Slice
 from logpipeline.outage import Outage
-from logpipeline.recent import redis_client
+from logpipeline.recent import minutes, redis_client, redis_position
 from logpipeline.recent.backlog import NOWHERE, Backlog, News, list_bytes
 from logpipeline.recent.metrics import RecentMetrics
 from logpipeline.recent.redis_client import LAYOUT, check_layout, connect, list_key
+from logpipeline.recent.redis_position import NOTHING, RedisPosition
 from logpipeline.recent.script import SCRIPT
 from logpipeline.recent.settings import RedisSettings
 from logpipeline.recent.tally import Tally
@@ -33,7 +34,6 @@ from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
-COUNTS_KEPT = 24 * 3600  # seconds
 SCAN_BYTES = 16 * 2**20  # of logs.txt, to rebuild lists: about 100,000 events in 0.2 s
 REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
 PACE = 0.05  # seconds between steps while each would replace whole lists
@@ -45,14 +45,6 @@ REPORT_EVERY = 1.0  # seconds
 TIMES = 16  # list_bytes, 64 MiB if REDIS_MAX_LOGS is not huge: the limit of a list in Redis
 FORGET = 3  # unexpected errors after which the lists are rebuilt from logs.txt
 RACES = 20  # tries while other consumers change Redis at the same time
-
-
-@dataclass(frozen=True, slots=True)
-class RedisPosition:
-    """Where Redis stands: the id of the topic and partition → next offset."""
-
-    topic: str
-    next: dict[int, int]
 
 
 class Recent:
@@ -94,7 +86,7 @@ class Recent:
         """The offsets from which Redis needs records of newly assigned partitions, given the
         archive's next offsets. They are not above the archive's, and equal to them if Redis is
         unavailable or too far behind: then it gets the end of logs.txt later."""
-        stand = RedisPosition("", {})
+        stand = NOTHING
         if not self._outage:
             with suppress(redis.RedisError, OSError), connect(self._settings, QUICK) as quick:
                 stand = self._look(quick)
@@ -103,11 +95,12 @@ class Recent:
             if self._topic_id != topic_id:
                 self._topic_id = topic_id
                 self._reached.clear()
+            stands = stand.of_topic(topic_id) or {}
             waiting = self._offered.ends() | self._sending.ends()
             for partition, end in archived.items():
                 if partition in waiting:
                     continue
-                at = stand.next.get(partition, end) if stand.topic == self._topic_id else end
+                at = stands.get(partition, end)
                 starts[partition] = at if end - REPLAY_MOST <= at <= end else end
                 self._reached[partition] = starts[partition]
         return starts
@@ -119,7 +112,8 @@ class Recent:
                 new = part.since(self._reached.get(part.partition, part.start))
                 if new.start < new.end:
                     # Redis gets no rejects, which would occupy memory in an outage.
-                    self._offered.add(replace(new, rejects=[]) if new.rejects else new)
+                    new = replace(new, rejects=[]) if new.rejects else new
+                    self._offered.add(minutes.only_counted(new, time.time()))
                     self._reached[part.partition] = new.end
             self._news.notify()
 
@@ -218,20 +212,19 @@ class Recent:
         """Put in what Redis lacks if it stands there. Returns where it stands then, None when it
         stands elsewhere. Raises redis.RedisError, OSError, CheckpointError."""
         topic = self._topic_id
-        news = self._sending.after(stand.next) if stand.topic == topic else None
+        stands = stand.of_topic(topic)
+        news = None if stands is None else self._sending.after(stands)
         if news is None or self._lacks(stand, news):
             missed = self._missed
             news = self._rebuilt(stand)
-            after = RedisPosition(topic, {p: end for p, (_, end) in news.spans.items()})
+            after = RedisPosition(topic.encode(), news.ends())
             done = self._apply(stand, news, replace=True)
             if done:
                 self._made_up = missed
             if done and (stand.topic or news.lists[""]):  # else both are new
                 log.info("Redis was empty or behind: rebuilt its lists from the end of logs.txt")
         else:
-            after = RedisPosition(
-                topic, stand.next | {p: end for p, (_, end) in news.spans.items()}
-            )
+            after = RedisPosition(topic.encode(), {**stand.next, **news.ends()})
             done = not news.spans or self._apply(stand, news, replace=False)
         return after if done else None
 
@@ -249,6 +242,7 @@ class Recent:
         Redis yet. Raises OSError, CheckpointError."""
         tail = self._archive.tail(SCAN_BYTES)
         news = News(self._cap)
+        known = minutes.counted(time.time())
         counts: Counter[tuple[int, str]] = Counter()
         for line in tail.lines:
             try:
@@ -259,34 +253,34 @@ class Recent:
                 self._supervision.note("redis", error)
                 continue
             news.add_lines([(event.level, line)])
-            counts[int(event.timestamp // 60), event.level] += 1
-        seen = stand.next if stand.topic == self._topic_id else {}
+            minute = int(event.timestamp // 60)
+            counts[minute if minute in known else minutes.OTHER, event.level] += 1
+        seen = stand.of_topic(self._topic_id) or {}
         news.spans = {p: [NOWHERE, max(n, seen.get(p, 0))] for p, n in tail.next.items()}
-        news.counts = self._sending.counts(seen) if stand.topic else counts
+        if stand.readable:  # else nobody knows what is counted
+            news.counts = self._sending.counts(seen) if stand.topic else counts
         return news
 
     def _look(self, client: redis.Redis) -> RedisPosition:
         """Where Redis stands. Raises redis.RedisError, NewerLayout among them, OSError."""
         check_layout(client, self._key)
-        with client.pipeline() as both:
-            both.get(f"{self._key}:topic")
-            both.hgetall(f"{self._key}:offsets")
-            topic, offsets = both.execute()
-        return RedisPosition((topic or b"").decode(), {int(p): int(n) for p, n in offsets.items()})
+        return RedisPosition.of(redis_position.ask(client, self._key))
 
     def _apply(self, stand: RedisPosition, news: News, replace: bool) -> bool:
         """Run the script; False if Redis was not at `stand`. Raises redis.RedisError, OSError."""
         topic = self._topic_id
-        seen = stand.next if stand.topic == topic else {}
+        seen = stand.of_topic(topic) or {}
         sizes = news.cut_lists()
         lists = {level: lines for level, lines in news.lists.items() if lines or replace}
-        arguments: list[str | int | bytes] = [topic, stand.topic, int(replace), self._cap]
-        arguments += [COUNTS_KEPT, LAYOUT, TIMES * list_bytes(self._cap), len(news.spans)]
+        how = int(replace) if stand.readable else 2
+        arguments: list[str | int | bytes] = [topic, stand.topic, how, self._cap]
+        arguments += [LAYOUT, TIMES * list_bytes(self._cap), len(news.spans)]
         for partition, (_, end) in news.spans.items():
             arguments += [partition, seen.get(partition, ""), end]
-        arguments.append(len(news.counts))
-        for (minute, level), events in news.counts.items():
-            arguments += [f"{self._key}:counts:{minute}", level, events]
+        counts = {at: n for at, n in news.counts.items() if at[0] != minutes.OTHER}
+        arguments.append(len(counts))
+        for (minute, level), events in counts.items():
+            arguments += [f"{self._key}:counts:{minute}", level, events, minutes.end_of(minute)]
         for level, lines in lists.items():
             arguments += [int(replace or level in news.cut), sizes[level], len(lines)]
             arguments += lines

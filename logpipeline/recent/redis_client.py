@@ -1,6 +1,6 @@
 """Redis client: what everything that reads or writes Redis shares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -30,7 +30,7 @@ class NewerLayout(redis.RedisError):
 def check_layout(client: redis.Redis, key: str) -> None:
     """Raises NewerLayout, redis.RedisError, OSError."""
     [answer] = cast(list[bytes | None], client.mget(f"{key}:version"))
-    version = int(answer) if answer and answer.isdigit() and len(answer) <= DIGITS else LAYOUT
+    version = int(answer) if answer and is_number(answer) else LAYOUT
     if version > LAYOUT:
         raise NewerLayout(
             f"{key}:version is {version}, from a newer version; this one supports {LAYOUT}: "
@@ -111,10 +111,21 @@ def list_key(key: str, level: str) -> str:
     return f"{key}:{level}" if level else key
 
 
+def is_number(value: bytes) -> bool:
+    """Whether it is a whole number from 0 that Redis could have counted to, or nearly."""
+    return value.isdigit() and len(value) <= DIGITS
+
+
 def numbers(answer: Mapping[bytes, bytes]) -> dict[str, int]:
     """The numbers of a hash, without other values that somebody may have written."""
     return {
         name.decode(errors="replace"): int(value)
         for name, value in answer.items()
-        if value.isdigit() and len(value) <= DIGITS
+        if is_number(value)
     }
+
+
+def known(names: Sequence[str], answer: Sequence[bytes | None]) -> dict[str, int]:
+    """Of a hash of numbers, those of these `names`, for which HMGET has answered."""
+    found = zip(names, answer, strict=True)
+    return {name: int(value) for name, value in found if value and is_number(value)}

@@ -1,20 +1,26 @@
 """Recent's script: what Redis does in one atomic step, lists, trims, counts and offsets."""
 
+from logpipeline.recent.redis_position import READABLE
+
 # KEYS: offsets, topic, version, bytes, then a list per list in ARGV.
-# ARGV: topic id, the topic id seen, 1 to replace the lists, cap, seconds that counts are kept,
-# version, bytes of a list; then groups, each with its number of members first: (partition, offset
-# seen or '', next offset)…; (key, level, events)…; then per list: 1 to replace it, the bytes of the
-# lines, their number, the lines. Of each list the bytes are known that it has at most: only when
-# these are too many are its lines counted, and the oldest dropped until it has half of them.
-SCRIPT = """
-if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
-if (tonumber(redis.call('GET', KEYS[3]) or '') or 0) > tonumber(ARGV[6]) then return 0 end
+# ARGV: topic id, the topic id seen, 1 to replace the lists or 2 for the offsets too, which must be
+# unreadable, cap, version, bytes of a list; then groups, each with its number of members first:
+# (partition, offset seen or '', next offset)…; (key, level, events, Unix time of its end)…; then
+# per list: 1 to replace it, the bytes of the lines, their number, the lines. Of each list the bytes
+# are known that it has at most: only when these are too many are its lines counted, and the oldest
+# dropped until it has half of them.
+SCRIPT = (
+    READABLE
+    + """
+if ARGV[3] == '2' and readable(KEYS[1]) then return 0 end
+if redis.call('GETRANGE', KEYS[2], 0, 99) ~= ARGV[2] then return 0 end
+if (tonumber(redis.call('GET', KEYS[3]) or '') or 0) > tonumber(ARGV[5]) then return 0 end
 redis.call('HLEN', KEYS[4])  -- a key of another type fails here, before anything is written
-if ARGV[3] ~= '1' then
+if ARGV[3] == '0' then
   for i = 5, #KEYS do redis.call('LLEN', KEYS[i]) end
 end
-local most = tonumber(ARGV[7])
-local at = 8
+local most = tonumber(ARGV[6])
+local at = 7
 local function group(size)
   local members = {}
   local count = tonumber(ARGV[at])
@@ -26,7 +32,7 @@ local function group(size)
   return members
 end
 local offsets = group(3)
-if ARGV[1] == ARGV[2] then
+if ARGV[1] == ARGV[2] and ARGV[3] ~= '2' then
   for _, o in ipairs(offsets) do
     if (redis.call('HGET', KEYS[1], o[1]) or '') ~= o[2] then return 0 end
   end
@@ -34,11 +40,11 @@ else
   redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[2], ARGV[1])
 end
-redis.call('SET', KEYS[3], ARGV[6])
+redis.call('SET', KEYS[3], ARGV[5])
 for _, o in ipairs(offsets) do redis.call('HSET', KEYS[1], o[1], o[3]) end
-for _, c in ipairs(group(3)) do
+for _, c in ipairs(group(4)) do
   redis.call('HINCRBY', c[1], c[2], c[3])
-  redis.call('EXPIRE', c[1], ARGV[5])
+  redis.call('EXPIREAT', c[1], c[4])
 end
 local function shortened(list)
   local bytes, from = 0, 0
@@ -75,3 +81,4 @@ end
 if #held > 0 then redis.call('HSET', KEYS[4], unpack(held)) end
 return 1
 """
+)

@@ -3,7 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from logpipeline.terminal import printable, short
+
 EXAMPLES = 5  # of each kind
+LONGEST = 500  # characters of one
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Findings:
 
     def add(self, kind: str, text: str) -> None:
         """Add one problem."""
-        self._add(kind, Example(text))
+        self._add(kind, Example(short(text, LONGEST)))
 
     def add_offset(self, kind: str, stream: str, offset: int) -> None:
         """Add one event with a problem; neighbours, added one after the other, share an example."""
@@ -54,7 +57,7 @@ class Findings:
         """One line with everything."""
         problems = [self._words(kind, count) for kind, count in self.counts.items()]
         verdict = "DIFFERS: " if problems else "agrees: "
-        return verdict + "; ".join((problems or [self.agreed]) + self.notes)
+        return printable(verdict + "; ".join((problems or [self.agreed]) + self.notes))
 
     def _add(self, kind: str, example: Example) -> None:
         examples = self._examples.setdefault(kind, [])

@@ -46,13 +46,14 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
         key = list_key(settings.redis_key, level)
         later = sum(source.later[level] for source in mine)
         least = 0 if shared else min(settings.redis_max_logs, at_end[level] - later)
-        if len(lines) > settings.redis_max_logs:
-            text = f"{key} has {len(lines):,}, REDIS_MAX_LOGS is {settings.redis_max_logs:,}"
+        if redis.lengths[level] > settings.redis_max_logs:
+            length, most = redis.lengths[level], settings.redis_max_logs
+            text = f"{key} has {length:,}, REDIS_MAX_LOGS is {most:,}"
             findings.add("too long", text)
         held = sum(map(len, lines))
         if len(lines) < least and held < list_bytes(settings.redis_max_logs):
             findings.add("too short", f"{key} has {len(lines):,} events, logs.txt has {least:,}")
-        _audit_list(key, level, lines[: settings.redis_max_logs], mine, shared, findings)
+        _audit_list(key, level, lines, mine, shared, findings)
     if shared or any(source.known.first or source.unseen for source in mine):
         findings.notes.append("counts were not compared: logs.txt does not have the whole topic")
     else:
@@ -77,15 +78,20 @@ def _foreign(snapshot: Snapshot, topic: Topic) -> set[int]:
 
 
 def _audit_offsets(snapshot: Snapshot, topic: Topic, name: str, findings: Findings) -> None:
-    redis = snapshot.redis
-    if snapshot.behind and redis.topic_id != topic.id:
-        what = f"topic id {redis.topic_id}" if redis.topic_id else "nothing"
+    known_to_redis = snapshot.redis.position
+    if not known_to_redis.readable:
+        findings.add("unreadable", "its offsets are not those of any consumer")
+        return
+    if snapshot.behind and known_to_redis.of_topic(topic.id) is None:
+        other = known_to_redis.topic.decode(errors="replace")
+        what = f"topic id {other}" if other else "nothing"
         findings.add("behind logs.txt", f"it has {what}, logs.txt has topic id {topic.id}")
         return
     for partition, position in snapshot.behind.items():
-        text = f"{name}[{partition}] is at {redis.next.get(partition, 0)}, logs.txt at {position}"
+        at = known_to_redis.next.get(partition, 0)
+        text = f"{name}[{partition}] is at {at}, logs.txt at {position}"
         findings.add("behind logs.txt", text)
-    for partition, at in redis.next.items():
+    for partition, at in known_to_redis.next.items():
         known = topic.partitions.get(partition)
         position = known.next if known else 0
         if at > position and partition not in _foreign(snapshot, topic):

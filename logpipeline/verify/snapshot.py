@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError
+from redis import Redis
 
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError, Topic
 from logpipeline.archive.rotated import LOOK_AGAIN, LOOKS, RotatedFile, rotated
@@ -24,10 +25,13 @@ from logpipeline.events.event import LEVELS
 from logpipeline.kafka import clients, connection
 from logpipeline.kafka.commit import Commit
 from logpipeline.locks import same_file
-from logpipeline.recent.redis_client import check_layout, connect, list_key
+from logpipeline.recent import redis_position
+from logpipeline.recent.redis_client import check_layout, connect, is_number, known, list_key
+from logpipeline.recent.redis_position import RedisPosition
 from logpipeline.verify.files import ArchiveFiles, File
 from logpipeline.verify.settings import VerifySettings
 
+NAMES = ("", *LEVELS)
 REQUEST_MS = 10_000
 REDIS_TIMEOUT = 30.0  # seconds; its lists may be long
 CATCH_UP = 20.0  # seconds in which Redis has what the archive had
@@ -37,17 +41,17 @@ WRITING = 2.0  # seconds in which an append in progress ends
 
 @dataclass(frozen=True)
 class RedisView:
-    """What Redis holds: the topic's id, partition → next offset, level ("" for all) → lines,
-    newest first, and (minute, level) → events."""
+    """What Redis holds: where it stands, level ("" for all) → its newest lines, newest first, and
+    how many there are, and (minute, level) → events."""
 
-    topic_id: str
-    next: dict[int, int]
+    position: RedisPosition
     lists: dict[str, list[bytes]]
+    lengths: dict[str, int]
     counts: Counter[tuple[int, str]]
 
     def behind(self, topic: Topic) -> dict[int, int]:
         """The partitions of which it lacks events: partition → logs.txt's next offset."""
-        position = self.next if self.topic_id == topic.id else {}
+        position = self.position.of_topic(topic.id) or {}
         return {
             partition: known.next
             for partition, known in topic.partitions.items()
@@ -173,25 +177,30 @@ def _redis(settings: VerifySettings) -> RedisView:
     key = settings.redis_key
     with connect(settings, REDIS_TIMEOUT) as client:
         check_layout(client, key)
-        minutes = sorted(client.scan_iter(f"{key}:counts:*", count=1_000))
+        minutes = _minutes(client, f"{key}:counts:")
         with client.pipeline(transaction=True) as together:
-            together.get(f"{key}:topic")
-            together.hgetall(f"{key}:offsets")
-            for level in ("", *LEVELS):
-                together.lrange(list_key(key, level), 0, -1)
+            redis_position.ask(together, key)
+            for level in NAMES:
+                together.lrange(list_key(key, level), 0, settings.redis_max_logs - 1)
+            for level in NAMES:
+                together.llen(list_key(key, level))
             for minute in minutes:
-                together.hgetall(minute)
-            topic_id, offsets, *rest = together.execute()
-    counts = Counter(
-        {
-            (int(minute.rpartition(b":")[2]), level.decode()): int(events)
-            for minute, levels in zip(minutes, rest[1 + len(LEVELS) :], strict=True)
-            for level, events in levels.items()
-        }
-    )
-    lists = dict(zip(("", *LEVELS), rest, strict=False))
-    next_offsets = {int(partition): int(offset) for partition, offset in offsets.items()}
-    return RedisView((topic_id or b"").decode(), next_offsets, lists, counts)
+                together.hmget(f"{key}:counts:{minute}", LEVELS)
+            position, *rest = together.execute()
+    counts = {
+        (minute, level): events
+        for minute, values in zip(minutes, rest[2 * len(NAMES) :], strict=True)
+        for level, events in known(LEVELS, values).items()
+    }
+    lists, lengths = (dict(zip(NAMES, rest[n:], strict=False)) for n in (0, len(NAMES)))
+    return RedisView(RedisPosition.of(position), lists, lengths, Counter(counts))
+
+
+def _minutes(client: Redis, prefix: str) -> list[int]:
+    """Those that Redis has counts of. Raises redis.RedisError, OSError."""
+    names = client.scan_iter(f"{prefix}*", count=1_000)
+    found = {name.removeprefix(prefix.encode()) for name in names}
+    return sorted(int(name) for name in found if is_number(name))
 
 
 def _archive(settings: VerifySettings) -> ArchiveView:

@@ -157,9 +157,9 @@ def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[Partition
     kafka, redis = snapshot.kafka, snapshot.redis
     for name, topic in snapshot.archive.checkpoint.topics.items():
         same = kafka.ids.get(name) == topic.id
-        in_redis = name == settings.kafka_topic and redis.topic_id == topic.id
+        in_redis = name == settings.kafka_topic and redis.position.of_topic(topic.id)
         for partition, known in topic.partitions.items():
             at = TopicPartition(name, partition)
             span = (kafka.first[at], kafka.end[at]) if same and at in kafka.end else (0, 0)
-            redis_next = redis.next.get(partition, 0) if in_redis else 0
+            redis_next = in_redis.get(partition, 0) if in_redis else 0
             yield PartitionSource(at, known, span, redis_next, settings.redis_max_logs)

@@ -277,7 +277,7 @@ def positive(text: str) -> float:
             return float(text)
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"{text!r}: allowed is a number above 0")
+    raise argparse.ArgumentTypeError(f"{text!r}: it must be a number above 0")
 
 
 if __name__ == "__main__":

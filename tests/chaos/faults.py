@@ -36,7 +36,7 @@ FAULTS = (
     Fault(1, "kafka", "kill", "start", 0.1, 3, rest=20),
     Fault(1, "kafka", "pause", "resume", 0.5, 8, rest=15),
 )
-AT_ONCE = 2  # parts that are broken at the same time: more, and nothing goes on that could break
+AT_ONCE = 2  # parts that are broken at the same time: with more, nothing runs that could break
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ STEPS = dict(zip(b"[{]}", (1, 1, -1, -1), strict=True))
 OTHERS = bytes({*range(256)} - STEPS.keys())
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 ROOM = 300  # frames that are left where the stack is nearly full
-Verdict = tuple[str, float] | None  # level and time; None for what is no event
+Verdict = tuple[str, float] | None  # level and time; None for an invalid record
 
 
 def verdict(value: bytes | None) -> Verdict:

@@ -87,7 +87,7 @@ class Clone:
         """The answers to tests/support/stranger.py in a container of one of the networks."""
         network = f"{self.project}_{network}"
         run = ("run", "--rm", "--interactive", "--network", network, PYTHON, "python", "-")
-        program = (ROOT / "tests" / "stranger.py").read_text()
+        program = (ROOT / "tests" / "support" / "stranger.py").read_text()
         answered: dict[str, dict[str, str]]
         answered = json.loads(self.docker(*run, *addresses, stdin=program))
         return answered

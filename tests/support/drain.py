@@ -1,4 +1,4 @@
-"""Drain: how far a consumer group's logs.txt is behind Kafka."""
+"""Drain: the lag of a consumer group's logs.txt behind Kafka."""
 
 from contextlib import closing
 

@@ -23,7 +23,7 @@ class Holding:
         self._cap = cap
 
     def add(self, *lines: bytes) -> None:
-        """The lines arrive, in this order; what is no event is in the list of all alone."""
+        """The lines arrive, in this order; an invalid one is in the list of all alone."""
         with self.client.pipeline() as step:
             for line in lines:
                 step.lpush(self.key, line)

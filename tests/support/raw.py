@@ -13,6 +13,7 @@ from kafka.record.util import encode_varint
 
 from tests.support import segments
 from tests.support.segments import Batch, segment
+from tests.support.waiting import until
 
 HEADER = DefaultRecordBatch.HEADER_STRUCT.size
 CODECS: dict[int, Callable[[bytes], bytes]] = {
@@ -23,6 +24,7 @@ CODECS: dict[int, Callable[[bytes], bytes]] = {
     segments.ZSTD: zstandard.ZstdCompressor().compress,
 }
 TIMES = segments.LAST_OFFSET_DELTA + 4  # of a batch: old ones are soon deleted by Kafka
+NOT_YET = {3, 5, 6}  # the partition is not there yet, or its leader is not
 MILLIONS = 2**20  # bytes of a part of `giant`
 
 
@@ -82,6 +84,20 @@ def sealed(packed: bytes, count: int, compression: int, last: int | None = None)
 def produce(servers: str, topic: str, partition: int, batch: bytes) -> int:
     """Send a batch to a broker of one, and return the offset it got. Raises AssertionError when
     Kafka refuses it."""
+    answers: list[tuple[int, int]] = []
+
+    def is_there() -> bool:
+        answers.append(_produce(servers, topic, partition, batch))
+        return answers[-1][0] not in NOT_YET
+
+    until(is_there, 30)
+    error, offset = answers[-1]
+    assert not error, f"Kafka refuses it with error {error}"
+    return offset
+
+
+def _produce(servers: str, topic: str, partition: int, batch: bytes) -> tuple[int, int]:
+    """Kafka's error and the offset."""
     batch = bytes(8) + batch[8:]  # the offset of a producer's batch is 0, and in no checksum
     name = topic.encode()
     body = struct.pack(">hhii", -1, -1, 30_000, 1) + struct.pack(">h", len(name)) + name
@@ -93,5 +109,4 @@ def produce(servers: str, topic: str, partition: int, batch: bytes) -> int:
         (size,) = struct.unpack(">i", answer.read(4))
         said = answer.read(size)
     error, offset = struct.unpack_from(">hq", said, 4 + 4 + 2 + len(name) + 4 + 4)
-    assert not error, f"Kafka refuses it with error {error}"
-    return int(offset)
+    return int(error), int(offset)

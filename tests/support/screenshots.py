@@ -110,7 +110,7 @@ def take(tab: Tab, begins: float) -> None:
     page.wait_for_timeout(2_000)
     shoot(page, "incident-3-events")
     page.get_by_role("button", name="Clear filters").click()
-    page.get_by_text("None is open.").wait_for(timeout=OVER)
+    page.get_by_text("No open alerts.").wait_for(timeout=OVER)
     shoot(page, "incident-4-over")
 
 

@@ -1,4 +1,4 @@
-"""Secured: a real Kafka and a real Redis that let in only whom they know, over TLS."""
+"""Secured: a real Kafka and a real Redis that let in only users that they know, over TLS."""
 
 import json
 import shutil

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the broker of this pod (kafka-0, kafka-1, kafka-2). Passwords are in files of the pod's
-# memory and nowhere else: no argument or variable has one.
+# Runs the broker of this pod (kafka-0, kafka-1, kafka-2). Passwords are only in files in the pod's
+# memory, never in an argument or a variable.
 set -eu
 umask 077
 secrets=/run/secrets/kafka
@@ -18,14 +18,14 @@ client=$(cat $secrets/client-password)
   echo "listener.name.controller.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"kafka\" password=\"$broker\" user_kafka=\"$broker\";"
 } > $config
 
-# The users are part of the storage's format, which a volume gets once.
+# Formatting a volume, which happens once, creates the users.
 printf '%s\n' \
   --config $config \
   --cluster-id "$CLUSTER_ID" \
   --ignore-formatted \
   --add-scram "SCRAM-SHA-512=[name=kafka,password=$broker]" \
   --add-scram "SCRAM-SHA-512=[name=log-pipeline,password=$client]" > /run/kafka/format
-/opt/kafka/bin/kafka-storage.sh format @/run/kafka/format >/dev/null  # it tells the users' keys
+/opt/kafka/bin/kafka-storage.sh format @/run/kafka/format >/dev/null  # it prints the users' keys
 rm /run/kafka/format
 
 exec /opt/kafka/bin/kafka-server-start.sh $config

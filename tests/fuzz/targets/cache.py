@@ -65,11 +65,11 @@ def write(client: redis.Redis, given: list[Write]) -> None:
 
 def read(settings: Settings, client: redis.Redis, archive: Archive) -> None:
     """Let everybody read it."""
-    with closing(RedisReader(settings)) as look, suppress(redis.RedisError):
-        look.take()
+    with closing(RedisReader(settings)) as reader, suppress(redis.RedisError):
+        reader.read()
     known = rules.load(ROOT / "alerts.toml", settings.redis_max_logs)
     with closing(Watch(settings, known)) as watch:
-        watch.look()
+        watch.read()
     with suppress(redis.RedisError):
         for line in cast("list[bytes]", client.lrange("logs", 0, SHOWN - 1)):
             shown(line, False)

@@ -309,7 +309,7 @@ TARGETS = (
     ),
     Target(
         "socket",
-        "the page goes on whatever comes through a browser's socket",
+        "the page continues whatever comes through a browser's socket",
         frames,
         connected,
         FRAMES,
