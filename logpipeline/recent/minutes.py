@@ -1,5 +1,7 @@
-"""Minutes: those of which Redis counts events. Times may be anything: there must not be a key for
-each."""
+"""Minutes: those for which Redis counts events.
+
+Times may be anything, and there must not be a key for each.
+"""
 
 from dataclasses import replace
 
