@@ -195,7 +195,7 @@ class TestEnvExample:
     def lines() -> dict[str, str]:
         return dict(re.findall(r"^#([A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
 
-    def test_says_what_every_line_means(self) -> None:
+    def test_explains_every_line(self) -> None:
         for block in re.split(r"\n\n+", ENV_EXAMPLE):
             assert block.startswith("# ")
 
@@ -215,7 +215,7 @@ class TestPrecedence:
         assert settings().kafka_topic == "of-environment"
         assert settings("--kafka-topic", "of-flag").kafka_topic == "of-flag"
 
-    def test_an_empty_variable_is_no_default(
+    def test_an_empty_variable_does_not_give_the_default(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("KAFKA_TOPIC", "")
@@ -324,7 +324,7 @@ class TestImpossible:
     @pytest.mark.parametrize(
         ("name", "value"), [(name, value) for name in IMPOSSIBLE for value in IMPOSSIBLE[name]]
     )
-    def test_one_line_says_setting_value_and_what_is_allowed(
+    def test_one_line_names_setting_value_and_what_it_must_be(
         self, name: str, value: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = error_line(capsys, flag(name, value))
@@ -372,7 +372,7 @@ class TestImpossible:
         assert "METRICS_PORT='x'" in line
         assert ".env" not in line
 
-    def test_an_env_file_that_can_not_be_read_is_named(
+    def test_an_unreadable_env_file_is_named(
         self, bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (bare / ".env").symlink_to("/proc/self/mem")
@@ -448,7 +448,7 @@ class TestSecrets:
             secret = settings("--redis-password-file=secret").redis_password
             assert secret == text.removesuffix("\n").removesuffix("\r")
 
-    def test_a_file_that_can_not_be_used_is_told_in_one_line(
+    def test_an_unusable_file_is_reported_in_one_line(
         self, bare: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (bare / "empty").write_text("\n")
@@ -526,7 +526,7 @@ class TestAccess:
         assert f"{name.upper()}={shown!r}: requires {only}" in line
 
     @pytest.mark.parametrize("name", kafka_settings.NEEDED)
-    def test_what_is_missing_is_told(
+    def test_a_missing_setting_is_reported(
         self, name: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         needed = company(name.upper(), files)
@@ -550,7 +550,7 @@ class TestAccess:
             ("REDIS_SSL_", "--redis-url=rediss://localhost"),
         ],
     )
-    def test_files_that_can_not_be_used(
+    def test_unusable_files_are_reported(
         self, prefix: str, tls: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         ca, certificate, key = (f"{prefix}{name}" for name in ("CAFILE", "CERTFILE", "KEYFILE"))

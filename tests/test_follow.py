@@ -33,7 +33,7 @@ def of(settings: Settings, path: Path) -> list[str]:
     return messages(arrived(settings).get(key_of(path), []))
 
 
-def test_goes_on_where_it_left_off(run_script: RunScript, made: Settings, tmp_path: Path) -> None:
+def test_resumes_at_its_position(run_script: RunScript, made: Settings, tmp_path: Path) -> None:
     log = tmp_path / "shop.log"
     write(log, "before", "")
     run = run_script("producer.py", "--follow", "shop.log")
@@ -191,7 +191,7 @@ def test_nonsense_is_refused_in_one_line(
     assert said in refusal(argv, capsys)
 
 
-def test_a_file_that_can_not_be_read_is_said_once(
+def test_an_unreadable_file_is_reported_once(
     run_script: RunScript, made: Settings, tmp_path: Path
 ) -> None:
     loop = tmp_path / "loop.log"

@@ -108,7 +108,7 @@ def test_a_paused_server_does_not_answer_and_can_be_stopped(own_redis: Redis) ->
 
 
 @pytest.mark.server
-def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
+def test_a_server_that_ends_at_once_reports_the_reason(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         server: Server = Redis(tmp_path / "redis", taken.getsockname()[1])
@@ -117,7 +117,7 @@ def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
             server.wait_ready()
 
 
-def test_jars_are_fetched_once_and_again_when_one_has_gone(
+def test_jars_are_downloaded_once_and_again_when_one_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jar = tmp_path / "some.jar"

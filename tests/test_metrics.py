@@ -130,7 +130,7 @@ def test_lag_is_what_the_archive_has_not_got(
     assert samples(port)['log_consumer_lag_records{partition="2"}'] == 100
 
 
-def test_a_lag_that_nobody_looks_at_any_more_is_not_told_again(settings: Settings) -> None:
+def test_an_expired_lag_is_not_reported_again(settings: Settings) -> None:
     tally, key = Tally(), settings.redis_key
     with (
         closing(Archive(settings.log_file, settings.kafka_topic)) as archive,
@@ -148,7 +148,7 @@ def test_a_lag_that_nobody_looks_at_any_more_is_not_told_again(settings: Setting
             until(lambda: redis.hgetall(f"{key}:lag") == {"0": "5"})
 
 
-def test_a_port_that_is_taken_is_said_in_one_line_and_stops_nothing(
+def test_a_port_in_use_is_reported_in_one_line_and_stops_nothing(
     settings: Settings, ports: dict[str, int], run_script: RunScript
 ) -> None:
     with socket.create_server(("127.0.0.1", ports["PRODUCER_METRICS_PORT"])):
@@ -254,7 +254,7 @@ def test_on_loopback_addresses_and_localhost_are_answered(endpoint: int, host: s
     assert asked(endpoint, host) == asked(endpoint, f"{host}:{endpoint}") == 200
 
 
-def test_a_client_that_sends_no_host_is_no_browser_and_is_answered(endpoint: int) -> None:
+def test_a_client_without_a_host_header_is_answered(endpoint: int) -> None:
     assert b" 200 " in said(endpoint, b"GET /metrics HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
 
 

@@ -243,7 +243,7 @@ def test_outbox_is_bounded_in_events_and_bytes(
     assert sender._bytes == 0
 
 
-def test_kafka_away_at_start_is_said_once_and_waited_for(
+def test_kafka_unavailable_at_start_is_reported_once_and_retried(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:
     own_kafka.kill()
@@ -295,7 +295,7 @@ def _resident(run: Process) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_stopped_while_kafka_is_away_says_what_is_undelivered(
+def test_a_stop_while_kafka_is_unavailable_reports_undelivered_events(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:
     env = away(environment, own_kafka)

@@ -76,7 +76,7 @@ def test_sigterm_and_ctrl_c_stop_in_order(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("attached", [False, True])
-def test_logrotates_sighup_is_no_end(attached: bool, terminal: list[int]) -> None:
+def test_logrotates_sighup_does_not_stop_it(attached: bool, terminal: list[int]) -> None:
     child = start(terminal[1] if attached else None)
     child.send_signal(signal.SIGHUP)
     assert said(child) == "SIGHUP received: looking for moved files\n"

@@ -244,7 +244,7 @@ def test_several_rotations_while_nobody_looked(following: Following, path: Path)
     assert following.read() == ["unread", "b", "c", "d"]
 
 
-def test_what_is_gone_for_good_is_said(
+def test_a_missing_file_is_reported(
     following: Following, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(path, "a")
@@ -368,7 +368,7 @@ def test_one_follower_a_log(following: Following) -> None:
         following.twice()
 
 
-def test_a_broken_position_is_said_in_one_line(following: Following, path: Path) -> None:
+def test_an_invalid_position_is_reported_in_one_line(following: Following, path: Path) -> None:
     write(path, "one")
     following.read()
     following.stop()
