@@ -255,7 +255,8 @@ class Recent:
         return RedisPosition.of(redis_position.ask(client, self._key))
 
     def _apply(self, position: RedisPosition, news: News, replace: bool) -> bool:
-        """Run the script. False if Redis was at another position. Raises redis.RedisError, OSError."""
+        """Run the script, unless Redis is at another position: then return False. Raises
+        redis.RedisError, OSError."""
         topic = self._topic_id
         expected = position.of_topic(topic) or {}
         sizes = news.cut_lists()
