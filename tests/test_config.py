@@ -357,7 +357,7 @@ class TestImpossible:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = error_line(capsys, "--kafka-topic=a", "--kafka-dead-letter-topic=a")
-        assert "KAFKA_DEAD_LETTER_TOPIC='a': must be another topic than KAFKA_TOPIC" in line
+        assert "KAFKA_DEAD_LETTER_TOPIC='a': must differ from KAFKA_TOPIC" in line
 
     @pytest.mark.parametrize("name", ["ALERTS_FILE", "LOG_FILE", "STATE_DIR"])
     def test_a_path_that_the_system_refuses_names_its_setting(
@@ -536,7 +536,7 @@ class TestAccess:
         line = error_line(capsys, *(flag(*each) for each in needed.items()))
         other = kafka_settings.NEEDED[name][0].upper()
         assert f"{name.upper()}='': must be " in line
-        assert f", with {other}={needed[other]}" in line
+        assert f" when {other}={needed[other]}" in line
 
     def test_a_user_of_redis_needs_a_password(self, capsys: pytest.CaptureFixture[str]) -> None:
         line = error_line(capsys, "--redis-username=me")
@@ -559,8 +559,8 @@ class TestAccess:
             ({ca: "/missing"}, f"{ca}='/missing': must be a file with certificates in PEM; it "),
             ({ca: "."}, "cannot be read: Is a directory"),
             ({ca: files["key"]}, "must be a file with certificates in PEM"),
-            (good | {key: ""}, f"{key}='': must be a PEM file, with {certificate}"),
-            (good | {certificate: ""}, f"{certificate}='': must be a PEM file, with {key}"),
+            (good | {key: ""}, f"{certificate}='{files['certificate']}': requires {key}"),
+            (good | {certificate: ""}, f"{key}='{files['key']}': requires {certificate}"),
             (good | {certificate: files["key"]}, f"{certificate}='{files['key']}': must be a"),
             (good | {key: files["another"]}, f"must be the key of {certificate}="),
             (good | {key: files["ca"]}, f"{key}='{files['ca']}': must be a key in PEM"),
@@ -574,5 +574,5 @@ class TestAccess:
     ) -> None:
         flags = company("KAFKA_SSL_KEYFILE", files) | {"KAFKA_SSL_KEY_PASSWORD": "geheim"}
         line = error_line(capsys, *(flag(*each) for each in flags.items()))
-        assert "with the right KAFKA_SSL_KEY_PASSWORD" in line
+        assert "with its KAFKA_SSL_KEY_PASSWORD" in line
         assert "geheim" not in line

@@ -279,7 +279,7 @@ def test_another_kafka_python_decodes_by_itself_and_says_so(
     assert [
         record.message for record in caplog.records if record.name == "logpipeline.kafka.fetcher"
     ] == [
-        f"kafka-python {kafka.__version__} is not the known 3.0.12: "
+        f"kafka-python {kafka.__version__} is not the supported 3.0.12: "
         "its records are decoded by itself, more slowly"
     ]
 

@@ -143,7 +143,7 @@ def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(
     until(lambda: any(records(*mine).values()), 60)
     own_kafka.pause()
     write(log, *numbered("two", 100))
-    run.wait_for("Kafka is away: 100 events are waiting", 30)
+    run.wait_for("Kafka unavailable, retrying: 100 events are waiting", 30)
     run.kill()
     own_kafka.kill()
     own_kafka.start()
@@ -166,7 +166,7 @@ def test_two_producers_do_not_follow_one_file(
     second = run_script("producer.py", "--follow", "app.log")
     assert second.wait() == 2
     assert len(second.output().splitlines()) == 1
-    assert "app.log: another producer follows it" in second.output()
+    assert "app.log: another producer follows this file" in second.output()
     assert first.running()
 
 

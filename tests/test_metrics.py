@@ -154,7 +154,8 @@ def test_a_port_that_is_taken_is_said_in_one_line_and_stops_nothing(
     with socket.create_server(("127.0.0.1", ports["PRODUCER_METRICS_PORT"])):
         producer = run_script("producer.py", "--count", "10", "--rate", "0")
         assert producer.wait(60) == 0
-    line = f"no metrics: PRODUCER_METRICS_PORT={ports['PRODUCER_METRICS_PORT']} on 127.0.0.1: "
+    port = ports["PRODUCER_METRICS_PORT"]
+    line = f"metrics are not served: PRODUCER_METRICS_PORT={port} on 127.0.0.1: "
     assert producer.output().count(line) == 1
     assert "Traceback" not in producer.output()
 
@@ -203,13 +204,13 @@ def test_alerts_and_its_redis_that_goes_away(
     assert "secret" not in get(port, "/metrics")[2]
 
 
-def test_a_loop_that_does_not_turn_is_not_alive() -> None:
+def test_a_stuck_loop_is_not_alive() -> None:
     port = free_port()
     stop = Shutdown()
     Endpoint(Metrics().registry, stop, str).serve("127.0.0.1", port)
     assert get(port, "/healthz")[::2] == (200, "alive\n")
     stop.looked -= STUCK + 1
-    assert get(port, "/healthz")[::2] == (503, "the main loop has not turned for 61 s\n")
+    assert get(port, "/healthz")[::2] == (503, "the main loop has been stuck for 61 s\n")
     assert not stop
     assert get(port, "/healthz")[0] == 200
 
@@ -296,7 +297,7 @@ def test_large_heads_are_refused(endpoint: int) -> None:
     assert get(endpoint, "/metrics")[0] == 200
 
 
-def test_a_slow_client_is_let_go(endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_client_is_disconnected(endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("logpipeline.server.PATIENCE", 0.5)
     with socket.create_connection(("127.0.0.1", endpoint), 20) as slow:
         with contextlib.suppress(OSError):  # a byte now and then does not keep it

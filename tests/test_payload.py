@@ -117,7 +117,7 @@ def test_what_follows_an_unreadable_batch_arrives(compression: int) -> None:
     unreadable = whole.values[2]
     assert isinstance(unreadable, Partial)
     assert unreadable.reason == "unreadable batch"
-    assert unreadable.sentence.startswith("offsets 102 to 103 can't be decoded: ")
+    assert unreadable.sentence.startswith("offsets 102 to 103 cannot be decoded: ")
     assert unreadable.beginning == bytes(bad_bytes)
     found = read(3, 100, [whole])
     assert [(one.offset, one.value, one.reason) for one in found.rejects[1:2]] == [
@@ -143,7 +143,9 @@ def test_bytes_after_the_records_are_said() -> None:
     found = rows(given)
     assert found[0] == (100, b"a")
     assert isinstance(found[1][1], Partial)
-    assert found[1][1].sentence == "it can't be decoded: there are more bytes than records"
+    assert (
+        found[1][1].sentence == "offset 101 cannot be decoded: it has more bytes than its records"
+    )
     assert rows(batch(record(0, b"a") + b"x", 1)) == [(100, b"a")]  # no offset is left
 
 
@@ -292,6 +294,6 @@ def test_snappy_that_says_it_is_gigabytes_is_not_believed() -> None:
     assert offset == 100
     assert isinstance(value, Partial)
     assert value.sentence == (
-        "it can't be decoded: 105 bytes of snappy can't be 4,294,967,295 bytes"
+        "offset 100 cannot be decoded: 105 bytes of snappy cannot unpack to 4,294,967,295 bytes"
     )
     assert peak < PIECE

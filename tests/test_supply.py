@@ -184,7 +184,7 @@ def test_an_audit_says_when_nobody_answers(tmp_path: Path) -> None:
     lock = ROOT / "bench" / "requirements.lock"
     status, said = audit(tmp_path, lock, "http://127.0.0.1:1/v1/query")
     [line] = said.splitlines()
-    assert line.startswith("not audited: the vulnerability service can't be reached (")
+    assert line.startswith("not audited: the vulnerability service is unavailable (")
     assert status == 0
 
 
