@@ -1,6 +1,7 @@
 """The consumer is killed at every step between poll and commit in turn, and nothing shows."""
 
 import signal
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,8 +23,9 @@ from tests.support.waiting import until
 
 AT_ONCE = 8
 PATIENCE = 90.0
-FIRST = [event(number) for number in range(5)]
-SECOND = [event(number, level="WARN") for number in range(5, 25)]
+NOW = int(time.time())  # as Redis counts only what is not old
+FIRST = [event(number, timestamp=NOW) for number in range(5)]
+SECOND = [event(number, level="WARN", timestamp=NOW) for number in range(5, 25)]
 BAD = b"no event"
 LAST = ("__call__", "commit_async")  # of Redis' thread and of the other
 ROTATED = 1_000  # bytes: in the middle of the second batch

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 import zstandard
 from redis import Redis
 
+import config
 import verify
 from config import Settings
 from logpipeline.archive.checkpoint import Checkpoint, Partition
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 PARTITIONS = 3
 EVENTS = 400  # of each partition
 CAP = 100
+BEGAN = int(time.time()) - 3_600  # Unix seconds, of the first event
 ROTATED_BYTES = 20_000
 LEVELS = ("INFO", "INFO", "INFO", "warn", "ERROR")
 
@@ -107,7 +110,7 @@ class Pipeline:
 
     def verify(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, str]]:
         """The exit status, and what it says of each: "Kafka", "logs.txt" and "Redis"."""
-        flags = {name: str(value) for name, value in self.settings}
+        flags = {n: str(value) for n, value in self.settings if n in config.Verify.model_fields}
         argv = [word for n, v in flags.items() for word in (f"--{n.replace('_', '-')}", v)]
         status = verify.main(argv)
         output = capsys.readouterr().out.splitlines()
@@ -188,11 +191,11 @@ def records_of_a_day() -> list[tuple[int, bytes | None]]:
     for partition in range(PARTITIONS):
         for n in range(EVENTS):
             level = LEVELS[n % len(LEVELS)]
-            value = event(n, partition=partition, level=level)
+            value = event(n, partition=partition, level=level, timestamp=BEGAN + n)
             if n % 50 == 7:
                 value = json.dumps(json.loads(value), indent=2).encode()
             if n % 20 < 3:
-                value = event(level="INFO")  # the same everywhere
+                value = event(level="INFO", timestamp=BEGAN)  # the same everywhere
             records.append((partition, value))
             if n % 40 == 3:
                 records.append((partition, b"no event" if n % 80 == 3 else None))
