@@ -25,7 +25,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 PYTEST := $(RUN) -m pytest --numprocesses=3 --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify replay report check test chaos fuzz lint fmt bench lock audit sbom clean
+.PHONY: help install up recent verify replay report check test siege chaos fuzz lint fmt bench lock audit sbom clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ check: lint ## check style, format and types, and run the tests that need no ser
 
 test: $(INSTALLED) ## run the tests on real Kafka and Redis (ARGS="-k archive --servers=local")
 	@$(PYTEST) $(ARGS)
+
+siege: $(INSTALLED) ## run the test of all hostile input at once beside honest traffic, alone
+	@$(RUN) -m pytest -m alone --servers=local $(ARGS)
 
 lint: $(INSTALLED) ## check style, format and types
 	@$(RUN) -m ruff check .

@@ -61,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     kind = "Docker containers" if in_docker(config) else "local processes, no Docker"
     lines = [f"servers: real Kafka and Redis, {kind}"]
+    if config.getoption("numprocesses", None):
+        lines.append("tests that must run alone are left out; to run them: make siege")
     if gone := programs.missing(*programs.PACKAGES, programs.MOUNT):
         verdict = "fail" if IN_CI else "are left out"
         tests = f"tests that need {', '.join(gone)} {verdict}"
@@ -68,8 +70,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return lines
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a server, and have it first: what is short is better shared at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what starts a server, and have it first: what is short is better shared at the end.
+    Beside other tests, leave out what measures how soon it is answered."""
+    if hasattr(config, "workerinput"):
+        crowded = [item for item in items if item.get_closest_marker("alone")]
+        config.hook.pytest_deselected(items=crowded)
+        items[:] = [item for item in items if item not in crowded]
     for item in items:
         fixtures = {*getattr(item, "fixturenames", ())}
         if SERVERS & fixtures:

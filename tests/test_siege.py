@@ -166,6 +166,7 @@ def city(
     return City(mine, run_script, tmp_path)
 
 
+@pytest.mark.alone
 def test_under_siege_honest_events_arrive_once_and_honest_people_are_answered(
     city: City, posted: tuple[int, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
