@@ -77,7 +77,7 @@ def test_what_the_archive_has_is_dropped_and_what_overlaps_is_cut(
 
 def test_records_that_come_too_early_are_refused(archive: Archive, path: Path) -> None:
     archive.append([events(0, 0, 2)])
-    with pytest.raises(OffsetGap, match=r"partition 0 came from 3, 2 is next"):
+    with pytest.raises(OffsetGap, match=r"partition 0: records begin at offset 3, expected 2"):
         archive.append([events(1, 0, 1), events(0, 3, 5)])
     assert messages(path) == numbered(0, 1)
     assert archive.position().next == {0: 2}
@@ -146,7 +146,7 @@ def test_a_topic_that_was_made_again_starts_over(
 
 
 @pytest.mark.parametrize("damage", ["moved", "deleted", "truncated"])
-def test_a_file_that_somebody_took_goes_on_with_what_was_not_in_it(
+def test_a_file_that_somebody_took_gets_the_events_that_were_not_in_it(
     archive: Archive, path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     archive.append([events(0, 0, 3)])
@@ -159,7 +159,7 @@ def test_a_file_that_somebody_took_goes_on_with_what_was_not_in_it(
         os.truncate(path, 0)
     archive.append([events(0, 0, 5)])
     assert messages(path) == numbered(3, 4)
-    assert "was moved, truncated or deleted by someone else" in caplog.text
+    assert "was moved, truncated or deleted by another program" in caplog.text
     if damage == "moved":
         assert messages(moved) == numbered(0, 1, 2)
 
@@ -340,7 +340,7 @@ APPEND = """
 import sys
 from pathlib import Path
 from logpipeline.archive.archive import Archive
-from tests.records import events
+from tests.support.records import events
 archive = Archive(Path(sys.argv[1]), "logs")
 archive.open("topic-id")
 for start in range(0, 100_000, 3):

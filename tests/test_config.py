@@ -196,7 +196,7 @@ class TestEnvExample:
     def lines() -> dict[str, str]:
         return dict(re.findall(r"^#([A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
 
-    def test_says_what_every_line_means(self) -> None:
+    def test_explains_every_line(self) -> None:
         for block in re.split(r"\n\n+", ENV_EXAMPLE):
             assert block.startswith("# ")
 
@@ -216,7 +216,7 @@ class TestPrecedence:
         assert settings().kafka_topic == "of-environment"
         assert settings("--kafka-topic", "of-flag").kafka_topic == "of-flag"
 
-    def test_an_empty_variable_is_no_default(
+    def test_an_empty_variable_does_not_give_the_default(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("KAFKA_TOPIC", "")
@@ -325,7 +325,7 @@ class TestImpossible:
     @pytest.mark.parametrize(
         ("name", "value"), [(name, value) for name in IMPOSSIBLE for value in IMPOSSIBLE[name]]
     )
-    def test_one_line_says_setting_value_and_what_is_allowed(
+    def test_one_line_names_setting_value_and_what_it_must_be(
         self, name: str, value: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = error_line(capsys, flag(name, value))
@@ -364,7 +364,7 @@ class TestImpossible:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = error_line(capsys, "--kafka-topic=a", "--kafka-dead-letter-topic=a")
-        assert "KAFKA_DEAD_LETTER_TOPIC='a': must be another topic than KAFKA_TOPIC" in line
+        assert "KAFKA_DEAD_LETTER_TOPIC='a': must differ from KAFKA_TOPIC" in line
 
     @pytest.mark.parametrize("name", ["ALERTS_FILE", "LOG_FILE", "STATE_DIR"])
     def test_a_path_that_the_system_refuses_names_its_setting(
@@ -379,7 +379,7 @@ class TestImpossible:
         assert "METRICS_PORT='x'" in line
         assert ".env" not in line
 
-    def test_an_env_file_that_can_not_be_read_is_named(
+    def test_an_unreadable_env_file_is_named(
         self, bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (bare / ".env").symlink_to("/proc/self/mem")
@@ -455,7 +455,7 @@ class TestSecrets:
             secret = settings("--redis-password-file=secret").redis_password
             assert secret == text.removesuffix("\n").removesuffix("\r")
 
-    def test_a_file_that_can_not_be_used_is_told_in_one_line(
+    def test_an_unusable_file_is_reported_in_one_line(
         self, bare: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (bare / "empty").write_text("\n")
@@ -533,7 +533,7 @@ class TestAccess:
         assert f"{name.upper()}={shown!r}: requires {only}" in line
 
     @pytest.mark.parametrize("name", kafka_settings.NEEDED)
-    def test_what_is_missing_is_told(
+    def test_a_missing_setting_is_reported(
         self, name: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         needed = company(name.upper(), files)
@@ -543,7 +543,7 @@ class TestAccess:
         line = error_line(capsys, *(flag(*each) for each in needed.items()))
         other = kafka_settings.NEEDED[name][0].upper()
         assert f"{name.upper()}='': must be " in line
-        assert f", with {other}={needed[other]}" in line
+        assert f" when {other}={needed[other]}" in line
 
     def test_a_user_of_redis_needs_a_password(self, capsys: pytest.CaptureFixture[str]) -> None:
         line = error_line(capsys, "--redis-username=me")
@@ -557,7 +557,7 @@ class TestAccess:
             ("REDIS_SSL_", "--redis-url=rediss://localhost"),
         ],
     )
-    def test_files_that_can_not_be_used(
+    def test_unusable_files_are_reported(
         self, prefix: str, tls: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         ca, certificate, key = (f"{prefix}{name}" for name in ("CAFILE", "CERTFILE", "KEYFILE"))
@@ -566,8 +566,8 @@ class TestAccess:
             ({ca: "/missing"}, f"{ca}='/missing': must be a file with certificates in PEM; it "),
             ({ca: "."}, "cannot be read: Is a directory"),
             ({ca: files["key"]}, "must be a file with certificates in PEM"),
-            (good | {key: ""}, f"{key}='': must be a PEM file, with {certificate}"),
-            (good | {certificate: ""}, f"{certificate}='': must be a PEM file, with {key}"),
+            (good | {key: ""}, f"{certificate}='{files['certificate']}': requires {key}"),
+            (good | {certificate: ""}, f"{key}='{files['key']}': requires {certificate}"),
             (good | {certificate: files["key"]}, f"{certificate}='{files['key']}': must be a"),
             (good | {key: files["another"]}, f"must be the key of {certificate}="),
             (good | {key: files["ca"]}, f"{key}='{files['ca']}': must be a key in PEM"),
@@ -581,5 +581,5 @@ class TestAccess:
     ) -> None:
         flags = company("KAFKA_SSL_KEYFILE", files) | {"KAFKA_SSL_KEY_PASSWORD": "geheim"}
         line = error_line(capsys, *(flag(*each) for each in flags.items()))
-        assert "with the right KAFKA_SSL_KEY_PASSWORD" in line
+        assert "with its KAFKA_SSL_KEY_PASSWORD" in line
         assert "geheim" not in line

@@ -295,7 +295,7 @@ def test_kafka_away_at_start_and_later_is_waited_for(
     consumer = run_script("consumer.py", env=env)
     consumer.wait_for("waiting: Kafka does not answer")
     own_kafka.start()
-    consumer.wait_for("Kafka is there", PATIENCE)
+    consumer.wait_for("Kafka available", PATIENCE)
     send(own_kafka.bootstrap, mine.kafka_topic, numbered(0, 100))
     arrive(mine, 100)
     own_kafka.kill()
@@ -400,7 +400,7 @@ def test_logs_txt_is_rotated_and_packed_while_redis_gets_the_newest_from_all_fil
     until(lambda: f"log_consumer_rotated_files {count}.0" in metrics(port), PATIENCE)
     assert f"log_consumer_rotations_total {count}.0" in metrics(port)
     consumer.popen.send_signal(signal.SIGHUP)
-    consumer.wait_for("SIGHUP: looking for files that have moved")
+    consumer.wait_for("SIGHUP received: looking for moved files")
     assert len(lines(made)) < CAP
     redis.delete(*redis.scan_iter(f"{made.redis_key}*"))
     until(lambda: redis.llen(made.redis_key) == CAP, PATIENCE, str(consumer))

@@ -115,7 +115,7 @@ def test_a_person_sees_filters_searches_and_opens_events(tab: Tab, holding: Hold
 
     page.get_by_role("button", name=re.compile("^ERROR ")).click()
     expect(page.locator(ROWS)).to_have_count(1)
-    expect(page.locator(".note")).to_contain_text("1 of the 3 events that Redis holds match")
+    expect(page.locator(".note")).to_contain_text("1 of the 3 events in Redis match")
     page.get_by_role("button", name="Clear filters").click()
     expect(page.locator(ROWS)).to_have_count(3)
 

@@ -135,7 +135,7 @@ def test_an_event_keeps_its_own_bytes(value: bytes) -> None:
         (event(level=""), "unknown level"),
     ],
 )
-def test_what_is_no_event_has_its_reason_and_a_sentence(value: bytes | None, reason: str) -> None:
+def test_an_invalid_record_has_its_reason_and_a_sentence(value: bytes | None, reason: str) -> None:
     with pytest.raises(InvalidRecord) as verdict:
         parse(value)
     assert verdict.value.reason == reason

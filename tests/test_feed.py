@@ -67,7 +67,7 @@ def break_step(
     def raising(*args: Any, **kwargs: Any) -> Any:
         if len(raised) < times:
             raised.append(error)
-            raise error
+            raise error.with_traceback(None)
         return inner(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, raising)

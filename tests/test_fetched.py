@@ -263,7 +263,7 @@ def test_a_response_that_comes_after_the_look_for_one_is_not_slept_over(
 
 
 @pytest.mark.parametrize("difference", ["version", "attribute"])
-def test_another_kafka_python_decodes_by_itself_and_says_so(
+def test_another_kafka_python_uses_its_own_decoder_with_a_warning(
     difference: str,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -279,7 +279,7 @@ def test_another_kafka_python_decodes_by_itself_and_says_so(
     assert [
         record.message for record in caplog.records if record.name == "logpipeline.kafka.fetcher"
     ] == [
-        f"kafka-python {kafka.__version__} is not the known 3.0.12: "
+        f"kafka-python {kafka.__version__} is not the supported 3.0.12: "
         "its records are decoded by itself, more slowly"
     ]
 

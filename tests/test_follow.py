@@ -33,7 +33,7 @@ def of(settings: Settings, path: Path) -> list[str]:
     return messages(arrived(settings).get(key_of(path), []))
 
 
-def test_goes_on_where_it_left_off(run_script: RunScript, made: Settings, tmp_path: Path) -> None:
+def test_resumes_at_its_position(run_script: RunScript, made: Settings, tmp_path: Path) -> None:
     log = tmp_path / "shop.log"
     write(log, "before", "")
     run = run_script("producer.py", "--follow", "shop.log")
@@ -143,7 +143,7 @@ def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(
     until(lambda: any(records(*mine).values()), 60)
     own_kafka.pause()
     write(log, *numbered("two", 100))
-    run.wait_for("Kafka is away: 100 events are waiting", 30)
+    run.wait_for("Kafka unavailable, retrying: 100 events are waiting", 30)
     run.kill()
     own_kafka.kill()
     own_kafka.start()
@@ -166,7 +166,7 @@ def test_two_producers_do_not_follow_one_file(
     second = run_script("producer.py", "--follow", "app.log")
     assert second.wait() == 2
     assert len(second.output().splitlines()) == 1
-    assert "app.log: another producer follows it" in second.output()
+    assert "app.log: another producer follows this file" in second.output()
     assert first.running()
 
 
@@ -191,7 +191,7 @@ def test_nonsense_is_refused_in_one_line(
     assert said in refusal(argv, capsys)
 
 
-def test_a_file_that_can_not_be_read_is_said_once(
+def test_an_unreadable_file_is_reported_once(
     run_script: RunScript, made: Settings, tmp_path: Path
 ) -> None:
     loop = tmp_path / "loop.log"

@@ -119,7 +119,7 @@ def test_an_event_that_is_nested_too_deeply_is_a_dead_letter_and_those_after_it_
     put_events(settings, [*deep, *good])
     consumer = run("consumer.py")
     arrived(settings, redis, good)
-    sentence = "the value is nested more than 100 deep"
+    sentence = "the value has more than 100 nested levels"
     assert letters(settings) == [(n, sentence, value) for n, value in enumerate(deep)]
     agrees(run, len(good), len(deep))
     consumer.kill()

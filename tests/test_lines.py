@@ -49,7 +49,7 @@ class TestEvents:
             b'{"message":1e999,"level":1e999,"x":"\\ud800"}',
         ],
     )
-    def test_what_is_no_loggers_json_is_text(self, line: bytes) -> None:
+    def test_other_json_is_text(self, line: bytes) -> None:
         found = made(line)
         assert found.pop("message") == line.decode()
         assert found.pop("level") == "INFO"

@@ -64,7 +64,7 @@ def start(tmp_path: Path, stack_environment: dict[str, str]) -> Iterator[Start]:
 
     def run(**variables: str) -> Process:
         log_file = tmp_path / f"local-{len(processes)}.output"
-        command = [sys.executable, "-m", "local"]
+        command = [sys.executable, "-m", "logpipeline.localstack"]
         processes.append(Process(command, log_file, stack_environment | variables))
         return processes[-1]
 
@@ -108,7 +108,7 @@ def test_a_paused_server_does_not_answer_and_can_be_stopped(own_redis: Redis) ->
 
 
 @pytest.mark.server
-def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
+def test_a_server_that_ends_at_once_reports_the_reason(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         server: Server = Redis(tmp_path / "redis", taken.getsockname()[1])
@@ -117,7 +117,7 @@ def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
             server.wait_ready()
 
 
-def test_jars_are_fetched_once_and_again_when_one_has_gone(
+def test_jars_are_downloaded_once_and_again_when_one_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jar = tmp_path / "some.jar"
@@ -137,7 +137,8 @@ def test_jars_are_fetched_once_and_again_when_one_has_gone(
 
 
 def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
-    code = "import time; from local.child import spawn; spawn(['sleep', '60']); time.sleep(60)"
+    code = "from logpipeline.localstack.child import spawn; import time\n"
+    code += "spawn(['sleep', '60']); time.sleep(60)"
     parent = spawn([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
     until(lambda: len(running_in(tmp_path)) == 2, message="no child")
     until(lambda: b"sleep" in cmdlines(tmp_path), message="the launcher did not become sleep")
@@ -163,14 +164,14 @@ def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
     first.wait_for("watching logs: error-share")
     second = start()
     assert second.wait() == 1
-    assert second.output() == f"local: it runs already, in {tmp_path / '.local'}\n"
+    assert second.output() == f"local: make up is already running in {tmp_path / '.local'}\n"
     first.wait_for("the page is at", 60)
     identity = tmp_path / ".local/kafka/data/meta.properties"
     before = identity.read_text()
 
     for pid in running_in(tmp_path / ".local/redis"):
         os.kill(pid, signal.SIGKILL)
-    first.wait_for("redis ended with SIGKILL, starting it again in 1 s")
+    first.wait_for("redis ended with SIGKILL, restarting it in 1 s")
     until(lambda: running_in(tmp_path / ".local/redis"), message="Redis was not started again")
 
     began = time.monotonic()
@@ -206,26 +207,30 @@ def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
         ("DASHBOARD_PORT", "{}", "DASHBOARD_PORT=<other>"),
     ],
 )
-def test_a_taken_port_is_named_with_its_setting_before_anything_starts(
+def test_a_used_port_is_named_with_its_setting_before_anything_starts(
     start: Start, tmp_path: Path, name: str, value: str, advice: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         stack = start(**{name: value.format(port)})
         assert stack.wait() == 1
-    assert stack.output() == f"local: port {port} is taken: set {advice}\n"
+    assert stack.output() == f"local: port {port} is in use: set {advice}\n"
     assert not (tmp_path / ".local/kafka").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9092", "is not this machine's"),
-        ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092,localhost:9093", "is not this machine's"),
-        ("REDIS_URL", "redis://redis.example/0", "is not a plain redis:// of this machine"),
-        ("REDIS_URL", "redis://:secret@localhost/0", "has no password"),
-        ("REDIS_PASSWORD", "secret", "has no password"),
-        ("KAFKA_SECURITY_PROTOCOL", "SSL", "knows KAFKA_SECURITY_PROTOCOL=PLAINTEXT alone"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9092", "must be one broker on localhost"),
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "localhost:9092,localhost:9093",
+            "must be one broker on localhost",
+        ),
+        ("REDIS_URL", "redis://redis.example/0", "must be redis:// on localhost"),
+        ("REDIS_URL", "redis://:secret@localhost/0", "must be empty for make up"),
+        ("REDIS_PASSWORD", "secret", "must be empty for make up"),
+        ("KAFKA_SECURITY_PROTOCOL", "SSL", "must be PLAINTEXT for make up"),
         ("KAFKA_PARTITIONS", "none", "KAFKA_PARTITIONS='none'"),
     ],
 )

@@ -130,7 +130,7 @@ def test_lag_is_what_the_archive_has_not_got(
     assert samples(port)['log_consumer_lag_records{partition="2"}'] == 100
 
 
-def test_a_lag_that_nobody_looks_at_any_more_is_not_told_again(settings: Settings) -> None:
+def test_an_expired_lag_is_not_reported_again(settings: Settings) -> None:
     tally, key = Tally(), settings.redis_key
     with (
         closing(Archive(settings.log_file, settings.kafka_topic)) as archive,
@@ -148,13 +148,14 @@ def test_a_lag_that_nobody_looks_at_any_more_is_not_told_again(settings: Setting
             until(lambda: redis.hgetall(f"{key}:lag") == {"0": "5"})
 
 
-def test_a_port_that_is_taken_is_said_in_one_line_and_stops_nothing(
+def test_a_port_in_use_is_reported_in_one_line_and_stops_nothing(
     settings: Settings, ports: dict[str, int], run_script: RunScript
 ) -> None:
     with socket.create_server(("127.0.0.1", ports["PRODUCER_METRICS_PORT"])):
         producer = run_script("producer.py", "--count", "10", "--rate", "0")
         assert producer.wait(60) == 0
-    line = f"no metrics: PRODUCER_METRICS_PORT={ports['PRODUCER_METRICS_PORT']} on 127.0.0.1: "
+    port = ports["PRODUCER_METRICS_PORT"]
+    line = f"metrics are not served: PRODUCER_METRICS_PORT={port} on 127.0.0.1: "
     assert producer.output().count(line) == 1
     assert "Traceback" not in producer.output()
 
@@ -203,13 +204,13 @@ def test_alerts_and_its_redis_that_goes_away(
     assert "secret" not in get(port, "/metrics")[2]
 
 
-def test_a_loop_that_does_not_turn_is_not_alive() -> None:
+def test_a_stuck_loop_is_not_alive() -> None:
     port = free_port()
     stop = Shutdown()
     Endpoint(Metrics().registry, stop, str).serve("127.0.0.1", port)
     assert get(port, "/healthz")[::2] == (200, "alive\n")
     stop.looked -= STUCK + 1
-    assert get(port, "/healthz")[::2] == (503, "the main loop has not turned for 61 s\n")
+    assert get(port, "/healthz")[::2] == (503, "the main loop has been stuck for 61 s\n")
     assert not stop
     assert get(port, "/healthz")[0] == 200
 
@@ -253,7 +254,7 @@ def test_on_loopback_addresses_and_localhost_are_answered(endpoint: int, host: s
     assert asked(endpoint, host) == asked(endpoint, f"{host}:{endpoint}") == 200
 
 
-def test_a_client_that_sends_no_host_is_no_browser_and_is_answered(endpoint: int) -> None:
+def test_a_client_without_a_host_header_is_answered(endpoint: int) -> None:
     assert b" 200 " in said(endpoint, b"GET /metrics HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
 
 
@@ -296,7 +297,7 @@ def test_large_heads_are_refused(endpoint: int) -> None:
     assert get(endpoint, "/metrics")[0] == 200
 
 
-def test_a_slow_client_is_let_go(endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_client_is_disconnected(endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("logpipeline.server.PATIENCE", 0.5)
     with socket.create_connection(("127.0.0.1", endpoint), 20) as slow:
         with contextlib.suppress(OSError):  # a byte now and then does not keep it

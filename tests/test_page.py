@@ -10,7 +10,7 @@ import pytest
 from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard import chart, event_list, panels
 from logpipeline.dashboard.clock import Clock, duration
-from logpipeline.dashboard.entry import Entry, entry
+from logpipeline.dashboard.entry import EventEntry, entry
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.query import PageQuery
@@ -48,7 +48,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def made(text: str) -> Entry:
+def made(text: str) -> EventEntry:
     return entry("1", event("ERROR", text, service=text, **{text: text, "more": {text: [text]}}))
 
 

@@ -84,7 +84,7 @@ records = st.builds(
 
 @CHECKED
 @given(st.lists(records, min_size=1, max_size=4), st.data())
-def test_wrong_records_are_judged_as_kafka_python_does_and_said(
+def test_invalid_records_are_refused_as_by_kafka_python_and_reported(
     some: list[Record], data: st.DataObject
 ) -> None:
     damaged = bytearray(segment([Batch(some)], 100))
@@ -96,7 +96,9 @@ def test_wrong_records_are_judged_as_kafka_python_does_and_said(
 
 @CHECKED
 @given(st.binary(min_size=1, max_size=40), st.integers(-1, 9), st.integers(0, 4))
-def test_random_bytes_are_no_records_but_said(payload: bytes, count: int, compression: int) -> None:
+def test_random_bytes_are_reported_as_unreadable(
+    payload: bytes, count: int, compression: int
+) -> None:
     whole = rows(DefaultRecordBatch(sealed(payload, count, compression, last=20)))
     assert len(whole) <= 21
     if compression and count > 0:
@@ -117,7 +119,7 @@ def test_what_follows_an_unreadable_batch_arrives(compression: int) -> None:
     unreadable = whole.values[2]
     assert isinstance(unreadable, Partial)
     assert unreadable.reason == "unreadable batch"
-    assert unreadable.sentence.startswith("offsets 102 to 103 can't be decoded: ")
+    assert unreadable.sentence.startswith("offsets 102 to 103 cannot be decoded: ")
     assert unreadable.beginning == bytes(bad_bytes)
     found = read(3, 100, [whole])
     assert [(one.offset, one.value, one.reason) for one in found.rejects[1:2]] == [
@@ -138,12 +140,14 @@ def test_damaged_compression_gives_what_comes_before_it(compression: int) -> Non
     assert found[-1][0] == 100 + len(found) - 1
 
 
-def test_bytes_after_the_records_are_said() -> None:
+def test_bytes_after_the_records_are_reported() -> None:
     given = batch(record(0, b"a") + record(1, b"b"), 1, last=1)
     found = rows(given)
     assert found[0] == (100, b"a")
     assert isinstance(found[1][1], Partial)
-    assert found[1][1].sentence == "it can't be decoded: there are more bytes than records"
+    assert (
+        found[1][1].sentence == "offset 101 cannot be decoded: it has more bytes than its records"
+    )
     assert rows(batch(record(0, b"a") + b"x", 1)) == [(100, b"a")]  # no offset is left
 
 
@@ -281,7 +285,7 @@ def test_a_poll_takes_no_more_than_there_is_room_for(compression: int) -> None:
     assert takes >= len(payload) // most
 
 
-def test_snappy_that_says_it_is_gigabytes_is_not_believed() -> None:
+def test_snappy_that_claims_gigabytes_is_refused() -> None:
     block = b"\xff\xff\xff\xff\x0f" + b"x" * 100
     tracemalloc.start()
     try:
@@ -292,6 +296,6 @@ def test_snappy_that_says_it_is_gigabytes_is_not_believed() -> None:
     assert offset == 100
     assert isinstance(value, Partial)
     assert value.sentence == (
-        "it can't be decoded: 105 bytes of snappy can't be 4,294,967,295 bytes"
+        "offset 100 cannot be decoded: 105 bytes of snappy cannot unpack to 4,294,967,295 bytes"
     )
     assert peak < PIECE

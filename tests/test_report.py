@@ -63,7 +63,7 @@ def report(log_file: Path, *args: str, **variables: str) -> subprocess.Completed
     names = {name.upper() for name in Settings.model_fields}
     environment = {k: v for k, v in os.environ.items() if k not in names}
     environment |= {"LOG_FILE": str(log_file), "PYTHONPATH": str(ROOT), **variables}
-    command = [sys.executable, "-m", "report", *args]
+    command = [sys.executable, "-m", "logpipeline.report", *args]
     cwd = log_file.parent
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
@@ -177,7 +177,9 @@ def test_no_logs(tmp_path: Path) -> None:
         pass
     done = report(tmp_path / "logs.txt")
     assert done.returncode == 1
-    assert re.fullmatch(r"report: .*logs.txt is not there, .*\n", done.stderr)
+    assert re.fullmatch(
+        r"report: neither .*logs.txt nor a rotated file of it exists here\n", done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_a_file_that_can_not_be_read_is_said_and_the_others_are_read(name: str, 
     assert f"{name}, leaving it out: " in done.stderr
     page = (logs.parent / "report.html").read_text("utf-8")
     assert "<b>60</b><span>events" in page
-    assert f"{name} can’t be read" in page
+    assert f"{name} cannot be read" in page
     asked = report(logs, "--sql", "SELECT count(*) AS c FROM events")
     assert asked.returncode == 1
     assert re.search(r"│ +60 │", asked.stdout)
@@ -279,7 +281,7 @@ def test_memory_is_bounded_whatever_the_files_unpack_to(logs: Path) -> None:
         older.unlink()
     (logs.parent / "logs-20261123T113001Z.txt.zst").write_bytes(b"".join([*packed, packer.flush()]))
     code = (
-        "import report.__main__, re, sys; report.__main__.main(sys.argv[1:]);"
+        "import logpipeline.report.__main__ as report, re, sys; report.main(sys.argv[1:]);"
         "print(re.search('VmHWM:[^0-9]*([0-9]+)', open('/proc/self/status').read())[1])"
     )
     command = [sys.executable, "-c", code, "--day", "2026-11-23"]

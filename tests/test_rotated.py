@@ -370,7 +370,7 @@ def test_logrotates_rename_is_followed_and_a_torn_end_does_not_go_along(
     assert messages(moved) == numbered(0, 1)
     assert messages(path) == numbered(2, 3)
     assert f"{path} was rotated to {moved}" in caplog.text
-    assert "by someone else" not in caplog.text
+    assert "by another program" not in caplog.text
 
 
 def test_a_file_that_only_has_the_inode_is_let_alone(path: Path, opened: Opened) -> None:
@@ -411,7 +411,7 @@ def test_a_truncation_in_the_middle_of_a_write_loses_and_doubles_nothing(
         return write(fd, data)
 
     monkeypatch.setattr(os, "write", truncated_meanwhile)
-    with pytest.raises(OSError, match="truncated by someone else"):
+    with pytest.raises(OSError, match="another program truncated it"):
         archive.append([events(0, 2, 4)])
     monkeypatch.undo()
     archive.append([events(0, 2, 4)])
@@ -424,7 +424,7 @@ from pathlib import Path
 from pipeline import packing
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.rotation_policy import Limits
-from tests.records import events
+from tests.support.records import events
 archive = Archive(Path(sys.argv[1]), "logs", limits=Limits(bytes=int(sys.argv[2])))
 archive.open("topic-id")
 at = archive.position().next.get(0, 0)

@@ -191,7 +191,7 @@ class TestKafkaRefuses:
         [
             ("EXPIRED", "its certificate has expired"),
             ("FUTURE", "its certificate is not yet valid"),
-            ("FOREIGN", "its certificate is from nobody known here"),
+            ("FOREIGN", "its certificate is from an unknown authority"),
             ("MISNAMED", "Hostname mismatch, certificate is not valid for 'localhost'"),
         ],
     )
@@ -200,7 +200,7 @@ class TestKafkaRefuses:
     ) -> None:
         given = by_certificate(kafka, files) | at(kafka, listener)
         sentence = problem(**given)
-        assert sentence.startswith(f"Kafka at localhost:{kafka.ports[listener]} can't be used: ")
+        assert sentence.startswith(f"Kafka at localhost:{kafka.ports[listener]} cannot be used: ")
         assert reason in sentence
         assert sentence.endswith("(KAFKA_SECURITY_PROTOCOL=SSL, KAFKA_SSL_…)")
 
@@ -209,22 +209,22 @@ class TestKafkaRefuses:
     ) -> None:
         given = at(kafka, "MACHINES") | {"kafka_security_protocol": "SSL"}
         sentence = problem(**given, kafka_ssl_cafile=files["ca"])
-        assert "it refuses this client's certificate, or that there is none" in sentence
+        assert "it refuses this client's certificate, or its absence" in sentence
 
     def test_a_client_whose_certificate_has_expired(
         self, kafka: SecuredKafka, files: dict[str, str]
     ) -> None:
         expired = dict.fromkeys(["kafka_ssl_certfile", "kafka_ssl_keyfile"], files["expired"])
         sentence = problem(**by_certificate(kafka, files, **expired, kafka_ssl_key_password=""))
-        assert "it refuses this client's certificate, or that there is none" in sentence
+        assert "it refuses this client's certificate, or its absence" in sentence
 
     def test_a_client_secret_that_gets_no_token(
         self, kafka: SecuredKafka, files: dict[str, str], tokens: Tokens
     ) -> None:
         given = by_token(kafka, files, tokens) | {"kafka_oauth_client_secret": WRONG}
         sentence = problem(**given)
-        where = f"Kafka at localhost:{kafka.ports['USERS']} needs a token"
-        assert f"{where}: KAFKA_OAUTH_TOKEN_URL={tokens.url} gives none: 401" in sentence
+        where = f"Kafka at localhost:{kafka.ports['USERS']} requires a token"
+        assert f"{where}: KAFKA_OAUTH_TOKEN_URL={tokens.url} issued none: 401" in sentence
         assert WRONG not in sentence
 
     def test_a_token_that_has_expired(
@@ -236,13 +236,13 @@ class TestKafkaRefuses:
     @pytest.mark.parametrize(
         ("listener", "protocol", "reason"),
         [
-            ("USERS", "PLAINTEXT", "is KAFKA_SECURITY_PROTOCOL=PLAINTEXT right for this port?"),
-            ("OPEN", "PLAINTEXT", "is KAFKA_SECURITY_PROTOCOL=PLAINTEXT right for this port?"),
-            ("USERS", "SSL", "is KAFKA_SECURITY_PROTOCOL=SSL right for this port?"),
-            ("USERS", "SASL_PLAINTEXT", "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT right for this"),
-            ("OPEN", "SSL", "it speaks no TLS there"),
-            ("OPEN", "SASL_SSL", "it speaks no TLS there"),
-            ("EXPIRED", "SASL_PLAINTEXT", "=SASL_PLAINTEXT right for this port?"),
+            ("USERS", "PLAINTEXT", "check KAFKA_SECURITY_PROTOCOL=PLAINTEXT for this port"),
+            ("OPEN", "PLAINTEXT", "check KAFKA_SECURITY_PROTOCOL=PLAINTEXT for this port"),
+            ("USERS", "SSL", "check KAFKA_SECURITY_PROTOCOL=SSL for this port"),
+            ("USERS", "SASL_PLAINTEXT", "check KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT for this"),
+            ("OPEN", "SSL", "this port does not use TLS"),
+            ("OPEN", "SASL_SSL", "this port does not use TLS"),
+            ("EXPIRED", "SASL_PLAINTEXT", "=SASL_PLAINTEXT for this port"),
         ],
     )
     def test_another_protocol_than_that_of_the_port(
@@ -264,7 +264,7 @@ class TestKafkaRefuses:
     def test_a_user_where_there_are_none(self, kafka: SecuredKafka, files: dict[str, str]) -> None:
         given = by_password(kafka, files, kafka_bootstrap_servers=kafka.plain)
         given |= {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_ssl_cafile": ""}
-        assert "knows no users at this port" in problem(**given)
+        assert "does not authenticate users on this port" in problem(**given)
 
     def test_a_server_that_is_silent(self, files: dict[str, str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -275,13 +275,12 @@ class TestKafkaRefuses:
                     kafka_bootstrap_servers=f"localhost:{port}",
                     kafka_security_protocol=protocol,
                 )
-                sentence = f"Kafka at localhost:{port} takes connections, but does not answer"
+                sentence = f"Kafka at localhost:{port} accepts connections but does not answer"
                 assert connection.problem(settings, patience=0.5) == sentence
 
     def test_an_address_of_a_broker_that_leads_nowhere(self, kafka: SecuredKafka) -> None:
         assert problem(**at(kafka, "ASTRAY")) == (
-            f"Kafka at 127.0.0.1:{secured.NOWHERE} does not answer: "
-            "is that right in its advertised.listeners?"
+            f"Kafka at 127.0.0.1:{secured.NOWHERE} does not answer: check its advertised.listeners"
         )
 
     def test_no_try_leaves_a_thread_or_a_descriptor(
@@ -327,13 +326,13 @@ class TestRedis:
         [
             ("expired", {}, "cannot be used: its certificate has expired (REDIS_URL, REDIS_SSL_…)"),
             ("future", {}, "cannot be used: its certificate is not yet valid"),
-            ("foreign", {}, "cannot be used: its certificate is from nobody known here"),
+            ("foreign", {}, "cannot be used: its certificate is from an unknown authority"),
             ("misnamed", {}, "Hostname mismatch, certificate is not valid for 'localhost'"),
             ("server", {"redis_password": WRONG}, "refuses user 'alice' and the password (REDIS_"),
             ("server", {"redis_username": "bob"}, "refuses user 'bob' and the password (REDIS_US"),
             ("server", {"redis_username": "", "redis_password": ""}, "requires a password (REDIS_"),
             ("server", {"redis_username": "mallory"}, "does not let user 'mallory' do all that is"),
-            ("server", {"redis_ssl_cafile": ""}, "its certificate is from nobody known here"),
+            ("server", {"redis_ssl_cafile": ""}, "its certificate is from an unknown authority"),
         ],
     )
     def test_says_in_one_sentence_why_it_lets_nobody_in(
@@ -461,7 +460,7 @@ def test_who_is_refused_waits_and_goes_on_once_let_in(
     with closing(KafkaAdminClient(bootstrap_servers=kafka.plain)) as admin:
         secured.set_password(admin, "carol", ScramMechanism.SCRAM_SHA_512, WRONG)
         for script in (consumer, producer):
-            script.wait_for("Kafka does not let user 'carol' do this, an ACL is missing", PATIENCE)
+            script.wait_for("Kafka does not let user 'carol' do this: an ACL is missing", PATIENCE)
         assert descriptors(consumer) <= before + 3  # a try may be under way
         secured.allow(admin, "carol", access, "READ", "WRITE", "CREATE", "DESCRIBE_CONFIGS")
         assert producer.wait(PATIENCE) == 0, producer
@@ -568,7 +567,7 @@ class TestTokens:
 
     def test_nobody_there(self) -> None:
         url = f"http://127.0.0.1:{free_port()}/"
-        with pytest.raises(oauth.TokenError, match=f"{url} gives none: .*Connection refused"):
+        with pytest.raises(oauth.TokenError, match=f"{url} issued none: .*Connection refused"):
             oauth.ClientCredentials(url, "me", WRONG, "", "").token()
 
     @staticmethod

@@ -15,9 +15,9 @@ from tests.support.process import ROOT
 
 PROGRAM = """
 import logging
-from logpipeline.shutdown import Stop
+from logpipeline.shutdown import Shutdown
 logging.basicConfig(format="%(message)s", level=logging.INFO)
-stop = Stop().on_signals()
+stop = Shutdown().on_signals()
 print("ready", flush=True)
 while not stop.wait(0.05):
     pass
@@ -76,10 +76,10 @@ def test_sigterm_and_ctrl_c_stop_in_order(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("attached", [False, True])
-def test_logrotates_sighup_is_no_end(attached: bool, terminal: list[int]) -> None:
+def test_logrotates_sighup_does_not_stop_it(attached: bool, terminal: list[int]) -> None:
     child = start(terminal[1] if attached else None)
     child.send_signal(signal.SIGHUP)
-    assert said(child) == "SIGHUP: looking for files that have moved\n"
+    assert said(child) == "SIGHUP received: looking for moved files\n"
     child.terminate()
     assert ends_in_order(child)
 

@@ -180,15 +180,15 @@ def test_an_audit_passes_when_nothing_is_known(tmp_path: Path) -> None:
     assert status == 0
 
 
-def test_an_audit_says_when_nobody_answers(tmp_path: Path) -> None:
+def test_an_audit_reports_an_unavailable_service(tmp_path: Path) -> None:
     lock = ROOT / "bench" / "requirements.lock"
     status, said = audit(tmp_path, lock, "http://127.0.0.1:1/v1/query")
     [line] = said.splitlines()
-    assert line.startswith("not audited: the vulnerability service can't be reached (")
+    assert line.startswith("not audited: the vulnerability service is unavailable (")
     assert status == 0
 
 
-def test_an_audit_refuses_what_is_not_locked(tmp_path: Path) -> None:
+def test_an_audit_refuses_an_invalid_lock(tmp_path: Path) -> None:
     lock = tmp_path / "broken.lock"
     lock.write_text("tqdm==4.70.1\n")
     status, said = audit(tmp_path, lock, "http://127.0.0.1:1/v1/query")

@@ -244,7 +244,7 @@ def test_several_rotations_while_nobody_looked(following: Following, path: Path)
     assert following.read() == ["unread", "b", "c", "d"]
 
 
-def test_what_is_gone_for_good_is_said(
+def test_a_missing_file_is_reported(
     following: Following, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(path, "a")
@@ -254,7 +254,7 @@ def test_what_is_gone_for_good_is_said(
     write(path, "b")
     following.start()
     assert following.read() == ["b"]
-    assert "what it held before is gone" in caplog.text
+    assert "an earlier file is missing: lines may be lost" in caplog.text
 
 
 def test_what_kafka_has_not_acknowledged_is_read_again(following: Following, path: Path) -> None:
@@ -364,11 +364,11 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
 
 
 def test_one_follower_a_log(following: Following) -> None:
-    with pytest.raises(TailError, match="another producer follows it"):
+    with pytest.raises(TailError, match="another producer follows this file"):
         following.twice()
 
 
-def test_a_broken_position_is_said_in_one_line(following: Following, path: Path) -> None:
+def test_an_invalid_position_is_reported_in_one_line(following: Following, path: Path) -> None:
     write(path, "one")
     following.read()
     following.stop()
@@ -377,7 +377,7 @@ def test_a_broken_position_is_said_in_one_line(following: Following, path: Path)
     broken = [json.dumps({"places": [place | each], "seen": []}).encode() for each in damaged]
     for data in (b"\xff{", b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}", *broken):
         (path.parent / "state" / "it.json").write_bytes(data)
-        with pytest.raises(TailError, match=r"it.json is not a position .*: delete it to read "):
+        with pytest.raises(TailError, match=r"it.json is not a valid position .*: delete it to "):
             following.twice()
     (path.parent / "state" / "it.json").unlink()
     following.start()

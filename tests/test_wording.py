@@ -25,7 +25,17 @@ PHRASES = [
 
 def written() -> list[str]:
     """The sources and pages that git tracks."""
-    git = ["git", "-c", "safe.directory=*", "ls-files", "*.py", "*.md", "*.toml", "*.html"]
+    git = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "*.py",
+        "*.md",
+        "*.toml",
+        "*.html",
+        "*.y*ml",
+    ]
     return subprocess.check_output(git, cwd=ROOT, text=True).split()
 
 

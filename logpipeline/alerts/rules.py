@@ -135,8 +135,7 @@ class Silence(_Rule):
         quiet, certain = history.quiet
         if not history.now.offsets or not (certain or quiet > self.over):
             return None
-        summary = f"no record for {quiet:,.0f} s (bound {self.over:,} s)"
-        return [_reading(quiet, self.over, summary)]
+        return [_reading(quiet, self.over, f"no record for {quiet:,.0f} s (bound {self.over:,} s)")]
 
 
 class DeadLetterRule(_Rule):

@@ -183,7 +183,7 @@ class Archive:
         self._limits.check_room(self.path.parent)
         _advance(topic, fresh)
         data = b"\n".join(chain.from_iterable(part.lines for part in fresh))
-        data += b"\n" if data else b""  # no event is empty
+        data += b"\n" if data else b""  # an event is never empty
         length = checkpoint.length
         if data:
             self._file.append(data)
@@ -230,7 +230,7 @@ class Archive:
 
     @contextmanager
     def _locked(self) -> Iterator[Checkpoint]:
-        """Hold the lock; logs.txt is open and ends where the checkpoint says."""
+        """Hold the lock; logs.txt is open, and has the checkpoint's length."""
         with locked(self._lock_path):
             self._file.open()
             checkpoint = Checkpoint.load(self._checkpoint_path) or self._restored()

@@ -48,22 +48,22 @@ class RotationSettings(LogFileSettings):
     )
     log_rotate_every: str = setting(
         "",
-        "interval at which logs.txt is rotated, at full minutes, hours, days (UTC); empty: never",
+        "how often logs.txt is rotated, at full minutes, hours, days (UTC); empty: never",
         "minute, hour, day, or such as 90s, 15m, 6h, 7d",
         pattern=r"^$|^0*[1-9]\d{0,6}[smhd]$",
     )
     log_compress: Literal["zst", "gz", "none"] = setting(
-        "zst", "format in which rotated files are packed", "zst, gz or none"
+        "zst", "how rotated files are packed", "zst, gz or none"
     )
     log_keep_files: int = setting(0, "rotated files to keep; 0: all", A_NUMBER, ge=0, le=100_000)
     log_keep_days: int = setting(
-        0, "days to keep rotated files; 0: for ever", A_NUMBER, ge=0, le=100_000
+        0, "days that rotated files are kept; 0: for ever", A_NUMBER, ge=0, le=100_000
     )
     log_keep_bytes: ByteSize = setting(
         0, "bytes of rotated files to keep; 0: all", A_SIZE, ge=0, le=MOST_BYTES
     )
     log_min_free_bytes: ByteSize = setting(
-        0, "free bytes on the disk below which logs.txt is not written", A_SIZE, ge=0, le=MOST_BYTES
+        0, "bytes left on the disk at which logs.txt waits", A_SIZE, ge=0, le=MOST_BYTES
     )
 
     @field_validator("log_max_bytes", "log_keep_bytes", "log_min_free_bytes", mode="before")

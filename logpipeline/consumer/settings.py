@@ -9,7 +9,7 @@ class ConsumerSettings(ReaderSettings, DeadLetterSettings, GroupSettings):
 
     kafka_client_rack: str = setting(
         "",
-        "rack of consumer.py, which reads from a replica in that rack; empty: from leaders",
+        "rack of consumer.py: it reads from the replica there; empty: from leaders",
         "a name without blanks, or empty",
         pattern=r"^\S*$",
     )

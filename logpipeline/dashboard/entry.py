@@ -23,7 +23,7 @@ OWN = {"level", "message", "timestamp", "service"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class EventEntry:
     """An event: `line` is its bytes in Redis, `timestamp` Unix seconds, the rest is for display.
 
     `head` is the shortened message, `extra` the further fields on one line, `searched` the text
@@ -54,17 +54,17 @@ class Entry:
         return {name: value for name, value in fields.items() if name not in OWN}
 
 
-def entry(id_: str, line: bytes) -> Entry:
+def entry(id_: str, line: bytes) -> EventEntry:
     """The entry of a line in Redis, which may be an invalid record."""
     fields = _decoded(line)
     if fields is None:
         shown = line.decode(errors="replace")
-        return Entry(id_, line, UNKNOWN, 0.0, "", short(shown, LINE), "", _searched([shown]))
+        return EventEntry(id_, line, UNKNOWN, 0.0, "", short(shown, LINE), "", _searched([shown]))
     level, message = level_of(fields["level"]) or UNKNOWN, text(fields["message"])
     service = text(fields.get("service", ""))
     further = {name: value for name, value in fields.items() if name not in OWN}
     values = (f"{name}={text(value)}" for name, value in further.items())
-    return Entry(
+    return EventEntry(
         id_,
         line,
         level,

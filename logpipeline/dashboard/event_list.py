@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 from logpipeline.dashboard.clock import Clock
-from logpipeline.dashboard.entry import DETAIL, FIELDS, NAME, Entry, long, short
-from logpipeline.dashboard.entry import text as field_text
+from logpipeline.dashboard.entry import DETAIL, FIELDS, NAME, EventEntry, long, short, text
 from logpipeline.dashboard.search import WORDS, Filters, Found
 from logpipeline.dashboard.state import DashboardState
 
@@ -18,7 +17,7 @@ ROW = Markup(
 WHOLE = 200_000  # characters of all fields in the dialog
 
 
-def rows(entries: Iterable[Entry], now: float, clock: Clock) -> Markup:
+def rows(entries: Iterable[EventEntry], now: float, clock: Clock) -> Markup:
     """The list's items. Only the first is in the tab order: arrow keys reach the others."""
     return Markup("").join(
         ROW.format(
@@ -38,24 +37,24 @@ def note(state: DashboardState, filters: Filters, found: Found, shown: int) -> M
     """A sentence that says which events the list shows, and of how many."""
     held, count = len(state.entries), len(found.entries)
     if not filters:
-        text = f"The newest {shown:,} of {count:,} in Redis"
+        sentence = f"The newest {shown:,} of {count:,} in Redis"
     elif not count:
-        text = f"None of the {held:,} events that Redis holds match; older ones are in the archive"
+        sentence = f"None of the {held:,} events in Redis match; older ones are in the archive"
     else:
-        text = f"{count:,} of the {held:,} events that Redis holds match"
-        text += f", the newest {shown:,} are shown" if shown < count else ""
+        sentence = f"{count:,} of the {held:,} events in Redis match"
+        sentence += f", the newest {shown:,} are shown" if shown < count else ""
     if filters and found.searched < held:
-        text += f" · the search timed out after {found.searched:,} of them"
+        sentence += f" · the search timed out after {found.searched:,} of them"
     if len(set(filters.words.casefold().split())) > WORDS:
-        text += f" · only the first {WORDS} words are searched"
+        sentence += f" · only the first {WORDS} words are searched"
     if state.left_out:
-        text += f" · {state.left_out:,} are too large to show"
+        sentence += f" · {state.left_out:,} are too large to show"
     if state.rate and state.rate > shown and not filters:
-        text += f" · {state.rate:,.0f} arrive per second, so this is a sample"
-    return Markup("{}.").format(text)
+        sentence += f" · {state.rate:,.0f} arrive per second, so this is a sample"
+    return Markup("{}.").format(sentence)
 
 
-def whole(entry: Entry, clock: Clock) -> Markup:
+def whole(entry: EventEntry, clock: Clock) -> Markup:
     """All of one event: its fields, and its bytes as in Redis."""
     head = [("time", clock.full(entry.timestamp)), ("UTC", clock.utc(entry.timestamp))]
     if entry.service:
@@ -67,7 +66,7 @@ def whole(entry: Entry, clock: Clock) -> Markup:
         if len(further) == FIELDS or room <= 0:
             further.append(("…", f"{len(fields) - len(further):,} more fields"))
             break
-        shown = long(field_text(value, indent=2), min(DETAIL, room))
+        shown = long(text(value, indent=2), min(DETAIL, room))
         further.append((short(name, NAME * 3), shown))
         room -= len(shown)
     size = f"{len(entry.line):,} bytes"

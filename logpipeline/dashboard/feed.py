@@ -21,7 +21,7 @@ INTERVAL = 1.0  # seconds from one read to the next
 STEP = "reading Redis"  # its name in log lines
 KEPT = 40_000_000  # bytes of the states that paused tabs hold, however many tabs there are
 ENTRY = 1_500  # bytes of an entry beside its line and the text that is searched
-BUG = "an unexpected error: see the log of dashboard.py"
+BUG = "unexpected error, see the log of dashboard.py"
 
 
 class Feed:

@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 from nicegui import ui
 
-from logpipeline.dashboard.entry import Entry
+from logpipeline.dashboard.entry import EventEntry
 from logpipeline.dashboard.search import CHARACTERS
 from logpipeline.events.event import LEVELS
 
@@ -61,7 +61,7 @@ class Layout:
         self.pause.content = f"<kbd>p</kbd>{text}"
         self.pause.props["aria-pressed"] = "true" if paused else "false"
 
-    def show_event(self, entry: Entry, content: Markup) -> None:
+    def show_event(self, entry: EventEntry, content: Markup) -> None:
         """Open the dialog with the whole of one event."""
         self.shown_service = entry.service
         level = entry.level if entry.level.isalpha() else "NONE"

@@ -74,13 +74,13 @@ class Login:
     async def _turn(self, request: Request) -> bool:
         """Wait for a turn; a client that disconnects meanwhile loses it."""
         turn = asyncio.ensure_future(self._turns.wait(_source(request)))
-        gone = asyncio.ensure_future(request.receive())
+        left = asyncio.ensure_future(request.receive())
         try:
-            await asyncio.wait({turn, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({turn, left}, return_when=asyncio.FIRST_COMPLETED)
             return turn.done() and turn.result()
         finally:
             turn.cancel()
-            gone.cancel()
+            left.cancel()
 
     def _session_cookie(self, answer: Response, request: Request) -> Response:
         name, value = self._session.decode().split("=", 1)

@@ -95,7 +95,7 @@ def _more(count: int) -> Markup:
 def unreachable(address: str, problem: str, since: str) -> Markup:
     return Markup(
         "<h2>Cannot read Redis</h2>"
-        "<p>This page shows what Redis at <code>{}</code> holds. It could not be read since "
+        "<p>This page shows what Redis at <code>{}</code> holds. Reading it has failed since "
         "<b>{}</b>:</p><p class='why'><code>{}</code></p>"
         "<p>Nothing is lost: consumer.py keeps archiving without Redis. "
         "This page retries every few seconds and resumes by itself.</p>"

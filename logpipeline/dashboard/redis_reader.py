@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from logpipeline.alerts.alert import Alert, Notice
-from logpipeline.dashboard.entry import Entry, entry
+from logpipeline.dashboard.entry import EventEntry, entry
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.events.event import LEVELS
@@ -83,7 +83,7 @@ class RedisReader:
         self._redis.close()
 
     def _reset(self) -> None:
-        self._lists: dict[str, list[Entry]] = {}
+        self._lists: dict[str, list[EventEntry]] = {}
         self._lists_at = self._minutes_at = 0.0
         self._left_out = 0
         self._counts: dict[int, dict[str, int]] = {}
@@ -162,7 +162,7 @@ class RedisReader:
         return (total - totals[0][1]) / seconds if seconds > 0 else None
 
 
-def _entries(lines: list[bytes], known: dict[str, Entry]) -> list[Entry]:
+def _entries(lines: list[bytes], known: dict[str, EventEntry]) -> list[EventEntry]:
     """Their entries, newest first; `known` ones are reused."""
     seen: Counter[bytes] = Counter()
     entries = []

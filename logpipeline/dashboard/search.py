@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from logpipeline.dashboard.entry import NAME, Entry
+from logpipeline.dashboard.entry import NAME, EventEntry
 from logpipeline.events.event import LEVELS
 
 CHARACTERS = 200  # of the words in a search
@@ -43,11 +43,11 @@ class Found:
     """The matching entries, newest first; `searched` is how many entries were searched before the
     time was up."""
 
-    entries: list[Entry]
+    entries: list[EventEntry]
     searched: int
 
 
-def search(entries: Collection[Entry], filters: Filters) -> Found:
+def search(entries: Collection[EventEntry], filters: Filters) -> Found:
     """Takes at most SECONDS of CPU time: call it in a thread."""
     found, searched, needles = [], 0, filters.needles
     deadline = time.thread_time() + SECONDS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from logpipeline.alerts.alert import Alert, Notice
-from logpipeline.dashboard.entry import Entry
+from logpipeline.dashboard.entry import EventEntry
 from logpipeline.dashboard.search import Filters, Found, search
 from logpipeline.events.event import LEVELS
 
@@ -25,7 +25,7 @@ class DashboardState:
     """
 
     at: float
-    lists: Mapping[str, Sequence[Entry]]
+    lists: Mapping[str, Sequence[EventEntry]]
     counts: Mapping[int, Mapping[str, int]]
     left_out: int = 0
     total: int = 0
@@ -50,7 +50,7 @@ class DashboardState:
         return search(self.entries.values(), filters)
 
     @cached_property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, EventEntry]:
         """All entries, by id."""
         return {each.id: each for entries in self.lists.values() for each in entries}
 

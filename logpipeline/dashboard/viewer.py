@@ -12,7 +12,7 @@ from nicegui import Client, ui
 
 from logpipeline.dashboard import chart, event_list, panels
 from logpipeline.dashboard.clock import Clock
-from logpipeline.dashboard.entry import Entry
+from logpipeline.dashboard.entry import EventEntry
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.layout import Layout, emit_data
@@ -54,8 +54,8 @@ class Viewer:
         self._query = PageQuery()
         self._address = ""  # the query in the browser's address
         self._hold = Hold(feed)
-        self._rows: dict[str, Entry] = {}
-        self._opened: Entry | None = None  # to be shown in the dialog
+        self._rows: dict[str, EventEntry] = {}
+        self._opened: EventEntry | None = None  # to be shown in the dialog
         self._to_top = False
         self._changed = asyncio.Event()  # there is something else to show
         self._page = Layout()
@@ -162,8 +162,7 @@ class Viewer:
         self._page.show_theme(self._query.theme, THEMES[self._query.theme])
 
     def _title(self, state: DashboardState) -> str:
-        alerts = len(state.alerts or ()) + state.more_alerts
-        return f"({alerts}) Logs" if alerts else "Logs"
+        return f"({n}) Logs" if (n := len(state.alerts or ()) + state.more_alerts) else "Logs"
 
     def _show_chart(self, state: DashboardState) -> None:
         page = self._page

@@ -1,4 +1,4 @@
-"""Fields: a hash in Redis, in an answer of bounded size, whatever is in it."""
+"""Fields: those of a hash in Redis, in an answer of bounded size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,10 @@ return found
 
 
 def ask(client: redis.Redis, key: str, most: int = ROOM) -> Any:
-    """What `pairs` understands, or a pipeline that gets it. Raises redis.RedisError, OSError."""
+    """An answer for `pairs`, or a pipeline that will return one.
+
+    Raises redis.RedisError, OSError.
+    """
     return client.eval_ro(SCRIPT, 1, key, most)
 
 

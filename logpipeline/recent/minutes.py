@@ -1,5 +1,4 @@
-"""Minutes: those of which Redis counts events. Times may be anything: there must not be a key for
-each."""
+"""Minutes: those whose events Redis counts, as events of any time must not each have a key."""
 
 from dataclasses import replace
 
@@ -7,7 +6,7 @@ from logpipeline.events.slices import Slice
 
 KEPT = 24 * 3600  # seconds
 AHEAD = 600  # seconds that a clock may be ahead of this one
-OTHER = -1  # a minute that stands for all that are not counted
+OTHER = -1  # in place of each minute that is not counted
 
 
 def counted(now: float) -> range:
@@ -24,5 +23,5 @@ def only_counted(part: Slice, now: float) -> Slice:
 
 
 def end_of(minute: int) -> int:
-    """When its count is to be forgotten, in Unix seconds."""
+    """When its count expires, in Unix seconds."""
     return (minute + 1) * 60 + KEPT

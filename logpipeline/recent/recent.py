@@ -10,7 +10,6 @@ has an older state), the lists are rebuilt from the last lines of logs.txt.
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,12 +18,12 @@ import redis
 
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import CheckpointError
-from logpipeline.events.event import InvalidRecord, parse
 from logpipeline.events.slices import Slice
 from logpipeline.outage import Outage
 from logpipeline.recent import minutes, redis_client, redis_position
-from logpipeline.recent.backlog import NOWHERE, Backlog, News, list_bytes
+from logpipeline.recent.backlog import Backlog, News, list_bytes
 from logpipeline.recent.metrics import RecentMetrics
+from logpipeline.recent.rebuild import rebuilt
 from logpipeline.recent.redis_client import LAYOUT, check_layout, connect, list_key
 from logpipeline.recent.redis_position import NOTHING, RedisPosition
 from logpipeline.recent.script import SCRIPT
@@ -69,7 +68,7 @@ class Recent:
         self._script = self._redis.register_script(SCRIPT)
         self._outage = Outage(log)
         self._reported_at = 0.0
-        self._stand: RedisPosition | None = None  # None: look
+        self._position: RedisPosition | None = None  # None: unknown
         self._sending = Backlog(self._cap)  # the sender's own, as is:
         self._made_up = 0  # of what is `_missed`, which the other thread counts
         self._missed = 0
@@ -86,21 +85,21 @@ class Recent:
         """The offsets from which Redis needs records of newly assigned partitions, given the
         archive's next offsets. They are not above the archive's, and equal to them if Redis is
         unavailable or too far behind: then it gets the end of logs.txt later."""
-        stand = NOTHING
+        position = NOTHING
         if not self._outage:
             with suppress(redis.RedisError, OSError), connect(self._settings, QUICK) as quick:
-                stand = self._look(quick)
+                position = self._read_position(quick)
         starts = dict(archived)
         with self._news:
             if self._topic_id != topic_id:
                 self._topic_id = topic_id
                 self._reached.clear()
-            stands = stand.of_topic(topic_id) or {}
+            offsets = position.of_topic(topic_id) or {}
             waiting = self._offered.ends() | self._sending.ends()
             for partition, end in archived.items():
                 if partition in waiting:
                     continue
-                at = stands.get(partition, end)
+                at = offsets.get(partition, end)
                 starts[partition] = at if end - REPLAY_MOST <= at <= end else end
                 self._reached[partition] = starts[partition]
         return starts
@@ -164,7 +163,7 @@ class Recent:
         return 0.0
 
     def _fail(self) -> None:
-        self._stand = None
+        self._position = None
         self._metrics.up.set(False)
         self._metrics.failures.inc()
 
@@ -186,7 +185,7 @@ class Recent:
             if not (self._offered or self._sending or self._closing):
                 self._news.wait(LOOK_AFTER)
                 if not self._offered:
-                    self._stand = None
+                    self._position = None
             self._sending.extend(self._offered)
             self._offered = Backlog(self._cap)
             self._many = len(self._sending) > self._cap
@@ -195,9 +194,9 @@ class Recent:
     def _send(self) -> None:
         """Bring Redis up to date. Raises redis.RedisError, OSError, CheckpointError."""
         for _ in range(RACES):
-            stand = self._stand or self._look(self._redis)
-            self._stand = self._advance(stand)
-            if self._stand:
+            position = self._position or self._read_position(self._redis)
+            self._position = self._advance(position)
+            if self._position:
                 with self._news:
                     self._sending = Backlog(self._cap)
                 return
@@ -208,75 +207,65 @@ class Recent:
         self._tally.report(self._redis, self._key)
         self._reported_at = time.monotonic()
 
-    def _advance(self, stand: RedisPosition) -> RedisPosition | None:
-        """Put in what Redis lacks if it stands there. Returns where it stands then, None when it
-        stands elsewhere. Raises redis.RedisError, OSError, CheckpointError."""
+    def _advance(self, position: RedisPosition) -> RedisPosition | None:
+        """Write what Redis lacks if it is at `position`. Returns its position then, None if it was
+        at another. Raises redis.RedisError, OSError, CheckpointError."""
         topic = self._topic_id
-        stands = stand.of_topic(topic)
-        news = None if stands is None else self._sending.after(stands)
-        if news is None or self._lacks(stand, news):
+        offsets = position.of_topic(topic)
+        news = None if offsets is None else self._sending.after(offsets)
+        if news is None or self._lacks(position, news):
             missed = self._missed
-            news = self._rebuilt(stand)
+            news = self._rebuilt(position)
             after = RedisPosition(topic.encode(), news.ends())
-            done = self._apply(stand, news, replace=True)
+            done = self._apply(position, news, replace=True)
             if done:
                 self._made_up = missed
-            if done and (stand.topic or news.lists[""]):  # else both are new
+            if done and (position.topic or news.lists[""]):  # otherwise both are new
                 log.info("Redis was empty or behind: rebuilt its lists from the end of logs.txt")
         else:
-            after = RedisPosition(topic.encode(), {**stand.next, **news.ends()})
-            done = not news.spans or self._apply(stand, news, replace=False)
+            after = RedisPosition(topic.encode(), {**position.next, **news.ends()})
+            done = not news.spans or self._apply(position, news, replace=False)
         return after if done else None
 
-    def _lacks(self, stand: RedisPosition, news: News) -> bool:
+    def _lacks(self, position: RedisPosition, news: News) -> bool:
         """Whether Redis lacks events that have left the backlog."""
         with self._news:
             coming = news.spans.keys() | self._offered.ends().keys()
             reached = self._reached.items()
             return self._missed > self._made_up or any(
-                stand.next.get(p, 0) < n for p, n in reached if p not in coming
+                position.next.get(p, 0) < n for p, n in reached if p not in coming
             )
 
-    def _rebuilt(self, stand: RedisPosition) -> News:
-        """What the end of logs.txt says that the lists should hold, and counts that are not in
-        Redis yet. Raises OSError, CheckpointError."""
-        tail = self._archive.tail(SCAN_BYTES)
-        news = News(self._cap)
-        known = minutes.counted(time.time())
-        counts: Counter[tuple[int, str]] = Counter()
-        for line in tail.lines:
-            try:
-                event = parse(line)
-            except InvalidRecord:
-                continue
-            except Exception as error:  # noqa: BLE001 - one line must not keep the others away
-                self._supervision.note("redis", error)
-                continue
-            news.add_lines([(event.level, line)])
-            minute = int(event.timestamp // 60)
-            counts[minute if minute in known else minutes.OTHER, event.level] += 1
-        seen = stand.of_topic(self._topic_id) or {}
-        news.spans = {p: [NOWHERE, max(n, seen.get(p, 0))] for p, n in tail.next.items()}
-        if stand.readable:  # else nobody knows what is counted
-            news.counts = self._sending.counts(seen) if stand.topic else counts
+    def _rebuilt(self, position: RedisPosition) -> News:
+        """The lists by the end of logs.txt, and counts that Redis does not have yet. Raises
+        OSError, CheckpointError."""
+        news = rebuilt(self._archive.tail(SCAN_BYTES), self._cap, self._supervision)
+        offsets = position.of_topic(self._topic_id) or {}
+        for partition, span in news.spans.items():
+            span[1] = max(span[1], offsets.get(partition, 0))
+        if not position.readable:  # then it is unknown what is counted
+            news.counts.clear()
+        elif position.topic:
+            news.counts = self._sending.counts(offsets)
         return news
 
-    def _look(self, client: redis.Redis) -> RedisPosition:
-        """Where Redis stands. Raises redis.RedisError, NewerLayout among them, OSError."""
+    def _read_position(self, client: redis.Redis) -> RedisPosition:
+        """Redis' position. Raises redis.RedisError, such as NewerLayout, and OSError."""
         check_layout(client, self._key)
         return RedisPosition.of(redis_position.ask(client, self._key))
 
-    def _apply(self, stand: RedisPosition, news: News, replace: bool) -> bool:
-        """Run the script; False if Redis was not at `stand`. Raises redis.RedisError, OSError."""
+    def _apply(self, position: RedisPosition, news: News, replace: bool) -> bool:
+        """Run the script, unless Redis is at another position: then return False. Raises
+        redis.RedisError, OSError."""
         topic = self._topic_id
-        seen = stand.of_topic(topic) or {}
+        expected = position.of_topic(topic) or {}
         sizes = news.cut_lists()
         lists = {level: lines for level, lines in news.lists.items() if lines or replace}
-        how = int(replace) if stand.readable else 2
-        arguments: list[str | int | bytes] = [topic, stand.topic, how, self._cap]
+        how = int(replace) if position.readable else 2
+        arguments: list[str | int | bytes] = [topic, position.topic, how, self._cap]
         arguments += [LAYOUT, TIMES * list_bytes(self._cap), len(news.spans)]
         for partition, (_, end) in news.spans.items():
-            arguments += [partition, seen.get(partition, ""), end]
+            arguments += [partition, expected.get(partition, ""), end]
         counts = {at: n for at, n in news.counts.items() if at[0] != minutes.OTHER}
         arguments.append(len(counts))
         for (minute, level), events in counts.items():

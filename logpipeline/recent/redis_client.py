@@ -20,7 +20,7 @@ from logpipeline.tls import causes, describe_tls_error
 LOGIN = "REDIS_USERNAME, REDIS_PASSWORD"
 DIGITS = 19  # of the largest number in Redis, 2^63 - 1
 CUTOFF = 6_000  # bytes
-LAYOUT = 1  # of the keys in Redis; `<prefix>:version` says which, none is 1
+LAYOUT = 1  # of the keys in Redis, stored as `<prefix>:version`; 1 if that is missing
 
 
 class NewerLayout(redis.RedisError):

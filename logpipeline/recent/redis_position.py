@@ -1,4 +1,4 @@
-"""Redis' position: the offsets that it has, and what to do when somebody else has written there."""
+"""Redis' position: its next offsets, unless another program has overwritten them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ return {{redis.call('GETRANGE', KEYS[1], 0, 99), offsets}}
 
 @dataclass(frozen=True, slots=True)
 class RedisPosition:
-    """The topic's id, "" when Redis is empty, and partition → next offset; `readable` is false
-    when something else is there."""
+    """The topic's id, "" if Redis is empty, and partition → next offset. `readable` is false if
+    another program has written something else there."""
 
     topic: bytes
     next: Mapping[int, int]
@@ -36,14 +36,14 @@ class RedisPosition:
 
     @classmethod
     def of(cls, answer: Any) -> "RedisPosition":
-        """Of what `ask` gets."""
+        """The position in an answer to `ask`."""
         topic, offsets = answer
         numbers = list(map(int, offsets or ()))
         next_ = dict(zip(numbers[::2], numbers[1::2], strict=True))
         return cls(topic, next_, offsets is not None)
 
     def of_topic(self, topic_id: str) -> Mapping[int, int] | None:
-        """Partition → next offset of that topic; None when it has another or none."""
+        """Partition → next offset of that topic; None if Redis has another topic or none."""
         return self.next if self.readable and self.topic == topic_id.encode() else None
 
 
@@ -51,7 +51,7 @@ NOTHING = RedisPosition(b"", {})
 
 
 def ask(client: redis.Redis, key: str) -> Any:
-    """What RedisPosition.of understands, or a pipeline that will get it.
+    """An answer for RedisPosition.of, or a pipeline that will return one.
 
     Raises redis.RedisError, OSError.
     """

@@ -16,7 +16,7 @@ LATE = 24 * 3600.0  # seconds that an event may be late for its file in the stor
 
 
 class NoLogs(Exception):  # noqa: N818 - not a failure
-    """Nothing to read was found; str() is one line that says where."""
+    """Nothing to read was found; str() is one line with the places."""
 
 
 @contextmanager

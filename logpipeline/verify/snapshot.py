@@ -41,8 +41,8 @@ WRITING = 2.0  # seconds in which an append in progress ends
 
 @dataclass(frozen=True)
 class RedisView:
-    """What Redis holds: where it stands, level ("" for all) → its newest lines, newest first, and
-    how many there are, and (minute, level) → events."""
+    """The contents of Redis: its position, level ("" for all) → its newest lines, newest first, and
+    their number, and (minute, level) → events."""
 
     position: RedisPosition
     lists: dict[str, list[bytes]]
