@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+LONGEST = 100  # characters of a value in an error
 A_NAME = r"\S"  # not blank
 A_HOST = r"^\S+$"
 A_PORT = "a whole number from 0 to 65535"
@@ -35,6 +36,12 @@ def setting(default: Any, meaning: str, must_be: str, **bounds: Any) -> Any:
 def secret(default: Any, meaning: str, must_be: str, **bounds: Any) -> Any:
     """A field that is never shown, and that may be in a file."""
     return setting(default, f"{meaning} (secret)", must_be, repr=False, **bounds)
+
+
+def quoted(value: object) -> str:
+    """A value as an error shows it: on one line, and only its beginning if it is long."""
+    text = value if isinstance(value, str) else repr(value)
+    return repr(value) if len(text) <= LONGEST else repr(text[:LONGEST] + "…")
 
 
 def one_of(values: Sequence[str]) -> str:
@@ -114,7 +121,7 @@ class RoomSettings(BaseSettings):
         """The error for a field whose value conflicts with another's."""
         value = getattr(self, name)
         shown = "***" if value and name in self.secrets() else value
-        return ValueError(f"{name.upper()}={shown!r}: {demand}")
+        return ValueError(f"{name.upper()}={quoted(shown)}: {demand}")
 
     @classmethod
     def settings_customise_sources(
@@ -154,8 +161,8 @@ def _sentence(settings: type[RoomSettings], error: Any) -> str:
         value = "***"
     cause = getattr(error.get("ctx", {}).get("error"), "__cause__", None)
     if isinstance(cause, OSError):
-        return f"{name.upper()}={value!r} cannot be used: {cause.strerror}"
-    return f"{name.upper()}={value!r}: must be {settings.must_be(name)}"
+        return f"{name.upper()}={quoted(value)} cannot be used: {cause.strerror}"
+    return f"{name.upper()}={quoted(value)}: must be {settings.must_be(name)}"
 
 
 def _mode(path: str) -> int:
@@ -203,7 +210,7 @@ class _WithSecretFiles(PydanticBaseSettingsSource):
 
 def _secret_from(name: str, path: str) -> str:
     """The text of a secret's file without its final newline. Raises SettingsError."""
-    given = f"{name.upper()}_FILE={path!r}"
+    given = f"{name.upper()}_FILE={quoted(path)}"
     try:
         text = Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, ValueError) as error:

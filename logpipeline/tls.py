@@ -4,6 +4,8 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from logpipeline.settings import quoted
+
 UNKNOWN_CA = {18, 19, 20, 21}  # X509_V_ERR_… of OpenSSL's x509_vfy.h
 NOT_YET_VALID, EXPIRED, WRONG_HOST = 9, 10, 62
 NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"}
@@ -14,11 +16,11 @@ def check(prefix: str, ca: str, certificate: str, key: str, password: str = "") 
     used; "" is no file. `prefix` is that of the settings: "KAFKA_SSL_"."""
     for name, path in (("CAFILE", ca), ("CERTFILE", certificate), ("KEYFILE", key)):
         if path:
-            _check_file(f"{prefix}{name}={path!r}", path, certificates=name != "KEYFILE")
+            _check_file(f"{prefix}{name}={quoted(path)}", path, certificates=name != "KEYFILE")
     if bool(certificate) != bool(key):
         missing, given = ("KEYFILE", "CERTFILE") if certificate else ("CERTFILE", "KEYFILE")
         value = certificate or key
-        raise ValueError(f"{prefix}{given}={value!r}: requires {prefix}{missing}")
+        raise ValueError(f"{prefix}{given}={quoted(value)}: requires {prefix}{missing}")
     if certificate:
         _check_pair(prefix, certificate, key, password)
 
@@ -77,9 +79,9 @@ def _check_pair(prefix: str, certificate: str, key: str, password: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            must_be = f"the key of {prefix}CERTFILE={certificate!r}"
+            must_be = f"the key of {prefix}CERTFILE={quoted(certificate)}"
         elif prefix == "KAFKA_SSL_":
             must_be = "a key in PEM, with its KAFKA_SSL_KEY_PASSWORD if it is encrypted"
         else:
             must_be = "a key in PEM without a password"
-        raise ValueError(f"{prefix}KEYFILE={key!r}: must be {must_be}") from None
+        raise ValueError(f"{prefix}KEYFILE={quoted(key)}: must be {must_be}") from None

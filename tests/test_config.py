@@ -1,6 +1,7 @@
 """Settings: where they come from, and what an impossible one is answered with."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 import config
 from logpipeline import command_line
 from logpipeline.kafka import settings as kafka_settings
-from logpipeline.settings import one_of, urls
+from logpipeline.settings import one_of, quoted, urls
 from tests.support import certificates
 
 ROOT = Path(__file__).parent.parent
@@ -328,7 +329,7 @@ class TestImpossible:
         self, name: str, value: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = error_line(capsys, flag(name, value))
-        shown = re.escape(repr(value)) if "@" not in value else "'.*'"
+        shown = re.escape(quoted(value)) if "@" not in value else "'.*'"
         shown = r"'\*\*\*'" if name in SECRETS - SHOWN_IN_PART else shown
         assert re.search(rf": {name}={shown}: (must be|requires) \w", line)
         if name in WHOLE_NUMBERS:
@@ -348,6 +349,12 @@ class TestImpossible:
         monkeypatch.setenv(name, "")
         assert error_line(capsys) == of_file == error_line(capsys, flag(name, ""))
 
+    @pytest.mark.parametrize("name", sorted(NAMES))
+    def test_a_long_value_is_cut(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with suppress(SystemExit):  # some may be long
+            command_line.load(config.Settings, [flag(name, "9" * 5_000 + " \n")], "")
+        assert len(capsys.readouterr().err) < 1_000
+
     def test_several_are_on_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         line = error_line(capsys, "--metrics-port=x", "--kafka-topic=a b")
         assert "METRICS_PORT='x'" in line
@@ -363,12 +370,12 @@ class TestImpossible:
     def test_a_path_that_the_system_refuses_names_its_setting(
         self, name: str, bare: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        long = "x" * 5_000
+        long, shown = "x" * 5_000, "x" * 100 + "…"
         line = error_line(capsys, flag(name, long))
-        assert f"{name}='{long}' cannot be used: File name too long" in line
+        assert f"{name}='{shown}' cannot be used: File name too long" in line
         (bare / ".env").write_text(f"{name}={long}\nMETRICS_PORT=x\n")
         line = error_line(capsys)
-        assert f"{name}='{long}' cannot be used: File name too long" in line
+        assert f"{name}='{shown}' cannot be used: File name too long" in line
         assert "METRICS_PORT='x'" in line
         assert ".env" not in line
 

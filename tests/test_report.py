@@ -155,6 +155,22 @@ def test_the_last_24_hours_are_the_default(logs: Path) -> None:
     assert "the last 24 hours" in page
 
 
+def test_the_page_is_written_through_no_link_of_somebody_else(logs: Path) -> None:
+    page, victim = logs.parent / "report.html", logs.parent / "victim"
+    victim.write_text("precious")
+    page.symlink_to(victim)
+    os.lchown(page, 12_345, -1)
+    done = report(logs)
+    assert done.returncode == 1
+    assert "report.html cannot be written: it is a symbolic link of another user" in done.stderr
+    assert victim.read_text() == "precious"
+    os.lchown(page, os.getuid(), -1)
+    assert report(logs).returncode == 0
+    assert page.is_symlink()
+    assert "<html" in victim.read_text("utf-8")
+    assert report(logs, "--output", "/dev/full").returncode == 1
+
+
 def test_no_logs(tmp_path: Path) -> None:
     with pytest.raises(NoLogs), gathered(tmp_path / "logs.txt", None, 0, math.inf):
         pass

@@ -261,7 +261,7 @@ def settled(city: City, victim: Path) -> None:
     replayed = city.run("replay.py", "--since", "2h", "--dry-run")
     assert replayed.wait() == 0, str(replayed)
     page = victim.with_name("report.html")
-    report = city.module("report", "--output", str(page))
+    report = city.module("logpipeline.report", "--output", str(page))
     assert report.wait() == 0, str(report)
     assert page.stat().st_size < 2 * MIB
     assert victim.read_text() == "precious"

@@ -21,6 +21,7 @@ import duckdb
 
 from logpipeline import command_line
 from logpipeline.archive.store import Store, StoreError
+from logpipeline.files import own_target, replace_file
 from logpipeline.report.page import render
 from logpipeline.report.settings import ReportSettings
 from logpipeline.report.sources import NoLogs, gathered
@@ -95,7 +96,11 @@ def write(
     if len(names) > NAMES:
         names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
     source = ", ".join(names) + "".join(f"; {name} cannot be read" for name in left_out[:NAMES])
-    output.write_text(render(found, title, source), "utf-8")
+    try:
+        target = own_target(output)
+    except ValueError as error:
+        raise OSError(f"{output} cannot be written: it is {error}") from None
+    replace_file(target, render(found, title, source).encode())
     print(output)
 
 
