@@ -347,7 +347,7 @@ def test_redis_away_holds_up_nothing(
     arrive(made, 500)
     consumer.wait_for("Redis unavailable; archiving continues: ")
     own_redis.start()
-    consumer.wait_for("Redis is back", 20)
+    consumer.wait_for("Redis available again", 20)
     with RedisClient.from_url(own_redis.url) as client:
         assert client.lrange(made.redis_key, 0, -1) == lines(made)[: -CAP - 1 : -1]
     consumer.terminate()
@@ -464,7 +464,7 @@ def test_what_kafka_has_deleted_unread_is_counted_as_a_gap(
     kafka_admin.delete_records({TopicPartition(made.kafka_topic, 1): 25})
     consumer = run_script("consumer.py")
     arrive(made, 25)
-    assert f"{made.kafka_topic}[1]: Kafka has deleted offsets 10 to 24" in consumer.output()
+    assert f"{made.kafka_topic}[1]: Kafka deleted offsets 10 to 24" in consumer.output()
     assert "15 records are lost" in consumer.output()
     consumer.terminate()
     assert consumer.wait(10) == 0, consumer

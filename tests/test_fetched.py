@@ -280,7 +280,7 @@ def test_another_kafka_python_uses_its_own_decoder_with_a_warning(
         record.message for record in caplog.records if record.name == "logpipeline.kafka.fetcher"
     ] == [
         f"kafka-python {kafka.__version__} is not the supported 3.0.12: "
-        "its records are decoded by itself, more slowly"
+        "using its own, slower decoder"
     ]
 
 

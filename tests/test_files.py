@@ -358,7 +358,7 @@ def test_links_in_a_shared_folder_are_said_once_and_the_consumer_goes_on_without
         trap.unlink()
     until(lambda: path.exists() and len(path.read_bytes().splitlines()) == 5, PATIENCE)
     traps[2].unlink(missing_ok=True)
-    consumer.wait_for("rotated files are packed and deleted again", PATIENCE)
+    consumer.wait_for("packing and deleting rotated files again", PATIENCE)
     consumer.terminate()
     assert consumer.wait() == 0, consumer
     assert target.read_bytes() == SECRET

@@ -124,7 +124,7 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     got = of(made, log)
     assert not set(lines) - set(got)
     assert list(dict.fromkeys(got)) == ["the beginning", *lines, "the end"]
-    assert "before is gone" not in run.output()
+    assert "earlier file is missing" not in run.output()
 
 
 def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(

@@ -140,7 +140,7 @@ def test_a_pipe_is_read_to_its_end_and_arrives_while_it_is_open(
 
 def _has_topic(run: Process) -> bool:
     assert run.running(), run
-    return "made topic test-" in run.output()
+    return "created topic test-" in run.output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -120,7 +120,7 @@ def test_a_store_that_comes_back_is_found_again(
         until(lambda: (get("log_consumer_failures_total", failures) or 0) >= 2, 30)
         nas.mkdir()
         until(lambda: len(names(nas)) == 4, 30)
-        until(lambda: "rotated files are sent to file://" in caplog.text)
+        until(lambda: "uploading rotated files to file://" in caplog.text)
     assert caplog.text.count("cannot upload rotated files") == 1
 
 
