@@ -330,7 +330,7 @@ def test_a_link_to_what_is_no_file_is_refused_in_one_line(
     (tmp_path / "logs.txt").symlink_to(target)
     consumer = run_script("consumer.py", "--log-file", "logs.txt")
     assert consumer.wait() == 2
-    assert consumer.output().startswith("consumer.py: LOG_FILE='logs.txt': ")
+    assert consumer.output().startswith("consumer.py: LOG_FILE='logs.txt'")
     assert consumer.output().count("\n") == 1
 
 

@@ -23,7 +23,10 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     unseen = sum(source.unseen for source in sources.all)
 
     def accept(line: bytes) -> bool:
-        gone = lines.position <= max(began) or interleaving.accepted < unseen
+        if sources.confirm(line):
+            return True
+        accepted = interleaving.accepted - sources.confirmed
+        gone = lines.position <= max(began) or accepted < unseen
         return gone and is_event(line)
 
     streams = [source.stream for source in sources.all]
@@ -35,13 +38,14 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     _examine_end(snapshot.archive, lines, findings)
     if not complete:
         findings.notes.append(f"lines after {lines.place(lines.number)} were not compared")
-    if interleaving.accepted:
-        findings.notes.append(
-            f"{interleaving.accepted:,} accepted unseen: Kafka no longer has their records"
-        )
+    if accepted := interleaving.accepted - sources.confirmed:
+        findings.notes.append(f"{accepted:,} accepted unseen: Kafka no longer has their records")
+    if sources.confirmed:
+        findings.notes.append(f"{sources.confirmed:,} of them have a dead letter, too")
     if lines.before:
         findings.notes.append(f"{lines.before:,} older lines were not compared")
-    findings.agreed = f"{interleaving.taken:,} events, each once and in its partition's order"
+    taken = interleaving.taken + sources.confirmed
+    findings.agreed = f"{taken:,} events, each once and in its partition's order"
     return findings
 
 

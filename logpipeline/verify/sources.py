@@ -1,6 +1,6 @@
 """Sources: Kafka's partitions, read once, and sorted into what logs.txt and Redis must have."""
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from contextlib import closing
 
@@ -56,8 +56,8 @@ class Sources:
     """All partitions, read as fast as `fill` is called. Its methods raise KafkaError.
 
     `events` and `rejects` count what logs.txt must have and what is invalid; `letterless` are
-    rejects without a dead letter. `counts` are of the minutes that Redis has, too: (minute, level)
-    → events.
+    rejects without a dead letter; `confirmed` are events with one. `counts` are of the minutes that
+    Redis has, too: (minute, level) → events.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class Sources:
         self._progress = progress
         self._minutes = {minute for minute, _ in snapshot.redis.counts}
         self.counts: Counter[tuple[int, str]] = Counter()
-        self.events = self.rejects = 0
+        self.events = self.rejects = self.confirmed = 0
+        self._doubtful: defaultdict[int, list[tuple[PartitionSource, int, str, int]]]
+        self._doubtful = defaultdict(list)  # hash of the line → events that have a dead letter
         self.letterless: list[tuple[str, int]] = []
         self._of = {source.at: source for source in _sources(settings, snapshot)}
         self._at = {source.stream.name: at for at, source in self._of.items()}
@@ -94,6 +96,20 @@ class Sources:
         while len(stream.offsets) < count and not stream.ended:
             short = [at for at, other in self._of.items() if len(other.stream.offsets) < AHEAD]
             self._read([self._at[stream.name], *short])
+
+    def confirm(self, line: bytes) -> bool:
+        """Whether `line` of logs.txt is an event that has a dead letter all the same.
+
+        Anybody may have written that letter.
+        """
+        digest = hash(line)
+        if not self._doubtful.get(digest):
+            return False
+        source, offset, level, minute = self._doubtful[digest].pop(0)
+        self.rejects -= 1
+        self.confirmed += 1
+        self._expect(source, offset, digest, level, minute)
+        return True
 
     def drain(self) -> None:
         """Read the rest."""
@@ -126,31 +142,54 @@ class Sources:
         for at, source in self._of.items():
             source.stream.ended = at not in self._records.unread
 
+    def _expect(
+        self, source: PartitionSource, offset: int, digest: int, level: str, minute: int
+    ) -> None:
+        """Count an event that logs.txt or Redis must have."""
+        if offset < source.redis_next:
+            for name in ("", level):
+                _insert(source.newest[name], (offset, digest))
+            if minute in self._minutes:
+                self.counts[minute, level] += 1
+        if source.holds(offset):
+            self.events += 1
+            if offset >= source.redis_next:
+                source.later.update(("", level))
+
     def _sort(self, source: PartitionSource, records: Columns) -> None:
         part = slices.read(source.at.partition, 0, records, self._settings.event_max_bytes)
         for offset, line, level, minute in zip(
             part.offsets, part.lines, part.levels, part.minutes, strict=True
         ):
-            if source.holds(offset) and self.letters.has(source.at, offset):
-                self.rejects += 1  # it was invalid when a consumer read it
-                continue
             digest = hash(line)
-            if offset < source.redis_next:
-                source.newest[""].append((offset, digest))
-                source.newest[level].append((offset, digest))
-                if minute in self._minutes:
-                    self.counts[minute, level] += 1
-            if source.holds(offset):
-                self.events += 1
+            held = source.holds(offset)
+            if held and self.letters.has(source.at, offset):
+                self.rejects += 1  # it was invalid when a consumer read it, or the letter is forged
+                self._doubtful[digest].append((source, offset, level, minute))
+                continue
+            self._expect(source, offset, digest, level, minute)
+            if held:
                 source.stream.offsets.append(offset)
                 source.stream.hashes.append(digest)
-                if offset >= source.redis_next:
-                    source.later.update(("", level))
         for reject in part.rejects:
             if source.holds(reject.offset):
                 self.rejects += 1
                 if not self.letters.has(source.at, reject.offset):
                     self.letterless.append((source.stream.name, reject.offset))
+
+
+def _insert(newest: deque[tuple[int, int]], event: tuple[int, int]) -> None:
+    """Put an event in the order of the offsets, nearly always at the end."""
+    if not newest or newest[-1] < event:
+        newest.append(event)
+    elif len(newest) < (newest.maxlen or 0) or newest[0] < event:
+        newest.extend(sorted([*_emptied(newest), event]))
+
+
+def _emptied(newest: deque[tuple[int, int]]) -> list[tuple[int, int]]:
+    events = list(newest)
+    newest.clear()
+    return events
 
 
 def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[PartitionSource]:
