@@ -341,7 +341,7 @@ def test_a_full_disk_leaves_rotated_files_as_they_are(
             assert files(path) == [numbered(0, 1), numbered(2, 3), numbered(4)]
             (tmp_path / "filler").unlink()
             until(lambda: len(list(tmp_path.glob("*.zst"))) == 2)
-            until(lambda: "are packed and deleted again" in caplog.text)
+            until(lambda: "packing and deleting rotated files again" in caplog.text)
         assert flat(path) == numbered(*range(5))
     finally:
         disk.close()
@@ -423,9 +423,9 @@ import sys
 from pathlib import Path
 from pipeline import packing
 from logpipeline.archive.archive import Archive
-from logpipeline.archive.rotation_policy import Limits
+from logpipeline.archive.rotation_policy import RotationPolicy
 from tests.support.records import events
-archive = Archive(Path(sys.argv[1]), "logs", limits=Limits(bytes=int(sys.argv[2])))
+archive = Archive(Path(sys.argv[1]), "logs", limits=RotationPolicy(bytes=int(sys.argv[2])))
 archive.open("topic-id")
 at = archive.position().next.get(0, 0)
 while True:
