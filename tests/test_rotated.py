@@ -421,7 +421,6 @@ def test_a_truncation_in_the_middle_of_a_write_loses_and_doubles_nothing(
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline import packing
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.rotation_policy import RotationPolicy
 from tests.support.records import events
