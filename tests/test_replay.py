@@ -208,7 +208,7 @@ def test_killed_again_and_again_it_sends_everything_once(
 
 # A consumer from before the fix: it does not know this level yet.
 BEFORE_THE_FIX = """
-from pipeline import event
+from logpipeline.events import event
 event.LEVEL_OF = {name: level for name, level in event.LEVEL_OF.items() if name.upper() != "SILLY"}
 import consumer
 consumer.main()

@@ -113,7 +113,7 @@ def test_a_real_store(
 def test_nothing_anywhere(tmp_path: Path) -> None:
     done = report(tmp_path / "logs.txt", ARCHIVE_URL=f"file://{tmp_path}")
     assert done.returncode == 1
-    assert done.stderr.endswith(f" nor any rotated file of it, here or in file://{tmp_path}\n")
+    assert done.stderr.endswith(f" nor a rotated file of it exists here or in file://{tmp_path}\n")
 
 
 def test_a_file_that_is_deleted_while_it_is_read_is_fetched(

@@ -421,11 +421,10 @@ def test_a_truncation_in_the_middle_of_a_write_loses_and_doubles_nothing(
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline import packing
 from logpipeline.archive.archive import Archive
-from logpipeline.archive.rotation_policy import Limits
+from logpipeline.archive.rotation_policy import RotationPolicy
 from tests.support.records import events
-archive = Archive(Path(sys.argv[1]), "logs", limits=Limits(bytes=int(sys.argv[2])))
+archive = Archive(Path(sys.argv[1]), "logs", limits=RotationPolicy(bytes=int(sys.argv[2])))
 archive.open("topic-id")
 at = archive.position().next.get(0, 0)
 while True:
