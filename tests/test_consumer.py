@@ -347,7 +347,7 @@ def test_redis_away_holds_up_nothing(
     arrive(made, 500)
     consumer.wait_for("Redis unavailable; archiving continues: ")
     own_redis.start()
-    consumer.wait_for("Redis is back", 20)
+    consumer.wait_for("Redis available again", 20)
     with RedisClient.from_url(own_redis.url) as client:
         assert client.lrange(made.redis_key, 0, -1) == lines(made)[: -CAP - 1 : -1]
     consumer.terminate()

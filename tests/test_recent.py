@@ -284,7 +284,7 @@ def test_an_outage_loses_and_doubles_nothing(
     assert len(lines) == 155
     assert found["lists"] == expected(small.log_file.read_bytes().splitlines())
     assert found["counts"] == counted(small.log_file.read_bytes().splitlines())
-    until(lambda: "Redis is back" in caplog.text)
+    until(lambda: "Redis available again" in caplog.text)
     assert caplog.text.count("Redis unavailable; archiving continues") == 1
 
 
@@ -396,8 +396,8 @@ def test_a_newer_layout_is_refused_in_one_line_and_let_alone(
     assert client.get(version) == "1"
     client.set(version, 2)
     pair.store(mixed(0, 5, 15))
-    until(lambda: f"{version} is 2, from a newer version; this one knows 1" in caplog.text)
-    with pytest.raises(NewerLayout, match="bring this one up to date, or set another REDIS_KEY"):
+    until(lambda: f"{version} is 2, from a newer version; this one supports 1" in caplog.text)
+    with pytest.raises(NewerLayout, match="upgrade this one, or set another REDIS_KEY"):
         check_layout(client, small.redis_key)
     assert client.llen(small.redis_key) == 5
     client.delete(version)

@@ -477,8 +477,8 @@ def test_who_is_refused_waits_and_goes_on_once_let_in(
         redis_admin.execute_command("ACL", "SETUSER", "carol", "on", f">{WRONG}", "+get")
         consumer.wait_for("does not let user 'carol' do all that is needed, see its ACL", PATIENCE)
         redis_admin.execute_command("ACL", "SETUSER", "carol", *rights.split(), "-@dangerous")
-        consumer.wait_for("Redis is back", PATIENCE)
-        alerts.wait_for("Redis is back", PATIENCE)
+        consumer.wait_for("Redis available again", PATIENCE)
+        alerts.wait_for("Redis available again", PATIENCE)
         until(lambda: redis_admin.llen(access.redis_key) == 500, PATIENCE, str(consumer))
     verify = run_script("verify.py", env=env)
     assert verify.wait(PATIENCE) == 0, verify
