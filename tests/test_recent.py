@@ -397,7 +397,7 @@ def test_a_newer_layout_is_refused_in_one_line_and_let_alone(
     client.set(version, 2)
     pair.store(mixed(0, 5, 15))
     until(lambda: f"{version} is 2, from a newer version; this one supports 1" in caplog.text)
-    with pytest.raises(NewerLayout, match="bring this one up to date, or set another REDIS_KEY"):
+    with pytest.raises(NewerLayout, match="upgrade this one, or set another REDIS_KEY"):
         check_layout(client, small.redis_key)
     assert client.llen(small.redis_key) == 5
     client.delete(version)

@@ -562,7 +562,7 @@ class TestTokens:
     @pytest.mark.parametrize("answer", [b"", b"hello", b"[]", b"{}", b'{"access_token": 1}'])
     def test_an_answer_without_a_token(self, answer: bytes, tokens: Tokens) -> None:
         tokens.answer = lambda: answer  # type: ignore[method-assign]
-        with pytest.raises(oauth.TokenError, match="is not one with an access_token"):
+        with pytest.raises(oauth.TokenError, match="its answer has no access_token"):
             self.provider(tokens).token()
 
     def test_nobody_there(self) -> None:
