@@ -332,7 +332,7 @@ def test_an_edited_byte_is_named(pipeline: Pipeline, capsys: pytest.CaptureFixtu
 def test_identical_events_are_counted(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    same = event(level="INFO")
+    same = event(level="INFO", timestamp=BEGAN)
     lines = pipeline.lines()
     lines.remove(same)
     pipeline.write(lines)
