@@ -31,6 +31,7 @@ from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import ROOT
 from tests.support.records import event, events
+from tests.support.topics import send
 from tests.support.waiting import until
 
 PORTS = ("METRICS_PORT", "PRODUCER_METRICS_PORT", "ALERTS_METRICS_PORT")
@@ -120,10 +121,8 @@ def test_lag_is_what_the_archive_has_not_got(
     until(lambda: get(port, "/readyz")[0] == 200, 60)
     _, hard = resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(consumer.pid, resource.RLIMIT_FSIZE, (2_000, hard))
-    with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
-        for number in range(100):
-            producer.send(settings.kafka_topic, event(number), partition=2)
-        producer.flush()
+    values = [event(number) for number in range(100)]  # one batch, of which nothing fits
+    send(settings.kafka_bootstrap_servers, settings.kafka_topic, values, partition=2)
     until(lambda: get(port, "/readyz")[2] == "logs.txt cannot be written\n", 30)
     with Client.from_url(settings.redis_url, decode_responses=True) as redis:
         until(lambda: redis.hget(f"{settings.redis_key}:lag", "2") == "100", 30)
