@@ -1,6 +1,5 @@
 """Raw: batches that no client library would send, and how to send them."""
 
-import socket
 import struct
 import time
 import zlib
@@ -12,6 +11,7 @@ from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import encode_varint
 
 from tests.support import segments
+from tests.support.raw_producer import RawProducer, Refused
 from tests.support.segments import Batch, segment
 from tests.support.waiting import until
 
@@ -24,7 +24,7 @@ CODECS: dict[int, Callable[[bytes], bytes]] = {
     segments.ZSTD: zstandard.ZstdCompressor().compress,
 }
 TIMES = segments.LAST_OFFSET_DELTA + 4  # of a batch: old ones are soon deleted by Kafka
-NOT_YET = {3, 5, 6}  # the partition is not there yet, or its leader is not
+NOT_YET = {"3", "5", "6"}  # the partition is not there yet, or its leader is not
 MILLIONS = 2**20  # bytes of a part of `giant`
 
 
@@ -82,31 +82,21 @@ def sealed(packed: bytes, count: int, compression: int, last: int | None = None)
 
 
 def produce(servers: str, topic: str, partition: int, batch: bytes) -> int:
-    """Send a batch to a broker of one, and return the offset it got. Raises AssertionError when
-    Kafka refuses it."""
-    answers: list[tuple[int, int]] = []
+    """Send a batch to a broker of one, once the partition is there, and return the offset it got.
+
+    Raises Refused, OSError.
+    """
+    batch = bytes(8) + batch[8:]  # the offset of a producer's batch is 0, and in no checksum
+    offsets: list[int] = []
 
     def is_there() -> bool:
-        answers.append(_produce(servers, topic, partition, batch))
-        return answers[-1][0] not in NOT_YET
+        with RawProducer(servers, topic, partition) as producer:
+            try:
+                offsets.append(producer.send(batch))
+            except Refused as refusal:
+                if str(refusal) not in NOT_YET:
+                    raise
+        return bool(offsets)
 
     until(is_there, 30)
-    error, offset = answers[-1]
-    assert not error, f"Kafka refuses it with error {error}"
-    return offset
-
-
-def _produce(servers: str, topic: str, partition: int, batch: bytes) -> tuple[int, int]:
-    """Kafka's error and the offset."""
-    batch = bytes(8) + batch[8:]  # the offset of a producer's batch is 0, and in no checksum
-    name = topic.encode()
-    body = struct.pack(">hhii", -1, -1, 30_000, 1) + struct.pack(">h", len(name)) + name
-    body += struct.pack(">iii", 1, partition, len(batch)) + batch
-    request = struct.pack(">hhih", 0, 7, 7, -1) + body
-    host, _, port = servers.rpartition(":")
-    with socket.create_connection((host, int(port)), 30) as broker, broker.makefile("rb") as answer:
-        broker.sendall(struct.pack(">i", len(request)) + request)
-        (size,) = struct.unpack(">i", answer.read(4))
-        said = answer.read(size)
-    error, offset = struct.unpack_from(">hq", said, 4 + 4 + 2 + len(name) + 4 + 4)
-    return int(error), int(offset)
+    return offsets[0]
