@@ -132,8 +132,10 @@ class Supervision:
             if failure and (sure or time.monotonic() - failure.at > CALM):
                 del self._failures[step]
                 if failure.logged:
-                    tries = failure.tries
-                    self._log.info("%s works again after %d unexpected errors", step, tries)
+                    errors = "error" if failure.tries == 1 else "errors"
+                    self._log.info(
+                        "%s works again after %d unexpected %s", step, failure.tries, errors
+                    )
 
     def _is_new(self, location: str) -> bool:
         """Whether to log this traceback: the first time, and when it recurs after a while."""

@@ -104,7 +104,7 @@ def test_a_step_that_fails_once_is_retried(
         asyncio.run(run(feed, lambda: feed.state is not None and not feed.problem))
     assert raised == [error]
     assert len(failures) == tracebacks(caplog) == 1
-    assert "reading Redis works again after 1 unexpected error" in caplog.text
+    assert "reading Redis works again after 1 unexpected error\n" in caplog.text
     state = feed.state
     assert state
     assert (len(state.lists[""]), state.lag, state.dead_letters) == (2, 1, {"NaN": 1})
