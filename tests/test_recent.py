@@ -15,7 +15,7 @@ from config import Settings
 from logpipeline.archive.archive import Archive
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.event import LEVELS
-from logpipeline.events.slices import Slice, read
+from logpipeline.events.slices import Place, Slice, read
 from logpipeline.localstack.redis import Redis
 from logpipeline.recent import backlog, recent
 from logpipeline.recent.backlog import Backlog
@@ -442,19 +442,19 @@ def test_a_backlog_is_bounded_and_says_what_follows(monkeypatch: pytest.MonkeyPa
     for start in range(0, 100, 10):
         log.add(mixed(0, start, start + 10))
     assert sum(len(part.lines) for part in log._slices) <= 25
-    assert log.ends() == {0: 100}
-    assert log.after({0: 5}) is None
-    assert log.after({0: 50}) is None
-    assert log.after({0: 101}) is not None
+    assert log.ends() == {0: Place(100)}
+    assert log.after({0: Place(5)}) is None
+    assert log.after({0: Place(50)}) is None
+    assert log.after({0: Place(101)}) is not None
     for stood in (0, 80, 85, 99):
-        news = log.after({0: stood})
+        news = log.after({0: Place(stood)})
         assert news is not None
         assert news.spans == {0: [stood, 100]}
         assert news.counts == counted(mixed(0, stood, 100).lines)
         assert list(news.lists[""]) == mixed(0, max(95, stood), 100).lines
-    assert log.counts({0: 0}) == counted(mixed(0, 0, 100).lines)
-    assert log.counts({0: 90}) == counted(mixed(0, 90, 100).lines)
-    nothing = log.after({0: 100})
+    assert log.counts({0: Place(0)}) == counted(mixed(0, 0, 100).lines)
+    assert log.counts({0: Place(90)}) == counted(mixed(0, 90, 100).lines)
+    nothing = log.after({0: Place(100)})
     assert nothing is not None
     assert not nothing.spans
 
@@ -467,7 +467,7 @@ def test_backlogs_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
         for at in range(start, {0: 20, 20: 100, 100: 200, 200: 210}[start], 10):
             later.add(mixed(0, at, at + 10))
         log.extend(later)
-    news = log.after({0: 0})
+    news = log.after({0: Place(0)})
     assert news is not None
     assert news.spans == {0: [0, 210]}
     assert news.counts == counted(mixed(0, 0, 210).lines)
@@ -570,7 +570,7 @@ def test_a_backlog_is_bounded_by_its_bytes_and_its_slices(monkeypatch: pytest.Mo
     for start in range(1_000, 1_200):
         log.add(Slice(0, start, start + 1))
     assert len(log._slices) <= 50
-    assert log.ends() == {0: 1_200}
+    assert log.ends() == {0: Place(1_200)}
 
 
 def test_redis_backlog_keeps_no_record_that_is_none_of_its_own(
@@ -582,4 +582,4 @@ def test_redis_backlog_keeps_no_record_that_is_none_of_its_own(
     pair.store(read(0, 0, [record]))
     offered = [*pair.recent._offered._slices, *pair.recent._sending._slices]
     assert not any(part.rejects for part in offered)
-    assert pair.recent._offered.ends() | pair.recent._sending.ends() == {0: 1}
+    assert pair.recent._offered.ends() | pair.recent._sending.ends() == {0: Place(1)}
