@@ -10,7 +10,7 @@ from logpipeline.events.slices import Place
 from logpipeline.files import read_file, replace_file
 
 VERSION = 2  # 1 had neither `begun` nor `inode`
-EPOCHS = 20  # of a partition that are kept: each is a change of its leader
+EPOCHS = 10  # of a partition that are kept: each is a change of its leader
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError)
 
@@ -19,7 +19,7 @@ class CheckpointError(Exception):
     """The checkpoint cannot be used; str() is one line with the reason and the remedy."""
 
 
-class Partition(msgspec.Struct):
+class Partition(msgspec.Struct, omit_defaults=True):
     """One partition: logs.txt holds the offsets from `first` up to, not including, `next`, without
     `gaps`.
 

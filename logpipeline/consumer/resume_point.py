@@ -50,15 +50,17 @@ def parting(
     if Kafka has them all, None if that cannot be known.
 
     `epochs` are these records' (leader epoch, first offset), the newest last. `end_of` asks Kafka
-    for the end of an epoch, or of the newest that it has before it.
+    for the end of an epoch, or of the newest that it has before it. All are compared: a broker
+    whose disk was put back to an older copy uses the newest ones once more.
     """
-    left, end = list(epochs), next_
-    while left:
-        found = end_of(left[-1][0])
-        if found is None or found.epoch < 0:
+    parts = end = next_
+    for epoch, start in reversed(epochs):
+        found = end_of(epoch)
+        if found is None:
             return None
-        while left and left[-1][0] > found.epoch:
-            end = left.pop()[1]
-        if not left or left[-1][0] == found.epoch:
-            return min(end, found.offset)
-    return None
+        if found.epoch < epoch:  # Kafka has none of its records
+            end = start
+        if found.epoch < epoch or found.offset < end:
+            parts = min(parts, end, found.offset)
+        end = start
+    return parts if epochs else None
