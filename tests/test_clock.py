@@ -1,4 +1,4 @@
-"""consumer.py keeps its promises while its clock jumps by hours, and events' times are hours off."""
+"""consumer.py keeps its promises while its clock jumps, and when events' times are hours off."""
 
 import json
 import os
@@ -95,9 +95,8 @@ def archived(settings: Settings) -> list[bytes]:
         return [line for file in opened for line in file.read().splitlines()]
 
 
-def newest(redis: RedisClient, settings: Settings) -> list[bytes]:
-    lines: list[bytes] = redis.lrange(settings.redis_key, 0, -1)
-    return lines
+def newest(redis: RedisClient, settings: Settings) -> list[bytes | str]:
+    return redis.lrange(settings.redis_key, 0, -1)
 
 
 def counts(redis: RedisClient, settings: Settings) -> Counter[int]:

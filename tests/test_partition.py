@@ -1,9 +1,18 @@
 """What a checkpoint knows of a partition of which Kafka loses records and reuses their offsets."""
 
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from logpipeline.archive.checkpoint import EPOCHS, Partition
-from logpipeline.events.slices import Place
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.checkpoint import EPOCHS, Checkpoint, Partition
+from logpipeline.archive.rotated import rotated
+from logpipeline.archive.rotation_policy import RotationPolicy
+from logpipeline.events.slices import Place, Slice
+from logpipeline.verify.files import ArchiveFiles, File
+from tests.support.records import events
 
 
 def read(*spans: tuple[int, int, int]) -> Partition:
@@ -93,3 +102,32 @@ def test_records_of_another_history_are_known_by_their_epoch() -> None:
     assert not partition.contradicts(50, 60, 4)
     assert not partition.contradicts(40, 60, 2)
     assert not partition.contradicts(0, 20, 1)
+
+
+@pytest.mark.parametrize("parts", [0, 17, 30, 49])
+def test_all_files_together_have_what_kafka_lost_twice(tmp_path: Path, parts: int) -> None:
+    """Whichever of the files have the lost records, and those of the gap among them."""
+
+    def batch(start: int, end: int, epoch: int) -> Slice:
+        return replace(events(0, start, end), epoch=epoch)
+
+    limits = RotationPolicy(bytes=600)
+    path = tmp_path / "logs.txt"
+    with closing(Archive(path, "logs", limits=limits)) as archive:
+        archive.open("id")
+        archive.append([batch(0, 35, 1)])
+        archive.begin(0, 40, 1)
+        archive.append([batch(40, 50, 2)])
+        archive.begin(0, parts)
+        archive.append([batch(parts, 80, 4)])
+    checkpoint = Checkpoint.load(path.with_name("logs.txt.checkpoint"))
+    assert checkpoint
+    newest = File("logs.txt", checkpoint.length, lambda: path.open("rb"))
+    assert len(rotated(path)) > 5
+    files = ArchiveFiles.of(rotated(path), newest, checkpoint)
+    known = files.checkpoint.topics["logs"].partitions[0]
+    assert (known.first, known.next, files.holes) == (0, 80, [])
+    assert known.gaps == ([(35, 40)] if parts > 35 else [])
+    lost = {offset for a, b in known.lost for offset in range(a, b)}
+    assert lost == {*range(parts, 50)} - {*range(35, 40)}
+    assert sum(b - a for a, b in known.lost) == len(lost)

@@ -43,8 +43,8 @@ def epoch_ends(
 def seek(consumer: KafkaConsumer, at: TopicPartition, offset: int, epoch: int) -> None:
     """Seek, so that from now on both client and broker compare that epoch's end with the offset,
     and poll raises LogTruncationError when Kafka loses records before it."""
-    consumer.seek(at, offset)
-    consumer._subscription.assignment[at].seek(OffsetAndMetadata(offset, "", epoch))
+    if state := consumer._subscription.assignment.get(at):
+        state.seek(OffsetAndMetadata(offset, "", epoch))
 
 
 def _ask(

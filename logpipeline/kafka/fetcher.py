@@ -125,6 +125,11 @@ class PromptFetcher(Fetcher):  # type: ignore[misc]
     def _append(self, drained: Any, part: Fetched, max_records: int, update_offsets: bool) -> int:
         """Move records of `part`. Returns their number, or `max_records` to end the poll."""
         part.room = self._room
+        state = self._subscriptions.assignment.get(part.topic_partition)
+        if state and state.position and part.leader_epoch < 0:
+            # A response without records would otherwise delete the epoch of the position, by which
+            # client and broker notice lost records.
+            part.leader_epoch = state.position.leader_epoch
         count: int = super()._append(drained, part, max_records, update_offsets)
         self._room = part.room
         return count if self._room > 0 else max_records
