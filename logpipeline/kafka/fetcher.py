@@ -79,7 +79,7 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
                     raise
                 self._next_inline_exception = error
                 break
-            if not self._rest or (taken and self._rest.epoch != taken.epoch):
+            if not self._rest or -1 < taken.epoch != self._rest.epoch:
                 break
             taken.epoch = self._rest.epoch
             taken.extend(self._rest.cut(n - len(taken)))

@@ -38,7 +38,7 @@ KEYS = (
         ":lag",
         ":counts:now",
     ),
-    *(":counts:x", ":dead-letters", ":alerts", ":alerts:history", ":alerts:lease"),
+    *(":counts:now", ":counts:x", ":dead-letters", ":alerts", ":alerts:history", ":alerts:lease"),
 )
 SHOWN = 100  # events of make recent
 
