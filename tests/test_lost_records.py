@@ -193,7 +193,7 @@ def create(settings: Settings, replicas: list[int]) -> None:
     servers = settings.kafka_bootstrap_servers
     shape = {"assignments": {0: replicas}}
     others = {"assignments": {0: [1]}, "configs": {"max.message.bytes": str(2**21)}}
-    groups = {"assignments": {0: [1]}, "configs": {"cleanup.policy": "compact"}}
+    groups = {"assignments": {n: [1] for n in range(4)}, "configs": {"cleanup.policy": "compact"}}
     with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
         admin.create_topics(
             {
