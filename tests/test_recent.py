@@ -14,7 +14,8 @@ from redis import Redis as RedisClient
 from redis import RedisError
 
 from config import Settings
-from logpipeline.archive.archive import Archive, Contradiction
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.offset_gap import Contradiction
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.event import LEVELS
 from logpipeline.events.slices import Place, Slice, read

@@ -31,6 +31,8 @@ from logpipeline.archive import recovery
 from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
 from logpipeline.archive.log_file import LogFile
 from logpipeline.archive.metrics import ArchiveMetrics
+from logpipeline.archive.offset_gap import Contradiction
+from logpipeline.archive.offset_gap import OffsetGap as OffsetGap
 from logpipeline.archive.rotated import by_name, last_lines, next_rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
 from logpipeline.events.slices import Place, Slice, pieces
@@ -39,26 +41,6 @@ from logpipeline.locks import locked
 from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
-
-
-class OffsetGap(Exception):  # noqa: N818 - a verdict about offsets, not a failure
-    """The records begin after the archive's next offset: those from `expected` on are missing."""
-
-    def __init__(self, partition: int, expected: int, start: int) -> None:
-        super().__init__(
-            f"partition {partition}: records begin at offset {start}, expected {expected}"
-        )
-
-
-class Contradiction(OffsetGap):
-    """The records are of another history of Kafka's than the archive's: it has lost some."""
-
-    def __init__(self, partition: int, expected: int, start: int) -> None:
-        super().__init__(partition, expected, start)
-        self.args = (
-            f"partition {partition}: Kafka's records from offset {start} on do not continue those "
-            f"before offset {expected}",
-        )
 
 
 ANYWHERE = Place(-1)
