@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 from redis import Redis as RedisClient
 
 from config import Settings
@@ -206,7 +207,9 @@ def create(settings: Settings, replicas: list[int]) -> None:
 
 
 def leader(settings: Settings) -> int:
-    """The broker that leads the partition, -1 for none."""
-    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)) as admin:
+    """The broker that leads the partition; -1 for none, or if one that is away was asked."""
+    servers = settings.kafka_bootstrap_servers
+    with suppress(KafkaError), closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
         [topic] = admin.describe_topics([settings.kafka_topic])
         return int(topic["partitions"][0]["leader_id"])
+    return -1
