@@ -83,7 +83,9 @@ class Resumption:
         CheckpointError, OSError."""
         known = archived.partitions.get(at.partition)
         place, number = known.place if known else None, at.partition
+        whose = "another host's logs.txt"
         if place and point.lost and point.lost.stop == place.offset:
+            whose = str(self._archive.path)
             if not self._archive.begin(number, point.lost[0], seen=place):
                 return False
             place = self._archive.position().partitions[number].place
@@ -91,7 +93,7 @@ class Resumption:
             epoch = commit.epoch if commit and commit.offset == point.offset else -1
             if not self._archive.begin(number, point.offset, epoch, seen=place):
                 return False
-        self._report(at, point)
+        self._report(at, point, whose)
         return True
 
     def _committed_by_others(
@@ -109,8 +111,8 @@ class Resumption:
         since = self._short_since.setdefault(at, time.monotonic())
         return time.monotonic() - since >= LOSS_CERTAIN
 
-    def _report(self, at: TopicPartition, point: ResumePoint) -> None:
-        """Log which records Kafka has deleted or lost."""
+    def _report(self, at: TopicPartition, point: ResumePoint, whose: str) -> None:
+        """Log which records Kafka has deleted or lost; `whose` file has the latter."""
         where = f"{at.topic}[{at.partition}]"
         if point.deleted:
             self._metrics.gap_records.inc(len(point.deleted))
@@ -124,5 +126,5 @@ class Resumption:
             log.error(
                 "%s: Kafka has lost the records of offsets %d to %d (unclean leader election, "
                 "power cut, or an older copy of its data); %s still has them; resuming at %d",
-                *(where, point.lost[0], point.lost[-1], self._archive.path, point.offset),
+                *(where, point.lost[0], point.lost[-1], whose, point.offset),
             )
