@@ -4,11 +4,13 @@ A lone broker's partition is put back to an older copy, as after a power cut or 
 three brokers one becomes the leader that lacks what the others had (unclean leader election).
 """
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -208,8 +210,12 @@ def create(settings: Settings, replicas: list[int]) -> None:
 
 def leader(settings: Settings) -> int:
     """The broker that leads the partition; -1 for none, or if one that is away was asked."""
-    servers = settings.kafka_bootstrap_servers
-    with suppress(KafkaError), closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
-        [topic] = admin.describe_topics([settings.kafka_topic])
-        return int(topic["partitions"][0]["leader_id"])
-    return -1
+    servers, found = settings.kafka_bootstrap_servers, -1
+    with warnings.catch_warnings():
+        # kafka-python leaves the socket open that a killed broker refused.
+        warnings.simplefilter("ignore", ResourceWarning)
+        with suppress(KafkaError), closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+            [topic] = admin.describe_topics([settings.kafka_topic])
+            found = topic["partitions"][0]["leader_id"]
+        gc.collect()
+    return int(found)
