@@ -18,7 +18,8 @@ from kafka.record.default_records import DefaultRecordBatch
 
 from config import Settings
 from logpipeline.events.columns import Columns
-from logpipeline.kafka import fetcher
+from logpipeline.kafka import epoch_ends, fetcher
+from logpipeline.kafka.epoch_ends import EpochEnd
 from logpipeline.kafka.fetcher import Fetched
 from tests.support import segments
 from tests.support.segments import Batch, Record, segment
@@ -227,6 +228,21 @@ def test_every_request_asks_for_all_partitions(
         seen += sum(len(Columns.of(polled)) for polled in reader.poll(500).values())
     assert len(asked) >= 4
     assert set(asked) == {2}
+
+
+def test_a_response_without_records_keeps_the_epoch_of_the_position(reader: KafkaConsumer) -> None:
+    """By it lost records are noticed; kafka-python's own fetcher deletes it."""
+    empty, full = (TopicPartition(at.topic, at.partition) for at in sorted(reader.assignment()))
+    epoch_ends.seek(reader, empty, 0, 0)
+    epoch_ends.seek(reader, full, 30_000, 0)
+    for _ in range(4):
+        assert not reader.poll(600)
+    for at in (empty, full):
+        assert reader._subscription.assignment[at].position.leader_epoch == 0
+    assert epoch_ends.epoch_ends(reader, {empty: 7, full: 0}, 5_000) == {
+        empty: EpochEnd(0, 0),
+        full: EpochEnd(0, 30_000),
+    }
 
 
 def test_a_response_that_comes_after_the_look_for_one_is_not_slept_over(

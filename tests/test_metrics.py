@@ -362,6 +362,16 @@ def test_the_delay_is_that_of_the_oldest_event() -> None:
     assert 20 <= (value("log_consumer_delay_seconds_sum", {"sink": "archive"}) or 0) < 25
 
 
+@pytest.mark.parametrize("off", [-1.7e308, 1.7e308, -400 * 86_400, 86_400])
+def test_a_time_that_no_event_can_have_waited_since_leaves_the_delay_as_it_is(off: float) -> None:
+    metrics = Metrics()
+    metrics.archive.appended([events(0, 0, 10, timestamp=time.time() + off)], 1)
+    value = metrics.registry.get_sample_value
+    assert value("log_consumer_delay_seconds_count", {"sink": "archive"}) == 0
+    assert value("log_consumer_delay_seconds_sum", {"sink": "archive"}) == 0
+    assert value("log_consumer_events_total", {"sink": "archive", "level": "INFO"}) == 10
+
+
 def test_names_keep_to_the_conventions() -> None:
     """https://prometheus.io/docs/practices/naming/: one unit, a base unit, _total on counters."""
     for family in Metrics().registry.collect():

@@ -25,8 +25,9 @@ SETTINGS = """
 """
 CONSUMER = """
     archive_bytes archive_up batch_events dead_letters delay_seconds events failures gap_records
-    kafka_up lag_records last_checkpoint_timestamp_seconds outages redis_up rotated_bytes
-    rotated_files rotations shipped_bytes shipped_files store_up unexpected_errors unshipped_files
+    kafka_up lag_records last_checkpoint_timestamp_seconds lost_records outages redis_up
+    rotated_bytes rotated_files rotations shipped_bytes shipped_files store_up unexpected_errors
+    unshipped_files
 """
 PRODUCER = "delivered_bytes events kafka_up outages waiting_events"
 ALERTS = "failures leading notices open outages redis_up waiting_notices"

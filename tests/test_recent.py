@@ -1,10 +1,12 @@
 """The newest events in a real Redis, which goes away, comes back, and forgets."""
 
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +15,10 @@ from redis import RedisError
 
 from config import Settings
 from logpipeline.archive.archive import Archive
+from logpipeline.archive.offset_gap import Contradiction
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.event import LEVELS
-from logpipeline.events.slices import Slice, read
+from logpipeline.events.slices import Place, Slice, read
 from logpipeline.localstack.redis import Redis
 from logpipeline.recent import backlog, recent
 from logpipeline.recent.backlog import Backlog
@@ -326,6 +329,144 @@ def test_an_older_redis_gets_the_end_of_the_archive_and_counts_nothing_twice(
     assert found["counts"] >= counted(mixed(0, 0, 20).lines)
 
 
+def put_back(redis: Redis, keys: dict[bytes, bytes]) -> None:
+    """In one step, while it is up."""
+    with RedisClient.from_url(redis.url) as raw, raw.pipeline(transaction=True) as back:
+        back.flushall()
+        for name, value in keys.items():
+            back.restore(name, 0, value)
+        back.execute()
+
+
+@pytest.mark.parametrize("by", ["a restart", "a restart while it is away", "replaced keys"])
+@pytest.mark.parametrize("news", [10, 0])
+def test_a_redis_put_back_to_an_older_dump_gets_the_newest_events_again_none_twice(
+    opened: Open, client: RedisClient, small: Settings, own_redis: Redis, by: str, news: int
+) -> None:
+    pair = opened()
+    key = small.redis_key
+    pair.store(mixed(0, 0, 30), mixed(1, 0, 5))
+    settled(client, key, {0: 30, 1: 5})
+    client.save()
+    dump = own_redis.folder / "dump.rdb"
+    older = dump.read_bytes()
+    with RedisClient.from_url(small.redis_url) as raw:
+        keys = {name: raw.dump(name) for name in raw.scan_iter()}
+    pair.store(mixed(0, 30, 60))
+    settled(client, key, {0: 60, 1: 5})
+    if by == "replaced keys":
+        put_back(own_redis, keys)
+        pair.store(mixed(0, 60, 60 + news))
+    else:
+        own_redis.kill()
+        shutil.rmtree(own_redis.folder / "appendonlydir")
+        dump.write_bytes(older)
+        if by == "a restart while it is away":
+            pair.store(mixed(0, 60, 60 + news))
+        start_from_dump(own_redis)
+        pair.store(*([mixed(0, 60, 60 + news)] if by == "a restart" else []))
+    settled(client, key, {0: 60 + news, 1: 5})
+    found = stored(client, key)
+    lines = small.log_file.read_bytes().splitlines()
+    assert found["lists"] == expected(lines)
+    assert found["counts"] <= counted(lines)
+    assert found["counts"] >= counted(mixed(0, 0, 30).lines + mixed(0, 60, 60 + news).lines)
+
+
+def start_from_dump(redis: Redis) -> None:
+    """Start it as its documentation says: without its appended file, which is made then."""
+    without = Redis(redis.folder, redis.port, ["--appendonly", "no"])
+    without.start()
+    without.wait_ready()
+    redis.process = without.process  # which kills it at the end
+
+
+def later(partition: int, start: int, end: int) -> Slice:
+    """Other events at these offsets, of a higher leader epoch than `earlier` ones."""
+    made = [
+        events(partition, 1_000 + n, 1_001 + n, level=LEVELS[n % 5], timestamp=BEGAN + n)
+        for n in range(start, end)
+    ]
+    return replace(joined(partition, start, end, made), epoch=3)
+
+
+def earlier(partition: int, start: int, end: int) -> Slice:
+    return replace(mixed(partition, start, end), epoch=1)
+
+
+def lose(pair: Pair, partition: int, offset: int) -> None:
+    """As the consumer notes that Kafka has lost the records from `offset` on."""
+    assert pair.archive.begin(partition, offset)
+    assert pair.recent.replay_from("topic-id", {partition: offset}) == {partition: offset}
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_reused_offsets_are_listed_and_counted_beside_those_that_kafka_lost(
+    opened: Open, client: RedisClient, small: Settings, own_redis: Redis, away: bool
+) -> None:
+    pair = opened()
+    pair.store(earlier(0, 0, 30), mixed(1, 0, 10))
+    settled(client, small.redis_key, {0: 30, 1: 10})
+    if away:
+        own_redis.kill()
+    pair.store(earlier(0, 30, 50))
+    lose(pair, 0, 20)
+    pair.store(later(0, 20, 25))
+    pair.store(later(0, 25, 45), mixed(1, 10, 20))
+    if away:
+        own_redis.start()
+    settled(client, small.redis_key, {0: 45, 1: 20})
+    found = stored(client, small.redis_key)
+    lines = small.log_file.read_bytes().splitlines()
+    assert len(lines) == 50 + 25 + 20
+    assert found["lists"] == expected(lines)
+    assert found["counts"] == counted(lines)
+    assert client.hget(f"{small.redis_key}:epochs", "0") == "3"
+
+
+def test_a_start_after_a_loss_asks_for_the_new_records_that_redis_lacks(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    pair = opened()
+    pair.store(earlier(0, 0, 50))
+    settled(client, small.redis_key, {0: 50})
+    pair.close()
+    pair.archive.begin(0, 20)
+    pair.archive.append([later(0, 20, 45)])
+    again = opened()
+    assert again.starts == {0: 20}
+    again.recent.offer([later(0, 20, 45)])
+    again.store(later(0, 45, 48))
+    settled(client, small.redis_key, {0: 48})
+    found = stored(client, small.redis_key)
+    lines = small.log_file.read_bytes().splitlines()
+    assert found["lists"] == expected(lines)
+    assert found["counts"] == counted(lines)
+
+
+def test_a_consumer_that_wakes_up_after_a_loss_changes_nothing(
+    opened: Open, client: RedisClient, small: Settings
+) -> None:
+    """It still has records that were lost, at the very offset of Redis."""
+    late, pair = opened(), opened()
+    pair.store(earlier(0, 0, 40))
+    settled(client, small.redis_key, {0: 40})
+    lose(pair, 0, 20)
+    pair.store(later(0, 20, 40))
+    settled(client, small.redis_key, {0: 40})
+    until(lambda: client.hget(f"{small.redis_key}:epochs", "0") == "3")
+    with pytest.raises(Contradiction, match="do not continue those before offset 40"):
+        late.store(earlier(0, 40, 50))
+    with pytest.raises(Contradiction):
+        pair.archive.append([replace(later(0, 30, 50), epoch=5)])
+    late.recent.offer([earlier(0, 40, 50)])
+    pair.store(later(0, 40, 45))
+    settled(client, small.redis_key, {0: 45})
+    found = stored(client, small.redis_key)
+    lines = small.log_file.read_bytes().splitlines()
+    assert found["lists"] == expected(lines)
+
+
 def test_under_load_a_wiped_redis_is_made_anew_once(
     opened: Open, client: RedisClient, small: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -442,19 +583,19 @@ def test_a_backlog_is_bounded_and_says_what_follows(monkeypatch: pytest.MonkeyPa
     for start in range(0, 100, 10):
         log.add(mixed(0, start, start + 10))
     assert sum(len(part.lines) for part in log._slices) <= 25
-    assert log.ends() == {0: 100}
-    assert log.after({0: 5}) is None
-    assert log.after({0: 50}) is None
-    assert log.after({0: 101}) is not None
+    assert log.ends() == {0: Place(100)}
+    assert log.after({0: Place(5)}) is None
+    assert log.after({0: Place(50)}) is None
+    assert log.after({0: Place(101)}) is not None
     for stood in (0, 80, 85, 99):
-        news = log.after({0: stood})
+        news = log.after({0: Place(stood)})
         assert news is not None
         assert news.spans == {0: [stood, 100]}
         assert news.counts == counted(mixed(0, stood, 100).lines)
         assert list(news.lists[""]) == mixed(0, max(95, stood), 100).lines
-    assert log.counts({0: 0}) == counted(mixed(0, 0, 100).lines)
-    assert log.counts({0: 90}) == counted(mixed(0, 90, 100).lines)
-    nothing = log.after({0: 100})
+    assert log.counts({0: Place(0)}) == counted(mixed(0, 0, 100).lines)
+    assert log.counts({0: Place(90)}) == counted(mixed(0, 90, 100).lines)
+    nothing = log.after({0: Place(100)})
     assert nothing is not None
     assert not nothing.spans
 
@@ -467,7 +608,7 @@ def test_backlogs_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
         for at in range(start, {0: 20, 20: 100, 100: 200, 200: 210}[start], 10):
             later.add(mixed(0, at, at + 10))
         log.extend(later)
-    news = log.after({0: 0})
+    news = log.after({0: Place(0)})
     assert news is not None
     assert news.spans == {0: [0, 210]}
     assert news.counts == counted(mixed(0, 0, 210).lines)
@@ -570,7 +711,7 @@ def test_a_backlog_is_bounded_by_its_bytes_and_its_slices(monkeypatch: pytest.Mo
     for start in range(1_000, 1_200):
         log.add(Slice(0, start, start + 1))
     assert len(log._slices) <= 50
-    assert log.ends() == {0: 1_200}
+    assert log.ends() == {0: Place(1_200)}
 
 
 def test_redis_backlog_keeps_no_record_that_is_none_of_its_own(
@@ -582,4 +723,4 @@ def test_redis_backlog_keeps_no_record_that_is_none_of_its_own(
     pair.store(read(0, 0, [record]))
     offered = [*pair.recent._offered._slices, *pair.recent._sending._slices]
     assert not any(part.rejects for part in offered)
-    assert pair.recent._offered.ends() | pair.recent._sending.ends() == {0: 1}
+    assert pair.recent._offered.ends() | pair.recent._sending.ends() == {0: Place(1)}

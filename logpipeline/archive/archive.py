@@ -31,9 +31,11 @@ from logpipeline.archive import recovery
 from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
 from logpipeline.archive.log_file import LogFile
 from logpipeline.archive.metrics import ArchiveMetrics
+from logpipeline.archive.offset_gap import Contradiction
+from logpipeline.archive.offset_gap import OffsetGap as OffsetGap
 from logpipeline.archive.rotated import by_name, last_lines, next_rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
-from logpipeline.events.slices import Slice, pieces
+from logpipeline.events.slices import Place, Slice, pieces
 from logpipeline.files import remove_drafts, sync
 from logpipeline.locks import locked
 from logpipeline.outage import Outage
@@ -41,30 +43,34 @@ from logpipeline.outage import Outage
 log = logging.getLogger(__name__)
 
 
-class OffsetGap(Exception):  # noqa: N818 - a verdict about offsets, not a failure
-    """The records begin after the archive's next offset: those from `expected` on are missing."""
-
-    def __init__(self, partition: int, expected: int, start: int) -> None:
-        super().__init__(
-            f"partition {partition}: records begin at offset {start}, expected {expected}"
-        )
+ANYWHERE = Place(-1)
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivePosition:
     """The archive's id, which distinguishes its commits from those of another host's archive, and
-    the next offset of each partition that it has seen."""
+    each partition that it has seen."""
 
     id: str
-    next: dict[int, int]
+    partitions: dict[int, Partition]
+
+    @property
+    def next(self) -> dict[int, int]:
+        """Partition → next offset."""
+        return {partition: known.next for partition, known in self.partitions.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTail:
-    """The last lines of logs.txt, oldest first, and the next offsets after them."""
+    """The last lines of logs.txt, oldest first, and the places after them."""
 
     lines: list[bytes]
-    next: dict[int, int]
+    places: dict[int, Place]
+
+    @property
+    def next(self) -> dict[int, int]:
+        """Partition → next offset."""
+        return {partition: place.offset for partition, place in self.places.items()}
 
 
 class Archive:
@@ -116,26 +122,34 @@ class Archive:
         return self._position_in(self._read())
 
     def unseen(self, batch: list[Slice]) -> list[Slice]:
-        """`batch` without what the archive holds. Raises CheckpointError, OSError."""
+        """`batch` without what is archived. Raises CheckpointError, Contradiction, OSError."""
         return _fresh(self._read().topic(self.topic, self._topic_id), batch)
 
-    def begin(self, partition: int, offset: int) -> None:
+    def begin(
+        self, partition: int, offset: int, epoch: int = -1, seen: Place | None = ANYWHERE
+    ) -> bool:
         """Set the next offset of `partition`: its first, or past a gap, or back after a loss.
 
-        Raises CheckpointError, OSError.
+        `epoch` is the leader epoch of the record before it. Does nothing and returns False if the
+        partition is no longer where it was `seen` (None: nowhere). Raises CheckpointError, OSError.
         """
         with self._locked() as checkpoint:
             partitions = checkpoint.topic(self.topic, self._topic_id).partitions
-            partitions.setdefault(partition, Partition(offset, offset)).advance(offset)
+            known = partitions.get(partition)
+            if seen not in (ANYWHERE, known.place if known else None):
+                return False
+            known = partitions.setdefault(partition, Partition(offset, offset))
+            known.advance(offset, epoch)
             self._save(checkpoint)
+            return True
 
     def append(self, batch: list[Slice]) -> ArchivePosition:
         """Append the events of `batch` that logs.txt does not hold yet, on disk. Returns the
         position after them.
 
         Rotates logs.txt first when it is due, so call it without events, too. Raises OSError (then
-        nothing was appended, or the next call cuts it), CheckpointError, and OffsetGap when records
-        before `batch` are missing.
+        nothing was appended, or the next call cuts it), CheckpointError, OffsetGap when records
+        before `batch` are missing, and Contradiction when Kafka has lost some that are archived.
         """
         with self._locked() as checkpoint:
             if checkpoint.begun and self._limits.over(checkpoint.begun, time.time()):
@@ -156,15 +170,14 @@ class Archive:
         lock: what a checkpoint accounts for does not change. Raises CheckpointError, OSError."""
         checkpoint, lines = last_lines(self.path, self._read, most)
         partitions = checkpoint.topic(self.topic, self._topic_id).partitions
-        return ArchiveTail(lines, {p: known.next for p, known in partitions.items()})
+        return ArchiveTail(lines, {p: known.place for p, known in partitions.items()})
 
     def close(self) -> None:
         self._file.close()
 
     def _position_in(self, checkpoint: Checkpoint) -> ArchivePosition:
         partitions = checkpoint.topic(self.topic, self._topic_id).partitions
-        offsets = {partition: known.next for partition, known in partitions.items()}
-        return ArchivePosition(checkpoint.archive, offsets)
+        return ArchivePosition(checkpoint.archive, partitions)
 
     def _pieces(self, fresh: list[Slice], checkpoint: Checkpoint) -> Iterator[list[Slice]]:
         """What to append in one write; logs.txt is rotated between two pieces."""
@@ -247,10 +260,12 @@ class Archive:
 
 
 def _fresh(topic: Topic, batch: list[Slice]) -> list[Slice]:
-    """`batch` without the offsets that the checkpoint covers."""
+    """`batch` without the offsets that the checkpoint covers. Raises Contradiction."""
     fresh = []
     for part in batch:
         known = topic.partitions.get(part.partition)
+        if known and known.contradicts(part.start, part.end, part.epoch):
+            raise Contradiction(part.partition, known.next, part.start)
         new = part.since(known.next) if known else part
         if new.start < new.end:
             fresh.append(new)
@@ -264,4 +279,4 @@ def _advance(topic: Topic, fresh: list[Slice]) -> None:
         known = topic.partitions.setdefault(part.partition, start)
         if part.start > known.next:
             raise OffsetGap(part.partition, known.next, part.start)
-        known.next = part.end
+        known.take(part.start, part.end, part.epoch)

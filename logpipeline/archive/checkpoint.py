@@ -6,9 +6,11 @@ from typing import Annotated, Self
 
 import msgspec
 
+from logpipeline.events.slices import Place
 from logpipeline.files import read_file, replace_file
 
 VERSION = 2  # 1 had neither `begun` nor `inode`
+EPOCHS = 10  # of a partition that are kept: each is a change of its leader
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError)
 
@@ -17,23 +19,71 @@ class CheckpointError(Exception):
     """The checkpoint cannot be used; str() is one line with the reason and the remedy."""
 
 
-class Partition(msgspec.Struct):
+class Partition(msgspec.Struct, omit_defaults=True):
     """One partition: logs.txt holds the offsets from `first` up to, not including, `next`, without
     `gaps`.
 
     A gap (from, to) covers offsets that this archive will never hold: Kafka had deleted them,
-    or another host's archive took them.
+    or another host's archive took them. `lost` (from, to) are offsets that logs.txt holds twice:
+    Kafka has lost their first records. `parted` (offset, epoch) are the places at which it did:
+    records from that offset on, of that leader epoch or an earlier one, are those that it lost.
+    `epochs` are the newest (leader epoch, first offset); without any, that of the last record is
+    unknown.
     """
 
     first: Natural
     next: Natural
     gaps: list[tuple[Natural, Natural]] = []
+    lost: list[tuple[Natural, Natural]] = []
+    parted: list[tuple[Natural, Natural]] = []
+    epochs: list[tuple[Natural, Natural]] = []
 
-    def advance(self, offset: int) -> None:
-        """Set the next offset, with a gap before it if it is beyond the present one."""
-        if offset > self.next:
-            self.gaps.append((self.next, offset))
-        self.next = offset
+    @property
+    def place(self) -> Place:
+        return Place(self.next, self.epochs[-1][0] if self.epochs else -1)
+
+    def contradicts(self, start: int, end: int, epoch: int) -> bool:
+        """Whether records of that leader epoch at these offsets are of another history of Kafka's
+        than those before `next`: epochs never fall from one record to the next."""
+        mine = self.place.epoch
+        if min(mine, epoch) < 0:
+            return False
+        return start < self.next if epoch > mine else end > self.next and epoch < mine
+
+    def take(self, start: int, end: int, epoch: int) -> None:
+        """Account for records from `start`, the next offset, up to, not including, `end`."""
+        self.next = end
+        if epoch < 0:
+            self.epochs = []
+        elif epoch != self.place.epoch:
+            self.epochs = [*self.epochs[1 - EPOCHS :], (epoch, start)]
+
+    def advance(self, offset: int, epoch: int = -1) -> None:
+        """Set the next offset. If it is beyond the present one, there is a gap before it, and
+        `epoch` is that of the record before it; if not, Kafka has lost what follows it."""
+        if offset < self.next:
+            self._lose(offset)
+        elif offset > self.next:
+            self.gaps = [*self.gaps, (self.next, offset)]
+            self.next, self.epochs = offset, [(epoch, offset)] if epoch >= 0 else []
+
+    def kept(self, place: Place) -> int:
+        """The offset up to which what was read up to `place` is in Kafka still, as far as known."""
+        since = [offset for offset, epoch in self.parted if 0 <= place.epoch <= epoch]
+        return min([place.offset, *since])
+
+    def _lose(self, offset: int) -> None:
+        """Kafka's history parts from logs.txt at `offset`."""
+        if self.epochs:
+            self.parted = [*self.parted[1 - EPOCHS :], (offset, self.place.epoch)]
+        start = max(offset, self.first)
+        for a, b in [*self.gaps, (self.next, self.next)]:
+            if start < a:
+                self.lost = [*self.lost, (start, a)]
+            start = max(start, b)
+        self.gaps = [(a, min(b, offset)) for a, b in self.gaps if a < offset]
+        self.epochs = [(e, since) for e, since in self.epochs if since < offset]
+        self.first, self.next = min(self.first, offset), offset
 
 
 class Topic(msgspec.Struct):
@@ -90,7 +140,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         for topic in self.topics.values():
             topic.since = 0
             for known in topic.partitions.values():
-                known.first, known.gaps = known.next, []
+                known.first, known.gaps, known.lost = known.next, [], []
 
     def save(self, path: Path, mode: int | None = None) -> bytes:
         """Write it to `path` in one step, on disk before it replaces the old one.

@@ -12,7 +12,7 @@ from kafka.producer.future import FutureRecordMetadata
 
 from logpipeline.archive.archive import Archive
 from logpipeline.consumer.metrics import Metrics
-from logpipeline.events.slices import Reject, Slice
+from logpipeline.events.slices import Place, Reject, Slice
 from logpipeline.kafka import clients, connection, topics
 from logpipeline.kafka.settings import DeadLetterSettings
 from logpipeline.outage import Outage
@@ -24,6 +24,7 @@ PATIENCE = 2.0  # seconds to wait for Kafka after a request to stop
 STEP = 0.005  # seconds between checks of Kafka's answers
 FRAME = 1_024  # bytes that a batch may add to a record
 BATCH = 16_384  # bytes
+NONE = Place(0)
 Letter = tuple[Slice, Reject]  # with the slice that it is from
 
 
@@ -38,7 +39,7 @@ class DeadLetters:
         self._producer: KafkaProducer | None = None
         self._limit = 0  # bytes of the largest record that the topic takes
         self._outage = Outage(log)
-        self._reached: dict[tuple[str, int], int] = {}  # topic id, partition → next offset
+        self._reached: dict[tuple[str, int], Place] = {}  # topic id, partition → what it has
 
     def send(self, batch: list[Slice], stop: Shutdown) -> bool:
         """Send the rejects of `batch` that the archive has not passed yet.
@@ -51,14 +52,15 @@ class DeadLetters:
         letters = [
             (part, reject)
             for part in self._archive.unseen(batch)
-            for reject in part.rejects
-            if reject.offset >= self._reached.get((part.topic_id, part.partition), 0)
+            for reject in part.after(
+                self._reached.get((part.topic_id, part.partition), NONE)
+            ).rejects
         ]
         for _ in stop.backoff():
             letters = self._send(letters, stop)
             if not letters:
                 for part in batch:
-                    self._reached[part.topic_id, part.partition] = part.end
+                    self._reached[part.topic_id, part.partition] = part.place
                 return True
         return False
 
@@ -116,6 +118,8 @@ class DeadLetters:
             ("source.offset", b"%d" % reject.offset),
             # A topic that was deleted and created again has the same offsets once more.
             ("source.topic_id", part.topic_id.encode()),
+            # Records that Kafka lost have the offsets of later ones, but an earlier leader epoch.
+            ("source.leader_epoch", b"%d" % part.epoch),
         ]
         key = reject.key
         if key is None and reject.value is None:

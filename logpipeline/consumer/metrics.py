@@ -24,6 +24,9 @@ class Metrics(Collector):
         self.recent = RecentMetrics(make)
         self.tally = Tally()
         self.gap_records = make.counter("gap_records", "Records Kafka deleted before being read")
+        self.lost_records = make.counter(
+            "lost_records", "Records Kafka lost after being read: logs.txt still has their events"
+        )
         self.commit_failures = make.failures("commit")
         self.dead_letter_failures = make.failures("dead_letter")
         self.kafka_up = make.up("kafka", "1 while Kafka answers")

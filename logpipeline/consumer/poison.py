@@ -135,6 +135,7 @@ class Poison:
                 *(part.partition, reject.offset, reject.offset + 1),
                 rejects=[reject],
                 topic_id=part.topic_id,
+                epoch=part.epoch,
             )
             return _error_of(lambda: dead_letters.send([alone], self._stop))
 

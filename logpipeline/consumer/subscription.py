@@ -7,8 +7,11 @@ the archive and Redis, and every slice gives the offset at which it was expected
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -23,10 +26,11 @@ from logpipeline.archive.archive import Archive, ArchivePosition
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.consumer.poison import Poison
-from logpipeline.consumer.resume_point import ResumePoint, resume_point
+from logpipeline.consumer.resumption import REQUEST_MS, Resumption
 from logpipeline.consumer.settings import ConsumerSettings
+from logpipeline.events.columns import Columns
 from logpipeline.events.slices import Slice
-from logpipeline.kafka import clients, connection, fetcher
+from logpipeline.kafka import clients, connection, epoch_ends, fetcher
 from logpipeline.kafka.commit import Commit
 from logpipeline.outage import Outage
 from logpipeline.recent.recent import Recent
@@ -34,11 +38,9 @@ from logpipeline.recent.recent import Recent
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
-REQUEST_MS = 5_000
 CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and keeps the lock and memory longer
 FETCH_BYTES = 16 * 2**20  # from one broker at once, packed
-LOSS_CERTAIN = 15.0  # seconds for which Kafka's end must be below the archive to be believed
 LAG_EVERY = 1.0  # seconds
 QUIET = 5.0  # seconds without records after which Kafka is probed
 PROBE = 2.0  # seconds for a step of that probe
@@ -65,7 +67,6 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._positions: dict[int, int] = {}  # partition → the offset that poll returns next
         self._to_seek: set[int] = set()  # partitions that are assigned, and not yet sought
         self._lock = threading.Lock()
-        self._short_since: dict[int, float] = {}
         self._heard = self._lag_noted = time.monotonic()
         self._outage = Outage(log)
         self._read_outage = Outage(log)
@@ -83,6 +84,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             fetch_max_bytes=FETCH_BYTES,
         )
         fetcher.install(self._consumer, settings.event_max_bytes)
+        self._resumption = Resumption(self._consumer, archive, metrics)
         self._topic_id = ""
         self._consumer.subscribe([self._topic], listener=self)
 
@@ -121,13 +123,12 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             self.rewind()
         with self._lock:
             to_seek = set(self._to_seek)
-        slices = []
+        slices: list[Slice] = []
         for at, records in polled.items():
             start = self._positions.get(at.partition)
             if start is not None and at.partition not in to_seek:
-                part = self._poison.read(at.partition, start, records, self._topic_id)
-                self._positions[at.partition] = part.end
-                slices.append(part)
+                slices += self._slices(at.partition, start, records)
+                self._positions[at.partition] = slices[-1].end
         return slices
 
     def rewind(self) -> None:
@@ -156,15 +157,22 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> dict[TopicPartition, OffsetAndMetadata]:
         """What to commit."""
         return {
-            at: Commit(archived.next[at.partition], archived.id, self._topic_id).for_kafka()
+            at: Commit(known.next, archived.id, self._topic_id, known.place.epoch).for_kafka()
             for at in self._consumer.assignment()
-            if at.partition in partitions & archived.next.keys()
+            if at.partition in partitions and (known := archived.partitions.get(at.partition))
         }
 
     def _committed(self, offsets: object, response: object) -> None:
         if isinstance(response, Exception):
             self._metrics.commit_failures.inc()
             log.debug("commit: %s", response)
+
+    def _slices(self, partition: int, start: int, polled: Iterable[Any]) -> Iterator[Slice]:
+        """What was polled of a partition, a slice for each leader epoch."""
+        for epoch, records in groupby(polled, _epoch):
+            part = self._poison.read(partition, start, [*records], self._topic_id)
+            start = part.end
+            yield replace(part, epoch=epoch)
 
     def _found_topic_id(self) -> str:
         """The topic's id in Kafka's metadata; a topic that was created again has a new one."""
@@ -188,76 +196,22 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         ats = [TopicPartition(self._topic, partition) for partition in to_seek]
         try:
             firsts = self._consumer.beginning_offsets(ats, timeout_ms=REQUEST_MS)
-            offsets = self._resume_offsets(ats, firsts)
+            offsets = self._resumption.offsets(ats, firsts, self._topic_id)
         except (KafkaError, KeyError) as error:
             log.debug("cannot seek yet: %s", error)
             return
+        archived = self._archive.position()
         for partition, replay in self._recent.replay_from(self._topic_id, offsets).items():
             at = TopicPartition(self._topic, partition)
             position = max(replay, firsts[at])
+            known = archived.partitions.get(partition)
             with self._lock:
                 if at not in self._consumer.assignment():
                     continue
-                self._consumer.seek(at, position)
+                epoch_ends.seek(self._consumer, at, position, known.place.epoch if known else -1)
                 self._positions[partition] = position
                 self._to_seek.discard(partition)
-        self._consumer.commit_async(
-            self._offsets(set(offsets), self._archive.position()), callback=self._committed
-        )
-
-    def _resume_offsets(
-        self, ats: list[TopicPartition], firsts: dict[TopicPartition, int]
-    ) -> dict[int, int]:
-        """The offset at which the archive resumes each partition for which it is certain.
-
-        Raises KafkaError, CheckpointError, OSError.
-        """
-        archived = self._archive.position()
-        ends = self._consumer.end_offsets(ats, timeout_ms=REQUEST_MS)
-        offsets = {}
-        for at in ats:
-            known = archived.next.get(at.partition)
-            point = resume_point(
-                known, self._committed_by_others(at, archived), firsts[at], ends[at]
-            )
-            if point.lost and not self._is_certain(at.partition):
-                continue
-            self._short_since.pop(at.partition, None)
-            self._report_missing(at.partition, point)
-            if point.offset != known:
-                self._archive.begin(at.partition, point.offset)
-            offsets[at.partition] = point.offset
-        return offsets
-
-    def _committed_by_others(self, at: TopicPartition, archived: ArchivePosition) -> int | None:
-        """The next offset that another host's archive has committed. Raises KafkaError."""
-        committed = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
-        commit = Commit.of(committed) if committed else None
-        if commit and commit.archive != archived.id and commit.is_of(self._topic_id):
-            return commit.offset
-        return None
-
-    def _is_certain(self, partition: int) -> bool:
-        """Whether Kafka's end has been below the archive for LOSS_CERTAIN."""
-        since = self._short_since.setdefault(partition, time.monotonic())
-        return time.monotonic() - since >= LOSS_CERTAIN
-
-    def _report_missing(self, partition: int, point: ResumePoint) -> None:
-        """Log which records Kafka has deleted or lost."""
-        if point.deleted:
-            self._metrics.gap_records.inc(len(point.deleted))
-            log.error(
-                "%s[%d]: Kafka deleted offsets %d to %d before they were read: %d records are "
-                "lost (raise the topic's retention.ms)",
-                *(self._topic, partition, point.deleted[0], point.deleted[-1], len(point.deleted)),
-            )
-        if point.lost:
-            log.error(
-                "%s[%d]: Kafka ends at offset %d, but %s has its records up to %d: Kafka has lost "
-                "them (unclean leader election, or an old backup); resuming at %d",
-                *(self._topic, partition, point.offset, self._archive.path),
-                *(point.lost[-1], point.offset),
-            )
+        self._consumer.commit_async(self._offsets(set(offsets), archived), callback=self._committed)
 
     def _note_lag(self) -> None:
         """Record the sinks' lag behind Kafka, as of its last answer for each partition."""
@@ -289,3 +243,9 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         else:
             connection.report_outage(self._outage, "Kafka unavailable, retrying", problem)
         self._metrics.kafka_up.set(heard)
+
+
+def _epoch(polled: Any) -> int:
+    """The leader epoch of polled Columns, or of one of kafka-python's own records."""
+    epoch: int = polled.epoch if isinstance(polled, Columns) else polled.leader_epoch
+    return epoch

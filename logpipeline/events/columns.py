@@ -19,7 +19,8 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class Columns:
-    """Parallel lists; `len()` is the number of records.
+    """Parallel lists; `len()` is the number of records. `epoch` is the leader epoch of all of them,
+    -1 if it is unknown.
 
     `details` are Kafka's time in milliseconds and the headers; empty unless they were requested.
     kafka-python passes one on by list.extend, which takes it as a single item.
@@ -29,6 +30,7 @@ class Columns:
     keys: list[bytes | None] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
     details: list[tuple[int, Headers]] = field(default_factory=list)
+    epoch: int = -1
 
     @classmethod
     def of(cls, polled: "Iterable[Record | Columns]", details: bool = False) -> "Columns":
@@ -60,6 +62,7 @@ class Columns:
             self.keys[begin:end],
             self.values[begin:end],
             self.details[begin:end],
+            self.epoch,
         )
 
     def cut(self, count: int) -> "Columns":

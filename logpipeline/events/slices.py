@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from typing import NamedTuple
 
 from logpipeline.events.columns import Columns, Record
 from logpipeline.events.event import (
@@ -36,9 +37,26 @@ class Reject:
     error: str
 
 
+class Place(NamedTuple):
+    """The next offset of a partition, and the leader epoch of the record before it (-1: unknown).
+
+    Kafka may lose records and reuse their offsets; the new records then have a higher epoch.
+    """
+
+    offset: int
+    epoch: int = -1
+
+    def precedes(self, other: "Place") -> bool:
+        """Whether what is read up to `other` includes records that are not read up to here."""
+        if self.epoch != other.epoch and min(self.epoch, other.epoch) >= 0:
+            return self.epoch < other.epoch
+        return self.offset < other.offset
+
+
 @dataclass(frozen=True)
 class Slice:
-    """The records of one partition from offset `start` up to, not including, `end`.
+    """The records of one partition from offset `start` up to, not including, `end`, all of one
+    leader `epoch` (-1: unknown).
 
     The lists of events are parallel and in the order of their offsets. `times` are the events'
     own timestamps in Unix seconds, `minutes` these / 60; `lines` have no newline. `topic_id`
@@ -55,6 +73,12 @@ class Slice:
     rejects: list[Reject] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     topic_id: str = ""
+    epoch: int = -1
+
+    @property
+    def place(self) -> Place:
+        """The place after it."""
+        return Place(self.end, self.epoch)
 
     @cached_property
     def counts(self) -> Counter[tuple[int, str]]:
@@ -82,7 +106,12 @@ class Slice:
             [reject for reject in self.rejects if reject.offset >= offset],
             self.times[i:],
             self.topic_id,
+            self.epoch,
         )
+
+    def after(self, place: Place) -> "Slice":
+        """The part that is not read up to `place`: all of it if Kafka has reused offsets since."""
+        return self if self.epoch > place.epoch >= 0 else self.since(place.offset)
 
     def until(self, offset: int) -> "Slice":
         """The part before `offset`, which is one of `offsets`."""
@@ -98,6 +127,7 @@ class Slice:
             [reject for reject in self.rejects if reject.offset < offset],
             self.times[:i],
             self.topic_id,
+            self.epoch,
         )
 
 

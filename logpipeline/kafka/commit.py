@@ -1,7 +1,8 @@
 """Commit: the group's committed offset of a partition, and the archive and topic it belongs to.
 
-Kafka stores these two as the commit's metadata. An archive resumes at its own checkpoint, so it
-uses only other archives' commits; and Kafka may keep a commit after its topic has been deleted.
+Kafka stores these two as the commit's metadata, and the leader epoch of the record before it. An
+archive resumes at its own checkpoint, so it uses only other archives' commits; and Kafka may keep a
+commit after its topic has been deleted.
 """
 
 from typing import NamedTuple, Self
@@ -15,14 +16,16 @@ class Commit(NamedTuple):
     offset: int
     archive: str
     topic_id: str
+    epoch: int = -1
 
     @classmethod
     def of(cls, committed: OffsetAndMetadata) -> Self:
         archive, _, topic_id = (committed.metadata or "").partition(" ")
-        return cls(committed.offset, archive, topic_id)
+        epoch = -1 if committed.leader_epoch is None else committed.leader_epoch
+        return cls(committed.offset, archive, topic_id, epoch)
 
     def for_kafka(self) -> OffsetAndMetadata:
-        return OffsetAndMetadata(self.offset, f"{self.archive} {self.topic_id}", -1)
+        return OffsetAndMetadata(self.offset, f"{self.archive} {self.topic_id}", self.epoch)
 
     def is_of(self, topic_id: str) -> bool:
         """Whether it can belong to this topic, and not to an earlier one of the same name."""

@@ -65,7 +65,8 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
         self._rest = Columns()
 
     def take(self, n: int) -> Columns:
-        """Up to `n` records of about `room` bytes, and at least one unless there are none.
+        """Up to `n` records of about `room` bytes, and at least one unless there are none. All are
+        of one leader epoch.
 
         An error after the first record is raised by the next call.
         """
@@ -78,8 +79,9 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
                     raise
                 self._next_inline_exception = error
                 break
-            if not self._rest:
+            if not self._rest or -1 < taken.epoch != self._rest.epoch:
                 break
+            taken.epoch = self._rest.epoch
             taken.extend(self._rest.cut(n - len(taken)))
             self.next_fetch_offset = taken.offsets[-1] + 1
         return taken
@@ -87,11 +89,10 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
     def _next_piece(self) -> Columns:
         """The next piece of a batch, or a record that the library decodes; empty at the end."""
         before = self.bytes_read
-        records = (
-            record.value if isinstance(record.value, Columns) else record
-            for record in super().take(1)
-        )
+        read = super().take(1)
+        records = (r.value if isinstance(r.value, Columns) else r for r in read)
         piece = Columns.of(records, self._details)
+        piece.epoch = read[0].leader_epoch if read else -1
         self.room -= self.bytes_read - before
         return piece
 
@@ -124,6 +125,11 @@ class PromptFetcher(Fetcher):  # type: ignore[misc]
     def _append(self, drained: Any, part: Fetched, max_records: int, update_offsets: bool) -> int:
         """Move records of `part`. Returns their number, or `max_records` to end the poll."""
         part.room = self._room
+        state = self._subscriptions.assignment.get(part.topic_partition)
+        if state and state.position and part.leader_epoch < 0:
+            # A response without records would otherwise delete the epoch of the position, by which
+            # client and broker notice lost records.
+            part.leader_epoch = state.position.leader_epoch
         count: int = super()._append(drained, part, max_records, update_offsets)
         self._room = part.room
         return count if self._room > 0 else max_records

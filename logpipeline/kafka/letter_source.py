@@ -7,22 +7,30 @@ import re
 from dataclasses import dataclass
 
 from logpipeline.events.columns import Headers
+from logpipeline.events.slices import Place
 from logpipeline.kafka.settings import TOPIC_NAME
 
 NAME = re.compile(TOPIC_NAME)
 ID = re.compile(r"[\w-]{0,40}", re.ASCII)
 NUMBER = re.compile(rb"\d{1,19}")
-MOST_PARTITION, MOST_OFFSET = 2**31 - 1, 2**63 - 1
+MOST_PARTITION, MOST_EPOCH, MOST_OFFSET = 2**31 - 1, 2**31 - 1, 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class LetterSource:
-    """`topic_id` is "" in letters from the first version of this program."""
+    """`topic_id` is "" in letters from the first version of this program, and the leader `epoch` is
+    -1 where it is unknown."""
 
     topic: str
     topic_id: str
     partition: int
     offset: int
+    epoch: int = -1
+
+    @property
+    def place(self) -> Place:
+        """The place after the record."""
+        return Place(self.offset + 1, self.epoch)
 
     @classmethod
     def of(cls, headers: Headers) -> "LetterSource | None":
@@ -32,10 +40,11 @@ class LetterSource:
         topic_id = _text(values.get("source.topic_id"))
         partition = _number(values.get("source.partition"), MOST_PARTITION)
         offset = _number(values.get("source.offset"), MOST_OFFSET)
+        epoch = _number(values.get("source.leader_epoch"), MOST_EPOCH)
         named = NAME.fullmatch(topic) and ID.fullmatch(topic_id)
         if not named or partition is None or offset is None:
             return None
-        return cls(topic, topic_id, partition, offset)
+        return cls(topic, topic_id, partition, offset, -1 if epoch is None else epoch)
 
 
 def _text(value: bytes | None) -> str:

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from logpipeline.events.event import LEVELS
-from logpipeline.events.slices import Slice
+from logpipeline.events.slices import Place, Slice
 
 MOST_EVENTS = 50_000  # kept as slices, about 20 MB; older ones are folded
 MOST_BYTES = 16 * 2**20  # of the lines of these
 LIST_BYTES = 4 * 2**20  # bytes of a list's lines, if it has fewer than `cap`: see list_bytes
 LINE_BYTES = 512  # or so many for each line of `cap`
 NOWHERE = -1  # an offset that is never Redis' position
+START = Place(0)
 
 Counts = Counter[tuple[int, str]]  # (minute, level) → events
 
@@ -29,13 +30,15 @@ def _size(lines: Iterable[bytes]) -> int:
 class News:
     """What to write to Redis in one step.
 
-    `spans` is partition → [first offset, next offset]; `lists` is level, or "" for all → the
+    `spans` is partition → [first offset, next offset], and `epochs` is partition → the leader epoch
+    of the record before the latter; `lists` is level, or "" for all → the
     newest `cap` lines, oldest first. Those in `cut` have fewer, which take list_bytes.
     `times` are those of the list of all, in Unix seconds.
     """
 
     cap: int
     spans: dict[int, list[int]] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counter)
     lists: dict[str, deque[bytes]] = field(default_factory=dict)
     times: deque[float] = field(default_factory=deque)
@@ -47,13 +50,13 @@ class News:
         for name in ("", *LEVELS):
             self.lists[name] = deque(maxlen=self.cap)
 
-    def ends(self) -> dict[int, int]:
-        """Partition → next offset."""
-        return {partition: end for partition, (_, end) in self.spans.items()}
+    def ends(self) -> dict[int, Place]:
+        """Partition → the place after its span."""
+        return {p: Place(end, self.epochs.get(p, -1)) for p, (_, end) in self.spans.items()}
 
     def add(self, part: Slice) -> None:
         """Append a slice."""
-        self._span(part.partition, part.start, part.end)
+        self._span(part.partition, part.start, part.place)
         self.counts.update(part.counts)
         self.lists[""].extend(part.lines[-self.cap :])
         self.times.extend(part.times[-self.cap :])
@@ -70,8 +73,8 @@ class News:
 
     def extend(self, later: "News") -> None:
         """Append all of `later`."""
-        for partition, (start, end) in later.spans.items():
-            self._span(partition, start, end)
+        for partition, place in later.ends().items():
+            self._span(partition, later.spans[partition][0], place)
         self.counts.update(later.counts)
         self.times.extend(later.times)
         for name, lines in later.lists.items():
@@ -101,12 +104,12 @@ class News:
             self._added = 0
             self.cut_lists()
 
-    def _span(self, partition: int, start: int, end: int) -> None:
+    def _span(self, partition: int, start: int, end: Place) -> None:
         """Extend a span. Offsets that do not follow its end leave a hole."""
         span = self.spans.setdefault(partition, [start, start])
         if span[1] != start:
             span[0] = NOWHERE
-        span[1] = end
+        span[1], self.epochs[partition] = end
 
 
 class Backlog:
@@ -146,32 +149,34 @@ class Backlog:
         for part in later._slices:
             self.add(part)
 
-    def ends(self) -> dict[int, int]:
-        """The next offset of each partition in it."""
-        return self._folded.ends() | {part.partition: part.end for part in self._slices}
+    def ends(self) -> dict[int, Place]:
+        """The place after each partition's events in it."""
+        return self._folded.ends() | {part.partition: part.place for part in self._slices}
 
-    def after(self, position: Mapping[int, int]) -> News | None:
-        """What follows Redis' position, partition → next offset, 0 if missing; None if something
-        before it is missing, or if the cut would be in folded slices."""
+    def after(self, position: Mapping[int, Place]) -> News | None:
+        """What follows Redis' position, partition → place, START if missing; None if something
+        before it is missing, if Kafka has lost and replaced records before it, or if the cut would
+        be in folded slices."""
         news = News(self._cap)
-        spans = self._folded.spans.items()
-        if any(position.get(partition, 0) < end for partition, (_, end) in spans):
+        ends = self._folded.ends().items()
+        if any(position.get(partition, START).precedes(end) for partition, end in ends):
             news.extend(self._folded)
         for part in self._slices:
-            new = part.since(position.get(part.partition, 0))
+            new = part.after(position.get(part.partition, START))
             if new.start < new.end:
                 news.add(new)
         spans = news.spans.items()
-        return news if all(position.get(p, 0) == start for p, (start, _) in spans) else None
+        follows = all(position.get(p, START).offset == start for p, (start, _) in spans)
+        return news if follows else None
 
-    def counts(self, position: Mapping[int, int]) -> Counts:
+    def counts(self, position: Mapping[int, Place]) -> Counts:
         """Counts of the events that Redis, at that position, has certainly not counted."""
         counts: Counts = Counter()
         spans = self._folded.spans.items()
-        if all(position.get(partition, 0) <= start for partition, (start, _) in spans):
+        if all(position.get(partition, START).offset <= start for partition, (start, _) in spans):
             counts.update(self._folded.counts)
         for part in self._slices:
-            counts.update(part.since(position.get(part.partition, 0)).counts)
+            counts.update(part.after(position.get(part.partition, START)).counts)
         return counts
 
     def _fold(self) -> None:

@@ -24,5 +24,6 @@ def rebuilt(tail: ArchiveTail, cap: int, supervision: Supervision) -> News:
         news.add_lines([(event.level, line)])
         minute = int(event.timestamp // 60)
         news.counts[minute if minute in counted else minutes.OTHER, event.level] += 1
-    news.spans = {partition: [NOWHERE, end] for partition, end in tail.next.items()}
+    news.spans = {partition: [NOWHERE, place.offset] for partition, place in tail.places.items()}
+    news.epochs = {partition: place.epoch for partition, place in tail.places.items()}
     return news

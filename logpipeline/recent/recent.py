@@ -18,10 +18,10 @@ import redis
 
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import CheckpointError
-from logpipeline.events.slices import Slice
+from logpipeline.events.slices import Place, Slice
 from logpipeline.outage import Outage
 from logpipeline.recent import minutes, redis_client, redis_position
-from logpipeline.recent.backlog import Backlog, News, list_bytes
+from logpipeline.recent.backlog import START, Backlog, News, list_bytes
 from logpipeline.recent.metrics import RecentMetrics
 from logpipeline.recent.rebuild import rebuilt
 from logpipeline.recent.redis_client import LAYOUT, check_layout, connect, list_key
@@ -33,6 +33,7 @@ from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
+KEYS = ("offsets", "topic", "version", "bytes", "epochs")  # of SCRIPT, before those of the lists
 SCAN_BYTES = 16 * 2**20  # of logs.txt, to rebuild lists: about 100,000 events in 0.2 s
 REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
 PACE = 0.05  # seconds between steps while each would replace whole lists
@@ -76,7 +77,7 @@ class Recent:
         self._news = threading.Condition()  # guards what follows
         self._offered = Backlog(self._cap)
         self._topic_id = ""
-        self._reached: dict[int, int] = {}  # partition → next offset that Redis must get to
+        self._reached: dict[int, Place] = {}  # partition → place that Redis must get to
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="recent", daemon=True)
         self._thread.start()
@@ -84,8 +85,9 @@ class Recent:
     def replay_from(self, topic_id: str, archived: Mapping[int, int]) -> dict[int, int]:
         """The offsets from which Redis needs records of newly assigned partitions, given the
         archive's next offsets. They are not above the archive's, and equal to them if Redis is
-        unavailable or too far behind: then it gets the end of logs.txt later."""
-        position = NOTHING
+        unavailable or too far behind: then it gets the end of logs.txt later. Raises
+        CheckpointError, OSError."""
+        position, known = NOTHING, self._archive.position().partitions
         if not self._outage:
             with suppress(redis.RedisError, OSError), connect(self._settings, QUICK) as quick:
                 position = self._read_position(quick)
@@ -94,26 +96,27 @@ class Recent:
             if self._topic_id != topic_id:
                 self._topic_id = topic_id
                 self._reached.clear()
-            offsets = position.of_topic(topic_id) or {}
+            places = position.of_topic(topic_id) or {}
             waiting = self._offered.ends() | self._sending.ends()
             for partition, end in archived.items():
                 if partition in waiting:
                     continue
-                at = offsets.get(partition, end)
+                place = places.get(partition, Place(end))
+                at = known[partition].kept(place) if partition in known else place.offset
                 starts[partition] = at if end - REPLAY_MOST <= at <= end else end
-                self._reached[partition] = starts[partition]
+                self._reached[partition] = Place(starts[partition])
         return starts
 
     def offer(self, batch: list[Slice]) -> None:
         """Accept events for Redis. Never waits for Redis."""
         with self._news:
             for part in batch:
-                new = part.since(self._reached.get(part.partition, part.start))
+                new = part.after(self._reached.get(part.partition, Place(part.start)))
                 if new.start < new.end:
                     # Redis gets no rejects, which would occupy memory in an outage.
                     new = replace(new, rejects=[]) if new.rejects else new
                     self._offered.add(minutes.only_counted(new, time.time()))
-                    self._reached[part.partition] = new.end
+                    self._reached[part.partition] = new.place
             self._news.notify()
 
     def miss(self) -> None:
@@ -216,37 +219,39 @@ class Recent:
         if news is None or self._lacks(position, news):
             missed = self._missed
             news = self._rebuilt(position)
-            after = RedisPosition(topic.encode(), news.ends())
+            after = NOTHING.advanced(topic, news.ends())
             done = self._apply(position, news, replace=True)
             if done:
                 self._made_up = missed
             if done and (position.topic or news.lists[""]):  # otherwise both are new
                 log.info("Redis was empty or behind: rebuilt its lists from the end of logs.txt")
         else:
-            after = RedisPosition(topic.encode(), {**position.next, **news.ends()})
+            after = position.advanced(topic, news.ends())
             done = not news.spans or self._apply(position, news, replace=False)
         return after if done else None
 
     def _lacks(self, position: RedisPosition, news: News) -> bool:
         """Whether Redis lacks events that have left the backlog."""
+        places = position.of_topic(self._topic_id) or {}
         with self._news:
             coming = news.spans.keys() | self._offered.ends().keys()
             reached = self._reached.items()
             return self._missed > self._made_up or any(
-                position.next.get(p, 0) < n for p, n in reached if p not in coming
+                places.get(p, START).precedes(place) for p, place in reached if p not in coming
             )
 
     def _rebuilt(self, position: RedisPosition) -> News:
         """The lists by the end of logs.txt, and counts that Redis does not have yet. Raises
         OSError, CheckpointError."""
         news = rebuilt(self._archive.tail(SCAN_BYTES), self._cap, self._supervision)
-        offsets = position.of_topic(self._topic_id) or {}
-        for partition, span in news.spans.items():
-            span[1] = max(span[1], offsets.get(partition, 0))
+        places = position.of_topic(self._topic_id) or {}
+        for partition, place in news.ends().items():
+            if place.precedes(ahead := places.get(partition, START)):
+                news.spans[partition][1], news.epochs[partition] = ahead
         if not position.readable:  # then it is unknown what is counted
             news.counts.clear()
         elif position.topic:
-            news.counts = self._sending.counts(offsets)
+            news.counts = self._sending.counts(places)
         return news
 
     def _read_position(self, client: redis.Redis) -> RedisPosition:
@@ -264,8 +269,9 @@ class Recent:
         how = int(replace) if position.readable else 2
         arguments: list[str | int | bytes] = [topic, position.topic, how, self._cap]
         arguments += [LAYOUT, TIMES * list_bytes(self._cap), len(news.spans)]
-        for partition, (_, end) in news.spans.items():
-            arguments += [partition, expected.get(partition, ""), end]
+        for partition, place in news.ends().items():
+            seen = _words(expected[partition]) if partition in expected else ["", ""]
+            arguments += [partition, *seen, *_words(place)]
         counts = {at: n for at, n in news.counts.items() if at[0] != minutes.OTHER}
         arguments.append(len(counts))
         for (minute, level), events in counts.items():
@@ -273,9 +279,14 @@ class Recent:
         for level, lines in lists.items():
             arguments += [int(replace or level in news.cut), sizes[level], len(lines)]
             arguments += lines
-        keys = [f"{self._key}:{name}" for name in ("offsets", "topic", "version", "bytes")]
+        keys = [f"{self._key}:{name}" for name in KEYS]
         keys += [list_key(self._key, level) for level in lists]
         done = bool(self._script(keys=keys, args=arguments))
         if done:
             self._metrics.stored(news, rebuilt=replace)
         return done
+
+
+def _words(place: Place) -> list[int | str]:
+    """The offset and the epoch as the script takes them."""
+    return [place.offset, place.epoch if place.epoch >= 0 else ""]

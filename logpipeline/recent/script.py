@@ -2,22 +2,22 @@
 
 from logpipeline.recent.redis_position import READABLE
 
-# KEYS: offsets, topic, version, bytes, then a list per list in ARGV.
+# KEYS: offsets, topic, version, bytes, epochs, then a list per list in ARGV.
 # ARGV: topic id, the topic id seen, 1 to replace the lists or 2 for the offsets too, which must be
 # unreadable, cap, version, bytes of a list; then groups, each with its number of members first:
-# (partition, offset seen or '', next offset)…; (key, level, events, Unix time of its end)…; then
-# per list: 1 to replace it, the bytes of the lines, their number, the lines. Of each list the bytes
-# are known that it has at most: only when these are too many are its lines counted, and the oldest
-# dropped until it has half of them.
+# (partition, offset and epoch seen or '', next offset, epoch or '')…; (key, level, events, Unix
+# time of its end)…; then per list: 1 to replace it, the bytes of the lines, their number, the
+# lines. Of each list the bytes are known that it has at most: only when these are too many are its
+# lines counted, and the oldest dropped until it has half of them.
 SCRIPT = (
     READABLE
     + """
-if ARGV[3] == '2' and readable(KEYS[1]) then return 0 end
+if ARGV[3] == '2' and readable(KEYS[1]) and readable(KEYS[5]) then return 0 end
 if redis.call('GETRANGE', KEYS[2], 0, 99) ~= ARGV[2] then return 0 end
 if (tonumber(redis.call('GET', KEYS[3]) or '') or 0) > tonumber(ARGV[5]) then return 0 end
 redis.call('HLEN', KEYS[4])  -- a key of another type fails here, before anything is written
 if ARGV[3] == '0' then
-  for i = 5, #KEYS do redis.call('LLEN', KEYS[i]) end
+  for i = 6, #KEYS do redis.call('LLEN', KEYS[i]) end
 end
 local most = tonumber(ARGV[6])
 local at = 7
@@ -31,17 +31,23 @@ local function group(size)
   at = at + 1 + count * size
   return members
 end
-local offsets = group(3)
+local offsets = group(5)
 if ARGV[1] == ARGV[2] and ARGV[3] ~= '2' then
   for _, o in ipairs(offsets) do
-    if (redis.call('HGET', KEYS[1], o[1]) or '') ~= o[2] then return 0 end
+    local seen = redis.call('HGET', KEYS[1], o[1])
+    if (seen or '') ~= o[2] then return 0 end
+    if seen and (redis.call('HGET', KEYS[5], o[1]) or '') ~= o[3] then return 0 end
   end
 else
-  redis.call('DEL', KEYS[1])
+  redis.call('DEL', KEYS[1], KEYS[5])
   redis.call('SET', KEYS[2], ARGV[1])
 end
 redis.call('SET', KEYS[3], ARGV[5])
-for _, o in ipairs(offsets) do redis.call('HSET', KEYS[1], o[1], o[3]) end
+for _, o in ipairs(offsets) do
+  redis.call('HSET', KEYS[1], o[1], o[4])
+  redis.call('HDEL', KEYS[5], o[1])
+  if o[5] ~= '' then redis.call('HSET', KEYS[5], o[1], o[5]) end
+end
 for _, c in ipairs(group(4)) do
   redis.call('HINCRBY', c[1], c[2], c[3])
   redis.call('EXPIREAT', c[1], c[4])
@@ -62,9 +68,9 @@ local function shortened(list)
   end
 end
 local known, held = {}, {}
-if #KEYS > 4 then known = redis.call('HMGET', KEYS[4], unpack(KEYS, 5)) end
-for i = 5, #KEYS do
-  local bytes = (tonumber(known[i - 4] or '') or most) + ARGV[at + 1]
+if #KEYS > 5 then known = redis.call('HMGET', KEYS[4], unpack(KEYS, 6)) end
+for i = 6, #KEYS do
+  local bytes = (tonumber(known[i - 5] or '') or most) + ARGV[at + 1]
   if ARGV[at] == '1' then
     redis.call('DEL', KEYS[i])
     bytes = tonumber(ARGV[at + 1])

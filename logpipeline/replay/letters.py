@@ -46,7 +46,9 @@ def _original(record: TopicRecord, topic_id: str) -> Original:
     letter does not name them, by the letter's."""
     source = LetterSource.of(record.headers)
     if source:
-        origin = Origin(f"{source.topic}[{source.partition}]", source.topic_id)
+        # Where Kafka reuses the offsets of records that it lost, the new ones have another epoch.
+        history = f"{source.topic_id}/{source.epoch}" if source.epoch >= 0 else source.topic_id
+        origin = Origin(f"{source.topic}[{source.partition}]", history)
         number = source.offset
     else:
         origin = Origin(f"{record.topic}[{record.partition}]", topic_id)

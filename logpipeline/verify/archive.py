@@ -1,6 +1,7 @@
 """Audit of the archive: whether logs.txt, its checkpoint and the dead letters agree with Kafka.
 
-A line whose record Kafka no longer has (retention, a deleted topic) is accepted if it is an event.
+A line whose record Kafka no longer has (retention, a deleted topic, a loss) is accepted if it is an
+event.
 """
 
 from kafka import TopicPartition
@@ -21,11 +22,15 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     began = [topic.since for topic in checkpoint.topics.values()] or [checkpoint.length]
     lines = FileLines(snapshot.archive.files.files, min(began), checkpoint.length)
     unseen = sum(source.unseen for source in sources.all)
+    lost = sum(source.lost for source in sources.all)
 
     def accept(line: bytes) -> bool:
         if sources.confirm(line):
             return True
-        accepted = interleaving.accepted - sources.confirmed
+        if sources.lost < lost and is_event(line):
+            sources.lose(line)
+            return True
+        accepted = interleaving.accepted - sources.confirmed - sources.lost
         gone = lines.position <= max(began) or accepted < unseen
         return gone and is_event(line)
 
@@ -38,13 +43,17 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     _examine_end(snapshot.archive, lines, findings)
     if not complete:
         findings.notes.append(f"lines after {lines.place(lines.number)} were not compared")
-    if accepted := interleaving.accepted - sources.confirmed:
+    if sources.lost:
+        findings.notes.append(
+            f"{sources.lost:,} of them are no longer in Kafka, which has lost {lost:,} records"
+        )
+    if accepted := interleaving.accepted - sources.confirmed - sources.lost:
         findings.notes.append(f"{accepted:,} accepted unseen: Kafka no longer has their records")
     if sources.confirmed:
         findings.notes.append(f"{sources.confirmed:,} of them have a dead letter, too")
     if lines.before:
         findings.notes.append(f"{lines.before:,} older lines were not compared")
-    taken = interleaving.taken + sources.confirmed
+    taken = interleaving.taken + sources.confirmed + sources.lost
     findings.agreed = f"{taken:,} events, each once and in its partition's order"
     return findings
 

@@ -78,8 +78,9 @@ class ArchiveFiles:
         self, name: str, topic: Topic, partition: int, at: Partition, following: str
     ) -> None:
         later = topic.partitions.get(partition, Partition(at.next, at.next))
-        gaps = [*at.gaps, *later.gaps]
         if at.next < later.first:
             self.holes.append(Hole(f"{name}[{partition}]", at.next, later.first, following))
-            gaps.insert(len(at.gaps), (at.next, later.first))
-        topic.partitions[partition] = Partition(at.first, later.next, gaps)
+        at.advance(later.first)  # back, if Kafka lost records of this file while a later one grew
+        at.next, at.parted = later.next, later.parted
+        at.gaps, at.lost = [*at.gaps, *later.gaps], [*at.lost, *later.lost]
+        topic.partitions[partition] = at

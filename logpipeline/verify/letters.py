@@ -1,9 +1,11 @@
 """Letters: which records have a dead letter, by the headers of the dead-letter topic."""
 
+from collections.abc import Mapping
 from contextlib import closing
 
 from kafka import TopicPartition
 
+from logpipeline.archive.checkpoint import Partition
 from logpipeline.events.columns import Headers
 from logpipeline.kafka.letter_source import LetterSource
 from logpipeline.kafka.records import Records
@@ -12,7 +14,8 @@ from logpipeline.verify.snapshot import KafkaView
 
 
 class DeadLetterIndex:
-    """The whole dead-letter topic, as one bit for each offset that may have a letter.
+    """The whole dead-letter topic, as one bit for each offset that may have a letter: those of the
+    `known` partitions, as the checkpoint has them.
 
     `ids` are those of the topics of these offsets: letters with another id are ignored.
 
@@ -24,9 +27,11 @@ class DeadLetterIndex:
         self,
         settings: VerifySettings,
         kafka: KafkaView,
-        spans: dict[TopicPartition, tuple[int, int]],
+        known: Mapping[TopicPartition, Partition],
         ids: dict[str, str],
     ) -> None:
+        self._known = known
+        spans = {at: (partition.first, partition.next) for at, partition in known.items()}
         self._spans = spans
         self._ids = ids
         self._marks = {at: bytearray((end - start) // 8 + 1) for at, (start, end) in spans.items()}
@@ -63,6 +68,8 @@ class DeadLetterIndex:
         if source.topic_id and source.topic_id != self._ids.get(source.topic):
             return
         at, offset = TopicPartition(source.topic, source.partition), source.offset
+        if at in self._known and self._known[at].kept(source.place) <= offset:
+            return  # of a record that Kafka has lost
         start, end = self._spans.get(at, (0, 0))
         if start <= offset < end:
             if self.has(at, offset):

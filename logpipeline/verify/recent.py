@@ -41,6 +41,7 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
     _audit_offsets(snapshot, topic, settings.kafka_topic, findings)
     # Others write to the same lists or the same file, or logs.txt had lines before this topic's.
     shared = bool(len(checkpoint.topics) > 1 or topic.since or _foreign(snapshot, topic))
+    lost = sum(source.lost for source in mine)
     at_end = _levels_at_end(snapshot)
     for level, lines in redis.lists.items():
         key = list_key(settings.redis_key, level)
@@ -53,7 +54,7 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
         held = sum(map(len, lines))
         if len(lines) < least and held < list_bytes(settings.redis_max_logs):
             findings.add("too short", f"{key} has {len(lines):,} events, logs.txt has {least:,}")
-        _audit_list(key, level, lines, mine, shared, findings)
+        _audit_list(key, level, lines, mine, shared, lost, findings)
     if shared or any(source.known.first or source.unseen for source in mine):
         findings.notes.append("counts were not compared: logs.txt does not have the whole topic")
     else:
@@ -123,6 +124,7 @@ def _audit_list(
     lines: list[bytes],
     sources: list[PartitionSource],
     shared: bool,
+    lost: int,
     findings: Findings,
 ) -> None:
     streams = []
@@ -141,7 +143,8 @@ def _audit_list(
             older.append(stream)
 
     def accept(line: bytes) -> bool:
-        return (shared or any(not stream.offsets for stream in older)) and is_event(line)
+        gone = interleaving.accepted < lost or any(not stream.offsets for stream in older)
+        return (shared or gone) and is_event(line)
 
     newest_first = Newest()
     interleaving = Interleaving(streams, newest_first, accept=accept)

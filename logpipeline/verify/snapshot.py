@@ -22,6 +22,7 @@ from redis import Redis
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError, Topic
 from logpipeline.archive.rotated import LOOK_AGAIN, LOOKS, RotatedFile, rotated
 from logpipeline.events.event import LEVELS
+from logpipeline.events.slices import Place
 from logpipeline.kafka import clients, connection
 from logpipeline.kafka.commit import Commit
 from logpipeline.locks import same_file
@@ -55,7 +56,7 @@ class RedisView:
         return {
             partition: known.next
             for partition, known in topic.partitions.items()
-            if position.get(partition, 0) < known.next
+            if position.get(partition, Place(0)).precedes(known.place)
         }
 
 

@@ -9,7 +9,7 @@ from kafka import TopicPartition
 from logpipeline.archive.checkpoint import Partition
 from logpipeline.events import slices
 from logpipeline.events.columns import Columns
-from logpipeline.events.event import LEVELS, one_line
+from logpipeline.events.event import LEVELS, one_line, parse
 from logpipeline.kafka.records import Records
 from logpipeline.verify.interleaving import AHEAD, EventStream
 from logpipeline.verify.letters import DeadLetterIndex
@@ -22,9 +22,11 @@ Span = tuple[int, int]  # from an offset up to, not including, another
 class PartitionSource:
     """One partition of the checkpoint, which has it as `known`; `kafka_span` is what Kafka has.
 
-    The events that logs.txt must have go to `stream`. `newest` is what Redis may hold: level, or ""
-    for all → (offset, hash of the line), newest last. `later` counts, by level, the events that
-    logs.txt has and Redis, whose next offset is `redis_next`, does not have yet.
+    The events that logs.txt must have go to `stream`; it also has those of `lost` offsets at most,
+    of which Kafka has others now, and of `unseen` ones, of which it has none. `newest` is what
+    Redis may hold: level, or "" for all → (offset, hash of the line), newest last. `later` counts,
+    by level, the events that logs.txt has and Redis, whose next offset is `redis_next`, does not
+    have yet.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class PartitionSource:
         start = max(known.first, first)
         self.span = start, max(start, min(end, max(known.next, redis_next)))
         self.unseen = self._size(known.first, known.next) - self._size(start, min(end, known.next))
+        self.lost = sum(b - a for a, b in known.lost)
         self.stream = EventStream(f"{at.topic}[{at.partition}]")
         self.newest = {name: deque[tuple[int, int]](maxlen=cap) for name in ("", *LEVELS)}
         self.later: Counter[str] = Counter()
@@ -56,7 +59,8 @@ class Sources:
     """All partitions, read as fast as `fill` is called. Its methods raise KafkaError.
 
     `events` and `rejects` count what logs.txt must have and what is invalid; `letterless` are
-    rejects without a dead letter; `confirmed` are events with one. `counts` are of the minutes that
+    rejects without a dead letter; `confirmed` are events with one, `lost` those that Kafka has
+    lost. `counts` are of the minutes that
     Redis has, too: (minute, level) → events.
     """
 
@@ -67,6 +71,7 @@ class Sources:
         self._kafka = snapshot.kafka
         self._progress = progress
         self._minutes = {minute for minute, _ in snapshot.redis.counts}
+        self.lost = 0
         self.counts: Counter[tuple[int, str]] = Counter()
         self.events = self.rejects = self.confirmed = 0
         self._doubtful: defaultdict[int, list[tuple[PartitionSource, int, str, int]]]
@@ -74,7 +79,7 @@ class Sources:
         self.letterless: list[tuple[str, int]] = []
         self._of = {source.at: source for source in _sources(settings, snapshot)}
         self._at = {source.stream.name: at for at, source in self._of.items()}
-        checkpoints = {at: (s.known.first, s.known.next) for at, s in self._of.items()}
+        checkpoints = {at: source.known for at, source in self._of.items()}
         ids = {name: topic.id for name, topic in snapshot.archive.checkpoint.topics.items()}
         self.letters = DeadLetterIndex(settings, snapshot.kafka, checkpoints, ids)
         for at, source in self._of.items():
@@ -110,6 +115,12 @@ class Sources:
         self.confirmed += 1
         self._expect(source, offset, digest, level, minute)
         return True
+
+    def lose(self, line: bytes) -> None:
+        """Count an event of logs.txt that Kafka has lost, and which Redis may have counted."""
+        event = parse(line)
+        self.lost += 1
+        self.counts[int(event.timestamp // 60), event.level] += 1
 
     def drain(self) -> None:
         """Read the rest."""
@@ -196,9 +207,10 @@ def _sources(settings: VerifySettings, snapshot: Snapshot) -> Iterable[Partition
     kafka, redis = snapshot.kafka, snapshot.redis
     for name, topic in snapshot.archive.checkpoint.topics.items():
         same = kafka.ids.get(name) == topic.id
-        in_redis = name == settings.kafka_topic and redis.position.of_topic(topic.id)
+        mine = name == settings.kafka_topic
+        in_redis = (redis.position.of_topic(topic.id) if mine else None) or {}
         for partition, known in topic.partitions.items():
             at = TopicPartition(name, partition)
             span = (kafka.first[at], kafka.end[at]) if same and at in kafka.end else (0, 0)
-            redis_next = in_redis.get(partition, 0) if in_redis else 0
+            redis_next = known.kept(in_redis[partition]) if partition in in_redis else 0
             yield PartitionSource(at, known, span, redis_next, settings.redis_max_logs)

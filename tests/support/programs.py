@@ -9,6 +9,7 @@ from pathlib import Path
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MOUNT = "mount"  # the right to: where a test fills up a small filesystem of its own
 PACKAGES = {  # a program → Debian's package
+    "cc": "gcc",
     "chromium": "chromium",
     "kcat": "kcat",
     "logrotate": "logrotate",

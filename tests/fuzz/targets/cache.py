@@ -26,8 +26,19 @@ from tests.support.process import ROOT
 from tests.support.servers import started
 
 KEYS = (
-    *("", ":ERROR", ":CRITICAL", ":DEBUG", ":offsets", ":topic", ":version", ":lag", ":counts:now"),
-    *(":counts:x", ":dead-letters", ":alerts", ":alerts:history", ":alerts:lease"),
+    *(
+        "",
+        ":ERROR",
+        ":CRITICAL",
+        ":DEBUG",
+        ":offsets",
+        ":epochs",
+        ":topic",
+        ":version",
+        ":lag",
+        ":counts:now",
+    ),
+    *(":counts:now", ":counts:x", ":dead-letters", ":alerts", ":alerts:history", ":alerts:lease"),
 )
 SHOWN = 100  # events of make recent
 
@@ -116,6 +127,7 @@ TARGETS = (
             _one("hset", ":offsets", b"\xff"),
             _one("hset", ":offsets", b"1", b"x"),
             _one("hset", ":offsets", b"abc"),
+            _one("hset", ":epochs", b"x"),
             _one("set", ":topic", b"\xff"),
             _one("hset", ":counts:x", b"1", b"INFO"),
             _one("hset", ":counts:now", b"x", b"\xff"),

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
+from logpipeline.archive.checkpoint import Partition
 from logpipeline.kafka.topic_reader import TopicRecord
 from logpipeline.replay import letters
 from logpipeline.verify.letters import DeadLetterIndex
@@ -12,12 +13,16 @@ from tests.fuzz.hostile import plain, some_bytes
 from tests.fuzz.target import Target, hold, pure
 
 SPANS = {TopicPartition("logs", 0): (0, 1_000)}
-HEADERS = ("source.topic", "source.partition", "source.offset", "source.topic_id", "error")
+HEADERS = (
+    *("source.topic", "source.partition", "source.offset", "source.topic_id"),
+    *("source.leader_epoch", "error"),
+)
 WHOLE = [
     ("source.topic", b"logs"),
     ("source.partition", b"0"),
     ("source.offset", b"7"),
     ("source.topic_id", b"id"),
+    ("source.leader_epoch", b"3"),
 ]
 
 given_values = (
@@ -30,6 +35,7 @@ def marked(given: Any) -> None:
     """Look where a letter says that it is from: for verify.py, and for replay.py."""
     bits = DeadLetterIndex.__new__(DeadLetterIndex)
     bits._spans, bits._ids, bits.doubled = SPANS, {"logs": "id"}, 0
+    bits._known = {at: Partition(*span, parted=[(5, 2)]) for at, span in SPANS.items()}
     bits._marks = {at: bytearray((end - start) // 8 + 1) for at, (start, end) in SPANS.items()}
     bits._mark(list(given))
     record = TopicRecord("logs.dead-letter", 0, 3, 1_700_000_000.0, None, b"{}", list(given))

@@ -1,0 +1,221 @@
+"""Kafka loses its last records and reuses their offsets: both generations are archived, once.
+
+A lone broker's partition is put back to an older copy, as after a power cut or from a backup; of
+three brokers one becomes the leader that lacks what the others had (unclean leader election).
+"""
+
+import gc
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
+from redis import Redis as RedisClient
+
+from config import Settings
+from logpipeline.kafka import topics
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.server import free_port
+from logpipeline.localstack.stack import variables
+from logpipeline.shutdown import Shutdown
+from tests.conftest import RunScript
+from tests.support.brokers import Broker
+from tests.support.process import ROOT, Process
+from tests.support.records import event
+from tests.support.servers import started
+from tests.support.topics import read_all, send
+from tests.support.waiting import until
+
+PATIENCE = 90.0  # seconds; this machine may be busy with something else
+CAP = 40
+BAD = 5, 25, 45, 125  # numbers of records that are invalid
+
+
+def records(start: int, end: int) -> list[bytes]:
+    """Events by their number, and invalid records."""
+    return [b"invalid %d" % n if n in BAD else event(n, level="ERROR") for n in range(start, end)]
+
+
+def archived(start: int, end: int) -> list[bytes]:
+    return [value for value in records(start, end) if not value.startswith(b"invalid")]
+
+
+def lines(settings: Settings) -> list[bytes]:
+    path = settings.log_file
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def arrive(settings: Settings, expected: list[bytes], consumer: Process) -> None:
+    """Wait until logs.txt has these lines."""
+    try:
+        until(lambda: len(lines(settings)) >= len(expected), PATIENCE)
+    except AssertionError:
+        raise AssertionError(f"{len(lines(settings))} lines: {consumer}") from None
+    assert lines(settings) == expected
+
+
+def verdict(settings: Settings) -> str:
+    """What verify.py prints, when all agree."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "verify.py")],
+        env=os.environ | variables(settings),
+        cwd=settings.log_file.parent,
+        capture_output=True,
+        text=True,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def assert_two_generations(settings: Settings, consumer: Process) -> None:
+    """That records 0 to 49 were sent, those from 20 on were lost, and 100 to 199 sent after it:
+    and that everything knows it."""
+    everything = archived(0, 50) + archived(100, 200)
+    arrive(settings, everything, consumer)
+    said = verdict(settings)
+    assert f"{len(everything)} events, each once and in its partition's order" in said
+    assert "28 of them are no longer in Kafka, which has lost 30 records" in said
+
+    letters = read_all(settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic)
+    assert [letter.value for letter in letters] == [b"invalid %d" % number for number in BAD]
+    headers = [dict(letter.headers) for letter in letters]
+    assert [int(of["source.offset"]) for of in headers] == [5, 25, 45, 45]
+    epochs = [int(of["source.leader_epoch"]) for of in headers]
+    assert epochs == sorted(epochs)
+    assert epochs[-1] > epochs[-2]
+
+    with RedisClient.from_url(settings.redis_url) as redis:
+        assert redis.lrange(settings.redis_key, 0, -1) == everything[: -CAP - 1 : -1]
+        assert redis.hgetall(f"{settings.redis_key}:offsets") == {b"0": b"120"}
+    text = consumer.output()
+    assert text.count("Kafka has lost the records of offsets 20 to 49") == 1, text
+    assert "cannot write" not in text
+    assert "Traceback" not in text
+
+
+@pytest.fixture
+def settings(settings: Settings, own_kafka: Kafka) -> Settings:
+    """With one partition, of a broker of the test's own."""
+    mine = {"kafka_bootstrap_servers": own_kafka.bootstrap, "kafka_partitions": 1}
+    return settings.model_copy(update=mine | {"redis_max_logs": CAP})
+
+
+@pytest.mark.parametrize("meanwhile", ["stopped", "paused", "running"])
+def test_a_partition_put_back_to_an_older_copy(
+    run_script: RunScript, settings: Settings, own_kafka: Kafka, tmp_path: Path, meanwhile: str
+) -> None:
+    folder = own_kafka.folder / "data" / f"{settings.kafka_topic}-0"
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
+    send(own_kafka.bootstrap, settings.kafka_topic, records(0, 20))
+    own_kafka.stop()
+    shutil.copytree(folder, tmp_path / "copy")
+    own_kafka.start()
+    own_kafka.wait_ready()
+    consumer = run_script("consumer.py")
+    send(own_kafka.bootstrap, settings.kafka_topic, records(20, 50))
+    arrive(settings, archived(0, 50), consumer)
+
+    if meanwhile == "stopped":
+        consumer.terminate()
+        assert consumer.wait() == 0, consumer
+    elif meanwhile == "paused":
+        consumer.signal(signal.SIGSTOP)
+    own_kafka.kill()
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "copy", folder)
+    own_kafka.start()
+    own_kafka.wait_ready()
+    until(lambda: leader(settings) == 1, PATIENCE)
+    send(own_kafka.bootstrap, settings.kafka_topic, records(100, 200))
+    if meanwhile == "stopped":
+        consumer = run_script("consumer.py")
+    consumer.signal(signal.SIGCONT)
+    assert_two_generations(settings, consumer)
+
+    consumer.kill()  # and nothing is done again, or otherwise, by the next one
+    consumer = run_script("consumer.py")
+    send(own_kafka.bootstrap, settings.kafka_topic, [event(200)])
+    arrive(settings, [*archived(0, 50), *archived(100, 200), event(200)], consumer)
+    assert "has lost" not in consumer.output()
+
+
+@pytest.fixture
+def brokers(tmp_path: Path, formatted: Path) -> Iterator[list[Broker]]:
+    """Three brokers that form a cluster."""
+    controller = free_port()
+    with ExitStack() as cleanup:
+        yield [
+            cleanup.enter_context(
+                started(Broker(tmp_path / f"broker-{n}", n, controller, formatted))
+            )
+            for n in (1, 2, 3)
+        ]
+
+
+def test_an_unclean_leader_election_among_three_brokers(
+    run_script: RunScript,
+    environment: dict[str, str],
+    settings: Settings,
+    own_kafka: Kafka,
+    brokers: list[Broker],
+) -> None:
+    """The third broker is away when records 20 to 49 are sent, and then leads alone."""
+    own_kafka.kill()
+    first, second, third = brokers
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": first.bootstrap})
+    create(mine, [3, 2])
+    consumer = run_script("consumer.py", env=environment | variables(mine))
+    send(first.bootstrap, mine.kafka_topic, records(0, 20))
+    arrive(mine, archived(0, 20), consumer)
+    third.kill()
+    until(lambda: leader(mine) == 2, PATIENCE, "the second broker does not lead")
+    send(first.bootstrap, mine.kafka_topic, records(20, 50))
+    arrive(mine, archived(0, 50), consumer)
+
+    second.kill()
+    third.start()
+    until(lambda: leader(mine) == 3, PATIENCE, "the third broker does not lead")
+    send(first.bootstrap, mine.kafka_topic, records(100, 200))
+    second.start()
+    second.wait_ready()
+    assert_two_generations(mine, consumer)
+
+
+def create(settings: Settings, replicas: list[int]) -> None:
+    """Make the topic with one partition on these brokers; the consumer's others are on the first,
+    as is the group's, which does not depend on any of them."""
+    servers = settings.kafka_bootstrap_servers
+    shape = {"assignments": {0: replicas}}
+    others = {"assignments": {0: [1]}, "configs": {"max.message.bytes": str(2**21)}}
+    groups = {"assignments": {n: [1] for n in range(4)}, "configs": {"cleanup.policy": "compact"}}
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        admin.create_topics(
+            {
+                settings.kafka_topic: shape,
+                settings.kafka_dead_letter_topic: others,
+                "__consumer_offsets": groups,
+            },
+            wait_for_metadata=True,
+        )
+
+
+def leader(settings: Settings) -> int:
+    """The broker that leads the partition; -1 for none, or if one that is away was asked."""
+    servers, found = settings.kafka_bootstrap_servers, -1
+    with warnings.catch_warnings():
+        # kafka-python leaves the socket open that a killed broker refused.
+        warnings.simplefilter("ignore", ResourceWarning)
+        with suppress(KafkaError), closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+            [topic] = admin.describe_topics([settings.kafka_topic])
+            found = topic["partitions"][0]["leader_id"]
+        gc.collect()
+    return int(found)
