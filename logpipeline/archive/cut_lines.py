@@ -2,9 +2,10 @@
 
 They were never acknowledged, and which offsets they have is unknown: Kafka sends them again, and
 logs.txt gets them then. In case Kafka has lost them in the same power cut, they are on disk in
-`logs.txt.cut` before logs.txt is cut. Each one that comes again is crossed off. The lines of a
-partition come first of all that it sends, so once every partition has sent another event, or is
-known to have lost some, those that are left will not come: they are put back into logs.txt.
+`logs.txt.cut` before logs.txt is cut. Each one that comes again is crossed off. What was cut of a
+partition is the first that it sends again. So once every partition has sent as many bytes as were
+cut, or is known to have lost its next records, those that are left will not come: they are put
+back into logs.txt.
 """
 
 import os
@@ -24,18 +25,23 @@ Span = tuple[Natural, Natural]  # of bytes: from, to
 
 
 class CutLines(msgspec.Struct):
-    """The `spans` of `logs.txt.cut` that have not come again, and the partitions, by topic, that
-    may still bring them."""
+    """The `spans` of `logs.txt.cut` that have not come again, and by topic and partition the bytes
+    of events within which they may still come."""
 
-    spans: list[Span]
-    waiting: dict[str, list[Natural]]
+    spans: list[Span] = []
+    waiting: dict[str, dict[Natural, Natural]] = {}
 
-    def settle(self, topic: str, partition: int) -> None:
-        """Note that this partition brings none of them any more."""
-        partitions = self.waiting.get(topic, [])
-        if partition in partitions:
-            partitions.remove(partition)
-        if not partitions:
+    def wait_for(self, topic: str, partition: int, size: int) -> None:
+        """Note that `size` bytes of this partition may have been cut."""
+        partitions = self.waiting.setdefault(topic, {})
+        partitions[partition] = max(size, partitions.get(partition, 0))
+
+    def settle(self, topic: str, partition: int, size: int | None = None) -> None:
+        """Note that this partition has sent so many bytes; None: that it has lost its records."""
+        left = self.waiting.get(topic, {}).pop(partition, 0)
+        if size is not None and left > size:
+            self.waiting[topic][partition] = left - size
+        if not self.waiting.get(topic):
             self.waiting.pop(topic, None)
 
 
@@ -45,16 +51,13 @@ class CutFile:
     def __init__(self, log_file: Path) -> None:
         self.path = log_file.with_name(log_file.name + ".cut")
 
-    def add(self, lines: Iterable[bytes], known: CutLines | None, mode: int | None) -> list[Span]:
-        """Put lines on disk, but those it has: they have come again, and were cut again.
-
-        Returns the spans then.
-        """
-        spans = list(known.spans) if known else []
+    def add(self, lines: Iterable[bytes], cut: CutLines, mode: int | None) -> None:
+        """Put lines on disk, but those it has: they have come again, and were cut again."""
+        spans = cut.spans
         left = self._left(spans)
         new = [line for line in lines if not (left.get(line) and left[line].pop())]
         if not new:
-            return spans
+            return
         data = b"\n".join(new) + b"\n"
         end = spans[-1][1] if spans else 0
         fd = open_file(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -66,7 +69,7 @@ class CutFile:
         finally:
             os.close(fd)
         sync(self.path.parent)
-        return _joined([*spans, (end, end + len(data))])
+        cut.spans = _joined([*spans, (end, end + len(data))])
 
     def cross_off(self, cut: CutLines, topic: str, fresh: list[Slice]) -> list[bytes]:
         """Cross off those that come again in `fresh`.
@@ -78,8 +81,7 @@ class CutFile:
             for line in part.lines:
                 if left.get(line):
                     left[line].pop(0)
-                else:
-                    cut.settle(topic, part.partition)
+            cut.settle(topic, part.partition, part.size + len(part.lines))
         spans = sorted(span for spans in left.values() for span in spans)
         cut.spans = [] if not cut.waiting else _joined(spans)
         data = b"" if cut.waiting else self._read(spans)

@@ -83,9 +83,10 @@ def _cut(
     if size <= length:
         return
     lines = [line for line in file.read(length, size - length).split(b"\n")[:-1] if is_event(line)]
-    spans = cut_file.add(lines, checkpoint.cut, file.mode)
-    if spans:
-        checkpoint.cut = CutLines(spans, _partitions(checkpoint))
+    if lines:
+        checkpoint.cut = checkpoint.cut or CutLines()
+        cut_file.add(lines, checkpoint.cut, file.mode)
+        _wait(checkpoint, checkpoint.cut, size - length)
         save()
     file.cut(length)
     file.sync()
@@ -96,8 +97,9 @@ def _cut(
     )
 
 
-def _partitions(checkpoint: Checkpoint) -> dict[str, list[int]]:
-    """By topic; one that never sends anything if none is known, as all may send the lines again."""
+def _wait(checkpoint: Checkpoint, cut: CutLines, size: int) -> None:
+    """Wait for all partitions. If none is known, all may send the lines: wait for ever."""
     topics = checkpoint.topics.items()
-    known = {name: sorted(topic.partitions) for name, topic in topics if topic.partitions}
-    return known or {"": [0]}
+    known = [(name, partition) for name, topic in topics for partition in topic.partitions]
+    for name, partition in known or [("", 0)]:
+        cut.wait_for(name, partition, size)
