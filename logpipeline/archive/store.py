@@ -78,9 +78,13 @@ class Store:
         return cls(settings.archive_url, settings.aws_endpoint_url or amazon, settings.aws_region)
 
     def sizes(self, after: str) -> dict[str, int]:
-        """Name → bytes of every file whose name sorts after this one. Raises StoreError."""
+        """Name → bytes of every file whose name sorts after this one, without what a kill has
+        left. Raises StoreError."""
         with self._as_store_error("cannot list {}"):
-            chunks = obstore.list(self._store(), offset=after)
+            store = self._store()
+            if isinstance(store, LocalStore) and store.prefix:
+                remove_drafts(store.prefix, lambda name: name > after)
+            chunks = obstore.list(store, offset=after)
             found = {each["path"]: each["size"] for chunk in chunks for each in chunk}
         return {name: size for name, size in found.items() if "/" not in name}
 
@@ -198,7 +202,6 @@ def _copy(path: Path, folder: Path) -> None:
 
     Raises OSError.
     """
-    remove_drafts(folder, lambda name: name == path.name)  # that a kill has left
     with (
         draft_of(folder / path.name) as (fd, _),
         path.open("rb") as source,

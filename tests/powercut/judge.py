@@ -87,6 +87,11 @@ class Judge:
             if odd:
                 raise Broken(f"{kind}: {odd.total()} lines, such as {next(iter(odd))[:90]!r}")
         self._compare_order(lines)
+        for file in rotated(self.place.log_file):
+            known = file.checkpoint()
+            with file.open() as contents:
+                if not known or known.length != len(contents.read()):
+                    raise Broken(f"{file.path().name} has no checkpoint that fits")
         left = [
             path.name for path in self.place.folder.rglob("*") if path.suffix in (".cut", ".tmp")
         ]
