@@ -76,14 +76,18 @@ Fault = Callable[[int, str], int | None]  # number of the call, function → err
 
 
 class Recorder:
-    """Of the files below `folder`, with second names in `pool`."""
+    """Of the files below `folder`, with second names in `pool`. Unless it is `real`, nothing
+    waits for the disk. `fault` may make calls fail."""
 
-    def __init__(self, folder: Path, pool: Path, fault: Fault = lambda *_: None) -> None:
+    def __init__(
+        self, folder: Path, pool: Path, fault: Fault = lambda *_: None, real: bool = False
+    ) -> None:
         self.operations: list[Operation] = []
         self.calls: list[str] = []
         self._folder = folder
         self._pool = pool
         self._fault = fault
+        self._is_real = real
         self._inodes: dict[int, int] = {}  # descriptor → inode
         self._folders: dict[int, str] = {}  # descriptor → name
         self._real = {name: getattr(os, name) for name in (*CALLS, "fdopen")}
@@ -178,9 +182,9 @@ class Recorder:
             self.note(Resize(self._inodes[fd], size))
 
     def _sync(self, fd: int, function: str) -> None:
-        """Nothing waits for the real disk."""
         if fd in self._folders:
             self._fail(f"{function} of the folder")
+            self._wait(fd, function)
             self.note(SyncFolder(self._folders[fd]))
         elif fd in self._inodes:
             try:
@@ -188,7 +192,12 @@ class Recorder:
             except OSError:
                 self.note(Sync(self._inodes[fd], failed=True))
                 raise
+            self._wait(fd, function)
             self.note(Sync(self._inodes[fd]))
+
+    def _wait(self, fd: int, function: str) -> None:
+        if self._is_real:
+            self._real[function](fd)
 
     def _fsync(self, fd: int) -> None:
         self._sync(fd, "fsync")

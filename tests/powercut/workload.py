@@ -128,7 +128,7 @@ def run(
     ends = dict.fromkeys(PARTITIONS, 0)
     archive = _persistent(place.archive)
     if dice.random() < 0.5:
-        _downgrade(place)
+        _persistent(partial(_downgrade, place))
     _persistent(partial(place.begin, archive))
     keep_at = {batches // 2, batches - 2}
     for number in range(batches):
