@@ -141,7 +141,8 @@ class Retention:
         path = file.path()
         if path == file.plain and self._suffix:
             pack(file.plain, path := file.packed(self._suffix), self._closing)
-        if path != file.plain:
+        if path != file.plain and file.plain.exists():
+            sync(path.parent)  # the sync in `pack` may have failed, or a kill have come before it
             file.plain.unlink(missing_ok=True)
 
     def _is_packed(self, file: RotatedFile) -> bool:

@@ -1,11 +1,12 @@
 """Power cut: build every state that one may leave on disk, recover from it, and compare.
 
 Real runs of the real code are recorded: appends, checkpoints, rotation, packing, a store, and
-recovery itself. After each operation, states are built of what a file system may show then: what
-was not synced is there, missing, torn at 512 or 4,096 bytes, or zeros; names that were created,
-renamed or removed since the folder's last sync are there or not, in any mixture. From each state
-the real code recovers, Kafka sends the rest (in half of them, it has lost its own last records),
-and what the files have is compared with what was sent.
+recovery itself; in every third run, some calls fail with EIO or ENOSPC. After each operation,
+states are built of what a file system may show then: what was not synced is there, missing, torn
+at 512 or 4,096 bytes, or zeros; names that were created, renamed or removed since the folder's last
+sync are there or not, in any mixture. From each state the real code recovers, Kafka sends the rest
+(in half of them, it has lost its own last records), and what the files have is compared with what
+was sent.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import random
 import sys
 from itertools import count, islice
 
-from tests.powercut.states import Run, folder_in_memory
+from tests.powercut.states import Run, folder_in_memory, some_fail
 
 STATES = 5_000
 WELL, BROKEN, UNKNOWN = 0, 1, 2  # exit status
@@ -35,7 +36,7 @@ def main() -> int:
     judged = broken = runs = 0
     with folder_in_memory() as folder:
         for seed in count(options.seed):
-            run = Run(folder / str(seed), seed)
+            run = Run(folder / str(seed), seed, fault=some_fail(seed))
             runs += 1
             verdicts = list(islice(run.verdicts(options.state), options.states - judged))
             problems = [verdict for verdict in verdicts if verdict.problem]

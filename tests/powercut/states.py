@@ -1,5 +1,6 @@
 """States: a recorded run, what a power cut in it may leave on disk, and the verdicts."""
 
+import errno
 import logging
 import random
 import tempfile
@@ -17,13 +18,14 @@ from tests.powercut.workload import Kafka, Place
 BATCHES = 14
 MORE = 6  # states by the dice after each operation, beside the plain ones
 AGAIN = 50  # the recovery of one state of so many is cut, too
+FAILING = 0.03  # share of the calls
 MEMORY = Path("/dev/shm")  # noqa: S108 - nothing waits for a disk there
 
 
 @dataclass(frozen=True)
 class Scenario:
     """What is on disk after a power cut, and what Kafka has then: if `lost`, nothing from the
-    archive's position on. `kept` are lines that Kafka had lost before."""
+    archive's position on. `kept` are lines that Kafka had lost before, as `maybe` are others."""
 
     where: str
     state: State
@@ -31,6 +33,7 @@ class Scenario:
     kafka: Kafka
     lost: bool
     kept: Sequence[bytes] = ()
+    maybe: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ class Run:
         with recorder.on():
             workload.run(self._place, self._kafka, random.Random(seed), batches, acknowledge)
 
-    def verdicts(self, only: int | None = None) -> Iterator[Verdict]:
-        """On each state, or on the one of this number alone."""
-        for number, scenario in enumerate(self._scenarios()):
+    def verdicts(self, only: int | None = None, since: int = 0) -> Iterator[Verdict]:
+        """On each state, or on the one of this number alone; from this operation on."""
+        for number, scenario in enumerate(self._scenarios(since)):
             if only is None or only == number:
                 where, problem = scenario.where, ""
                 try:
@@ -76,9 +79,11 @@ class Run:
         """Compare what the run itself has left, without a power cut. Raises Broken."""
         self._judge.compare(self._kafka)
 
-    def _scenarios(self) -> Iterator[Scenario]:
-        dice = random.Random(self.seed)
-        for number, scenario in enumerate(self._cuts(Disk(), self.recorder.operations, dice)):
+    def _scenarios(self, since: int) -> Iterator[Scenario]:
+        dice, disk, operations = random.Random(self.seed), Disk(), self.recorder.operations
+        for operation in operations[:since]:
+            disk.apply(operation)
+        for number, scenario in enumerate(self._cuts(disk, operations[since:], dice)):
             yield scenario
             if number % AGAIN == 0:
                 yield from self._cuts_of_recovery(scenario, dice)
@@ -103,21 +108,41 @@ class Run:
         kafka = first.kafka.copy()
         with suppress(Broken):  # which is this scenario's own verdict
             self._recover(replace(first, kafka=kafka), recorder)
-        kept = [*first.kept, *(self._judge.whole_lines(first.state) if first.lost else [])]
+        kept, maybe = self._had(first)
         disk = Disk(first.state)
         disk.acknowledged = first.acknowledged
         for second in self._cuts(disk, recorder.operations, dice):
             where = f"{first.where}, then {second.where} of its recovery"
-            yield replace(second, where=where, kafka=kafka.copy(), lost=False, kept=kept)
+            yield replace(
+                second, where=where, kafka=kafka.copy(), lost=False, kept=kept, maybe=maybe
+            )
 
     def _recover(self, scenario: Scenario, recorder: Recorder | None = None) -> None:
         """Raises Broken."""
         self._judge.build(scenario.state)
-        kafka, state = scenario.kafka, scenario.state
-        kept = [*scenario.kept, *(self._judge.whole_lines(state) if scenario.lost else [])]
+        kafka = scenario.kafka
         with recorder.on() if recorder else nullcontext():
             self._judge.recover(scenario.acknowledged, kafka, scenario.lost)
-        self._judge.compare(kafka, kept)
+        self._judge.compare(kafka, *self._had(scenario))
+
+    def _had(self, scenario: Scenario) -> tuple[list[bytes], list[bytes]]:
+        """Lines that must stay and lines that may, though Kafka has lost them."""
+        kept, maybe = [*scenario.kept], [*scenario.maybe]
+        if scenario.lost:
+            kept += self._judge.whole_lines(scenario.state)
+            maybe += self._judge.whole_lines(scenario.state, "logs.txt.cut")
+        return kept, maybe
+
+
+def some_fail(seed: int) -> Fault:
+    """Calls of every third seed's run may fail, each once in a while."""
+    dice = random.Random(seed)
+
+    def fault(number: int, function: str) -> int | None:
+        failing = seed % 3 == 0 and dice.random() < FAILING
+        return dice.choice([errno.EIO, errno.ENOSPC]) if failing else None
+
+    return fault
 
 
 @contextmanager

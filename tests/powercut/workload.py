@@ -28,7 +28,7 @@ from tests.support.records import Record, event
 TOPIC, ID = "logs", "topic-id"
 PARTITIONS = (0, 1, 2)
 LIMITS = RotationPolicy(bytes=12_000)
-TRIES = 3
+TRIES = 12
 T = TypeVar("T")
 INVALID = 0.1  # share of records
 LONGEST = 2_000  # bytes of padding
