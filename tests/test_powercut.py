@@ -17,7 +17,7 @@ from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
 from logpipeline.archive.log_file import LogFile
 from tests.powercut.loop import UNKNOWN
-from tests.powercut.recorder import Operation, Sync
+from tests.powercut.recorder import Operation, Sync, Unlink
 from tests.powercut.states import Run, folder_in_memory
 from tests.support.process import ROOT
 
@@ -80,9 +80,13 @@ def test_a_packed_copy_is_on_disk_before_its_original_is_deleted() -> None:
     """Also when the sync after packing fails, or a kill comes before it."""
     with folder_in_memory() as folder:
         calls = Run(folder / "all", 1).recorder.calls
-        packed = calls.index("fsync of the folder", calls.index("fsync", calls.index("unlink") - 6))
+        packed = calls.index("unlink") - 2
+        assert calls[packed - 1 : packed + 1] == ["replace", "fsync of the folder"]
         run = Run(folder / "failing", 1, fault=failing(packed, errno.EIO))
-        assert not [str(verdict) for verdict in run.verdicts() if verdict.problem]
+        names = [done.name for done in run.recorder.operations if isinstance(done, Unlink)]
+        unlinked = run.recorder.operations.index(Unlink(names[0]))
+        verdicts = islice(run.verdicts(since=unlinked), SOON)
+        assert not [str(verdict) for verdict in verdicts if verdict.problem]
 
 
 def failing(call: int, error: int) -> Callable[[int, str], int | None]:
