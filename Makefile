@@ -15,6 +15,8 @@ ROTATE ?=
 TARGET ?=
 INPUT ?=
 DOCKER ?=
+STATES ?=
+STATE ?=
 ARGS ?=
 
 VENV := .venv
@@ -25,7 +27,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 PYTEST := $(RUN) -m pytest --numprocesses=3 --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify replay report check test siege chaos fuzz lint fmt bench lock audit sbom clean
+.PHONY: help install up recent verify replay report check test siege chaos powercut fuzz lint fmt bench lock audit sbom clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -72,6 +74,9 @@ report: $(RUNNING) ## draw the last 24 hours of logs.txt and its rotated files (
 
 chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
+
+powercut: $(INSTALLED) ## recover from every state that a power cut may leave on disk (STATES=5000, SEED=7, STATE=123)
+	@exec $(RUN) -m tests.powercut $(if $(STATES),--states '$(STATES)') $(if $(SEED),--seed '$(SEED)') $(if $(STATE),--state '$(STATE)')
 
 fuzz: $(INSTALLED) ## throw hostile input at every part for an hour (SECONDS=60, TARGET="lines page", INPUT=.local/fuzz/…)
 	@exec nice -n 10 $(RUN) -m tests.fuzz $(if $(filter-out file,$(origin SECONDS)),--seconds '$(SECONDS)') $(if $(SEED),--seed '$(SEED)') $(if $(TARGET),--target $(TARGET)) $(if $(INPUT),--input '$(INPUT)')

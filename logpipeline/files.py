@@ -5,6 +5,7 @@ opens regular files only, and drafts have random names that nobody can guess.
 """
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -78,7 +79,7 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
         try:
             allow(fd, mode)
             write_all(fd, data)
-            os.fdatasync(fd)
+            sync_data(fd)
         finally:
             os.close(fd)
 
@@ -120,6 +121,15 @@ def own_target(path: Path) -> Path:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ValueError("not a regular file")
     return path
+
+
+def sync_data(fd: int) -> None:
+    """Put an open file's contents and size on disk. Raises OSError."""
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves them in the drive's cache
+        with suppress(OSError):  # a file system, such as a network's, that only has fsync
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            return
+    getattr(os, "fdatasync", os.fsync)(fd)
 
 
 def sync(path: Path) -> None:

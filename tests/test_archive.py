@@ -6,13 +6,17 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from logpipeline import locks
+from logpipeline.archive import slots
 from logpipeline.archive.archive import Archive, OffsetGap
-from logpipeline.archive.checkpoint import VERSION, CheckpointError
+from logpipeline.archive.checkpoint import VERSION, Checkpoint, CheckpointError, Partition
+from logpipeline.events.slices import Slice
 from logpipeline.localstack.child import spawn
 from tests.support.forked import Forked
 from tests.support.process import ROOT
@@ -55,14 +59,19 @@ def checkpoint(path: Path) -> Path:
     return path.with_name("logs.txt.checkpoint")
 
 
+def state(path: Path) -> Any:
+    """The checkpoint's JSON."""
+    return json.loads(slots.read(checkpoint(path)))
+
+
 def test_events_are_appended_and_accounted_for(archive: Archive, path: Path) -> None:
     archive.append([events(0, 0, 3), events(2, 5, 7)])
     archive.append([events(0, 3, 4)])
     assert messages(path) == numbered(0, 1, 2, 5, 6, 3)
     assert archive.position().next == {0: 4, 2: 7}
-    state = json.loads(checkpoint(path).read_bytes())
-    assert state["length"] == path.stat().st_size
-    assert state["topics"][TOPIC]["partitions"]["2"] == {"first": 5, "next": 7}
+    known = state(path)
+    assert known["length"] == path.stat().st_size
+    assert known["topics"][TOPIC]["partitions"]["2"] == {"first": 5, "next": 7}
 
 
 def test_what_the_archive_has_is_dropped_and_what_overlaps_is_cut(
@@ -87,8 +96,8 @@ def test_a_gap_that_kafka_made_is_remembered(archive: Archive, path: Path) -> No
     archive.append([events(0, 0, 2)])
     archive.begin(0, 10)
     archive.append([events(0, 10, 11)])
-    state = json.loads(checkpoint(path).read_bytes())["topics"][TOPIC]["partitions"]["0"]
-    assert state == {"first": 0, "next": 11, "gaps": [[2, 10]]}
+    known = state(path)["topics"][TOPIC]["partitions"]["0"]
+    assert known == {"first": 0, "next": 11, "gaps": [[2, 10]]}
 
 
 def test_a_torn_tail_is_cut_before_anything_is_appended(
@@ -100,6 +109,154 @@ def test_a_torn_tail_is_cut_before_anything_is_appended(
     archive.append([events(0, 2, 3)])
     assert messages(path) == numbered(0, 1, 2)
     assert f"{path}: cut 21 bytes" in caplog.text
+
+
+def crashed(archive: Archive, path: Path, *lost: Slice) -> None:
+    """Append what no checkpoint accounts for, and a torn line."""
+    with path.open("ab") as file:
+        for part in lost:
+            file.write(b"".join(line + b"\n" for line in part.lines))
+        file.write(b'{"level":"INFO","mess')
+    assert archive.position().next == {0: 2, 1: 2}
+
+
+@pytest.fixture
+def two(archive: Archive) -> Archive:
+    """An archive that has two events of two partitions each."""
+    archive.begin(0, 0)
+    archive.begin(1, 0)
+    archive.append([events(0, 0, 2), events(1, 0, 2)])
+    return archive
+
+
+def test_whole_lines_are_set_aside_until_kafka_sends_them_again(
+    two: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    aside = path.with_name("logs.txt.cut")
+    crashed(two, path, events(0, 2, 4), events(1, 2, 3))
+    two.append([events(0, 2, 3)])
+    assert messages(path) == numbered(0, 1, 0, 1, 2)
+    assert f"3 whole lines are in {aside} until Kafka sends them again" in caplog.text
+    two.append([events(0, 3, 5)])
+    assert aside.exists()
+    two.append([events(1, 2, 4)])
+    assert messages(path) == numbered(0, 1, 0, 1, 2, 3, 4, 2, 3)
+    assert not aside.exists()
+    assert "no longer has" not in caplog.text
+
+
+def test_lines_that_kafka_has_lost_are_put_back_once_it_has_sent_others(
+    two: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crashed(two, path, events(0, 2, 4), events(1, 2, 3))
+    two.append([events(0, 2, 12, lost=True), events(1, 2, 3)])
+    assert path.with_name("logs.txt.cut").exists(), "partition 1 may still send them"
+    two.append([events(1, 3, 12)])
+    found = [json.loads(line) for line in path.read_bytes().splitlines()]
+    kept = [line["message"] for line in found if line["partition"] == 0 and "lost" not in line]
+    assert kept == numbered(0, 1, 2, 3)
+    assert messages(path)[15:17] == numbered(2, 3), "before the newer events"
+    assert len(found) == 4 + 3 + 10 + 9
+    assert f"{path}: Kafka no longer has 2 events" in caplog.text
+    assert not path.with_name("logs.txt.cut").exists()
+
+
+def test_lines_whose_offsets_kafka_has_deleted_are_put_back(two: Archive, path: Path) -> None:
+    crashed(two, path, events(0, 2, 4))
+    two.begin(0, 10)
+    two.begin(1, 10)
+    two.append([events(0, 10, 11)])
+    assert messages(path) == numbered(0, 1, 0, 1, 2, 3, 10)
+
+
+def test_a_crash_while_lines_come_again_sets_none_aside_twice(two: Archive, path: Path) -> None:
+    crashed(two, path, events(0, 2, 4))
+    two.position()
+    two.append([])
+    crashed(two, path, events(0, 2, 5))
+    two.begin(0, 10)
+    two.begin(1, 10)
+    two.append([events(0, 10, 11)])
+    assert messages(path) == numbered(0, 1, 0, 1, 2, 3, 4, 10)
+
+
+def test_a_copy_of_the_files_is_recognized_and_another_file_is_not_cut(
+    archive: Archive, path: Path
+) -> None:
+    """A backup that was restored has another inode."""
+    archive.append([events(0, 0, 2)])
+    whole = path.read_bytes()
+    for content, kept in ((whole, []), (whole[:-5] + b"xxxx" + whole, whole)):
+        copy = path.with_name("copy")
+        copy.write_bytes(content + b"torn")
+        copy.rename(path)
+        archive.append([])
+        assert path.read_bytes() == (content if kept else whole)
+
+
+def test_the_checkpoint_is_two_lines_of_text_in_blocks_of_their_own(
+    archive: Archive, path: Path
+) -> None:
+    inode = checkpoint(path).stat().st_ino
+    for start in range(3):
+        archive.append([events(0, start, start + 1)])
+    data = checkpoint(path).read_bytes()
+    assert len(data) == 2 * slots.BLOCK
+    newest, before = sorted(map(json.loads, data.splitlines()), key=itemgetter("sequence"))[::-1]
+    assert newest["topics"][TOPIC]["partitions"]["0"]["next"] == 3
+    assert before["topics"][TOPIC]["partitions"]["0"]["next"] == 2
+    assert [data[at : at + 7] for at in (0, slots.BLOCK)] == [b'{"crc":'] * 2
+    assert checkpoint(path).stat().st_ino == inode, "it is written in place"
+
+
+@pytest.mark.parametrize("torn", [0, 511, 512, 4_095])
+def test_a_torn_slot_leaves_the_checkpoint_before_it(
+    archive: Archive, path: Path, torn: int
+) -> None:
+    archive.append([events(0, 0, 2)])
+    archive.append([events(0, 2, 4)])
+    at = state(path)["sequence"] % 2 * slots.BLOCK + torn
+    with checkpoint(path).open("r+b") as file:
+        file.seek(at)
+        file.write(b"\0")
+    assert archive.position().next == {0: 2}
+    archive.append([events(0, 2, 4)])
+    assert messages(path) == numbered(0, 1, 2, 3)
+    assert archive.position().next == {0: 4}
+
+
+def test_a_checkpoint_that_outgrows_its_slots_gets_larger_ones(
+    archive: Archive, path: Path
+) -> None:
+    for partition in range(200):
+        archive.begin(partition, 0)
+    assert checkpoint(path).stat().st_size > 2 * slots.BLOCK
+    assert archive.position().next == dict.fromkeys(range(200), 0)
+
+
+READ = """
+import sys
+from pathlib import Path
+from logpipeline.archive.checkpoint import Checkpoint
+last, reads = 0, 0
+while last < int(sys.argv[2]):
+    known = Checkpoint.load(Path(sys.argv[1]))
+    assert known.sequence >= last, (known.sequence, last)
+    assert known.length == known.topics["logs"].partitions[0].next
+    last, reads = known.sequence, reads + 1
+print(reads)
+"""
+
+
+def test_a_reader_beside_a_writer_sees_whole_checkpoints_that_never_go_back(path: Path) -> None:
+    known = Checkpoint.new(0)
+    known.topic(TOPIC, ID).partitions[0] = Partition(0, 0)
+    known.save(checkpoint(path))
+    reader = Forked("-c", [READ, str(checkpoint(path)), "3000"], path.with_name("out"), {})
+    while known.sequence < 3_000 or reader.running():
+        known.length = known.topics[TOPIC].partitions[0].next = known.length + 1
+        known.save(checkpoint(path))
+    assert reader.wait() == 0, reader.output()
 
 
 def test_batches_without_events_move_the_checkpoint_alone(archive: Archive, path: Path) -> None:
@@ -223,15 +380,21 @@ def test_a_checkpoint_that_is_none_is_said_in_one_line_and_touches_nothing(
     assert checkpoint(path).read_bytes() == content
 
 
-def test_an_older_checkpoint_is_read_and_brought_up_to_date(archive: Archive, path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_checkpoint_is_read_and_brought_up_to_date(
+    archive: Archive, path: Path, version: int
+) -> None:
     archive.append([events(0, 0, 2)])
-    state = json.loads(checkpoint(path).read_bytes())
-    first = {name: state[name] for name in ("archive", "length", "topics")} | {"version": 1}
-    checkpoint(path).write_text(json.dumps(first))
+    older = {
+        1: ("archive", "length", "topics"),
+        2: ("archive", "length", "topics", "begun", "inode"),
+    }
+    known = {name: state(path)[name] for name in older[version]} | {"version": version}
+    checkpoint(path).write_text(json.dumps(known))
     again = opened_at(path)
     again.append([events(0, 1, 4)])
     assert messages(path) == numbered(0, 1, 2, 3)
-    assert json.loads(checkpoint(path).read_bytes())["version"] == VERSION
+    assert state(path)["version"] == VERSION
     again.close()
 
 
@@ -253,7 +416,7 @@ def test_a_full_disk_leaves_no_torn_line_and_is_survived(archive: Archive, path:
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_a_checkpoint_that_cannot_be_written_undoes_the_append(
+def test_a_checkpoint_that_cannot_be_written_accounts_for_nothing(
     archive: Archive, path: Path, deleted: bool
 ) -> None:
     """With many partitions it is larger than logs.txt, and the only file that gets too large."""
@@ -268,12 +431,14 @@ def test_a_checkpoint_that_cannot_be_written_undoes_the_append(
         for _ in range(2):
             with pytest.raises(OSError, match="File too large"):
                 archive.append([events(0, 2, 4)])
-            assert messages(path) == numbered(0, 1)
+            assert archive.position().next[0] == 2
+            assert messages(path) == numbered(0, 1, 2, 3), "it may be on disk all the same"
             assert not list(path.parent.glob("*.tmp"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     archive.append([events(0, 2, 4)])
     assert messages(path) == numbered(0, 1, 2, 3)
+    assert not path.with_name("logs.txt.cut").exists()
 
 
 def test_a_problem_is_said_once_and_so_is_its_end(

@@ -110,7 +110,7 @@ def test_a_kill_at_any_step_between_poll_and_commit_loses_and_doubles_nothing(
 
     steps = [line for line in run(0).output().splitlines() if line.startswith("step ")]
     there = {step.split(maxsplit=2)[2] for step in steps}
-    assert {"c_return write", "c_return fdatasync", "c_call replace", "c_call rename"} <= there
+    assert {"c_return write", "c_return fdatasync", "c_call pwrite", "c_call rename"} <= there
     assert "return __call__" in there
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for killed in pool.map(run, range(1, len(steps) + 1)):

@@ -25,12 +25,12 @@ from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import RotatedFile, rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
 from logpipeline.consumer.metrics import Metrics
-from logpipeline.events.slices import Slice, pieces
+from logpipeline.events.slices import Slice, pieces, read
 from logpipeline.localstack.child import spawn
 from tests.support.disk import Disk
 from tests.support.forked import Forked
 from tests.support.process import ROOT
-from tests.support.records import events
+from tests.support.records import Record, event, events
 from tests.support.waiting import until
 from tests.test_archive import ID, TOPIC, messages, numbered
 
@@ -121,6 +121,16 @@ def test_pieces_are_the_batch() -> None:
             for i, piece in enumerate(cut):
                 size = sum(len(line) + 1 for part in piece for line in part.lines)
                 assert size <= (most if i else min(room, most)) or size == LINE
+
+
+def test_an_invalid_record_before_an_event_that_does_not_fit_stays_in_the_batch(
+    path: Path, opened: Opened
+) -> None:
+    records = [Record(0, event(0)), Record(1, b"invalid"), Record(2, event(2))]
+    archive = opened(RotationPolicy(bytes=LINE))
+    archive.append([read(0, 0, records[:1])])
+    assert archive.append([read(0, 1, records[1:])]).next == {0: 3}
+    assert flat(path) == numbered(0, 2)
 
 
 def test_a_period_ends_at_its_full_minute_hour_or_day() -> None:
@@ -423,7 +433,7 @@ import sys
 from pathlib import Path
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.rotation_policy import RotationPolicy
-from tests.support.records import events
+from tests.support.records import Record, event, events
 archive = Archive(Path(sys.argv[1]), "logs", limits=RotationPolicy(bytes=int(sys.argv[2])))
 archive.open("topic-id")
 at = archive.position().next.get(0, 0)

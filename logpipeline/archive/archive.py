@@ -5,15 +5,16 @@ The steps, in this order, under the lock of `logs.txt.lock`:
 1. read the checkpoint, and cut what logs.txt holds beyond it (a torn tail);
 2. drop the records whose offsets the checkpoint already covers (fencing);
 3. append the lines, and wait until they are on disk;
-4. replace the checkpoint; the new one is on disk before it takes the old one's place.
+4. write the checkpoint into the slot that the one before does not use, and wait again.
 
-A kill before step 4 leaves a torn tail, which step 1 cuts, and records that Kafka still has. A
-kill after step 4 leaves records that are read again, which step 2 drops.
+A kill or a power cut before the end of step 4 leaves a torn tail, which step 1 cuts, and records
+that Kafka still has. One after it leaves records that are read again, which step 2 drops.
 
 Rotation happens under the same lock, with nothing beyond the checkpoint: the checkpoint is copied
-beside the new name, logs.txt is renamed, and the checkpoint of an empty logs.txt replaces the old
-one. A kill before that leaves a checkpoint of a file that has moved, which step 1 notices;
-logrotate's rename looks the same.
+beside the new name, logs.txt is renamed, a new one is created, and the checkpoint is that of the
+new one. Each step is on disk, the folder included, before the next. A crash before the last leaves
+a checkpoint with the inode of a file that has moved, which step 1 notices; logrotate's rename looks
+the same.
 """
 
 import logging
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -29,6 +31,7 @@ import msgspec
 
 from logpipeline.archive import recovery
 from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
+from logpipeline.archive.cut_lines import CutFile
 from logpipeline.archive.log_file import LogFile
 from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.offset_gap import Contradiction
@@ -36,11 +39,13 @@ from logpipeline.archive.offset_gap import OffsetGap as OffsetGap
 from logpipeline.archive.rotated import by_name, last_lines, next_rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
 from logpipeline.events.slices import Place, Slice, pieces
-from logpipeline.files import remove_drafts, sync
+from logpipeline.files import remove_drafts
 from logpipeline.locks import locked
 from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
+
+SHOWN = 100  # bytes of an event in a log line
 
 
 ANYWHERE = Place(-1)
@@ -92,6 +97,7 @@ class Archive:
         self._checkpoint_path = path.with_name(path.name + ".checkpoint")
         self._lock_path = path.with_name(path.name + ".lock")
         self._file = LogFile(path)
+        self._cut_file = CutFile(path)
         self._limits = limits
         self._last: bytes | None = None
         self._metrics = metrics or ArchiveMetrics()
@@ -115,7 +121,8 @@ class Archive:
                 )
             checkpoint.topic(self.topic, topic_id)
             self._save(checkpoint)
-            sync(self.path.parent)
+            if not checkpoint.cut:
+                self._cut_file.remove()  # which a kill has left
 
     def position(self) -> ArchivePosition:
         """The next offsets now. Needs no lock. Raises CheckpointError, OSError."""
@@ -140,6 +147,8 @@ class Archive:
                 return False
             known = partitions.setdefault(partition, Partition(offset, offset))
             known.advance(offset, epoch)
+            if checkpoint.cut:  # Kafka does not have the records at the next offset any more
+                checkpoint.cut.settle(self.topic, partition)
             self._save(checkpoint)
             return True
 
@@ -195,26 +204,36 @@ class Archive:
         """Steps 3 and 4 of the module's docstring. Raises OSError, OffsetGap."""
         self._limits.check_room(self.path.parent)
         _advance(topic, fresh)
-        data = b"\n".join(chain.from_iterable(part.lines for part in fresh))
+        kept = self._cut_file.cross_off(checkpoint.cut, self.topic, fresh) if checkpoint.cut else []
+        data = b"\n".join(chain(kept, *(part.lines for part in fresh)))
         data += b"\n" if data else b""  # an event is never empty
-        length = checkpoint.length
         if data:
             self._file.append(data)
             checkpoint.length += len(data)
             checkpoint.begun = checkpoint.begun or time.time()
-        try:
-            self._save(checkpoint)
-        except OSError:
-            self._file.cut(length)
-            raise
+        self._save(checkpoint)  # if it fails, it may be on disk: so nothing is cut yet
         self._note(fresh, len(data))
+        if checkpoint.cut and not checkpoint.cut.spans:
+            self._forget_cut(checkpoint, kept)
+
+    def _forget_cut(self, checkpoint: Checkpoint, kept: list[bytes]) -> None:
+        """Remove logs.txt.cut, all lines of which are in logs.txt now. Raises OSError."""
+        if kept:
+            log.error(
+                "%s: Kafka no longer has %d events that were in it before a crash, beyond its "
+                "checkpoint: kept them, from %r to %r",
+                *(self.path, len(kept), kept[0][:SHOWN], kept[-1][:SHOWN]),
+            )
+        checkpoint.cut = None
+        self._save(checkpoint)
+        self._cut_file.remove()
 
     def _rotate(self, checkpoint: Checkpoint) -> None:
         """Rename logs.txt, and begin a new one. Raises OSError."""
         finished = next_rotated(self.path, datetime.now(UTC))
-        checkpoint.save(finished.sidecar, self._file.mode)
+        checkpoint.save_copy(finished.sidecar, self._file.mode)
         self._file.rename(finished.plain)
-        checkpoint.begin_file()
+        checkpoint.begin_file(self._file.inode)
         self._save(checkpoint)
         self._metrics.rotations.inc()
 
@@ -238,7 +257,6 @@ class Archive:
         return msgspec.json.decode(self._last, type=Checkpoint) if self._last else None
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        checkpoint.inode = self._file.inode
         self._last = checkpoint.save(self._checkpoint_path, self._file.mode)
 
     @contextmanager
@@ -247,8 +265,7 @@ class Archive:
         with locked(self._lock_path):
             self._file.open()
             checkpoint = Checkpoint.load(self._checkpoint_path) or self._restored()
-            if recovery.mend(self._file, checkpoint):
-                self._save(checkpoint)
+            recovery.mend(self._file, checkpoint, self._cut_file, partial(self._save, checkpoint))
             yield checkpoint
 
     def _restored(self) -> Checkpoint:

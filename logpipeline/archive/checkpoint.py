@@ -1,17 +1,22 @@
-"""Checkpoint: which offsets logs.txt accounts for, up to which length."""
+"""Checkpoint: which offsets logs.txt accounts for, up to which length.
+
+That of logs.txt is written in place, in two slots; a rotated file's is a plain file of JSON, as all
+were before version 3.
+"""
 
 import uuid
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 import msgspec
 
+from logpipeline.archive import slots
+from logpipeline.archive.cut_lines import CutLines, Natural
 from logpipeline.events.slices import Place
-from logpipeline.files import read_file, replace_file
+from logpipeline.files import replace_file, sync
 
-VERSION = 2  # 1 had neither `begun` nor `inode`
+VERSION = 3  # 1 had neither `begun` nor `inode`; 2 was a plain file
 EPOCHS = 10  # of a partition that are kept: each is a change of its leader
-Natural = Annotated[int, msgspec.Meta(ge=0)]
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError)
 
 
@@ -96,25 +101,31 @@ class Topic(msgspec.Struct):
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
-    """The file beside logs.txt. `archive` is the archive's id, `length` is in bytes, `begun` is the
-    Unix time of logs.txt's first line (0: it has none), `inode` is that of logs.txt."""
+    """The file beside logs.txt. `sequence` counts its saves, `archive` is the archive's id,
+    `length` is in bytes, `begun` is the Unix time of logs.txt's first line (0: it has none),
+    `inode` is that of logs.txt, `cut` are lines that were in it, beyond a checkpoint."""
 
+    sequence: Natural = 0  # the first, for slots.py
     version: int = VERSION
     archive: str
     length: Natural
     begun: float = 0.0
     inode: Natural = 0
+    cut: CutLines | None = None
     topics: dict[str, Topic] = {}
 
     @classmethod
-    def new(cls, length: int) -> Self:
-        return cls(archive=uuid.uuid4().hex, length=length)
+    def new(cls, length: int, inode: int = 0) -> Self:
+        return cls(archive=uuid.uuid4().hex, length=length, inode=inode)
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """The checkpoint at `path`, None if it is missing. Raises CheckpointError, OSError."""
+        """The checkpoint at `path`, None if it is missing. Needs no lock.
+
+        Raises CheckpointError, OSError.
+        """
         try:
-            data = read_file(path)
+            data = slots.read(path)
         except FileNotFoundError:
             return None
         try:
@@ -134,20 +145,26 @@ class Checkpoint(msgspec.Struct, kw_only=True):
             known = self.topics[name] = Topic(id=topic_id, since=self.length)
         return known
 
-    def begin_file(self) -> None:
-        """Note that logs.txt is empty: its contents begin at each partition's next offset."""
-        self.length, self.begun = 0, 0.0
+    def begin_file(self, inode: int) -> None:
+        """Note that logs.txt is a new, empty file: it begins at each partition's next offset."""
+        self.length, self.begun, self.inode = 0, 0.0, inode
         for topic in self.topics.values():
             topic.since = 0
             for known in topic.partitions.values():
                 known.first, known.gaps, known.lost = known.next, [], []
 
     def save(self, path: Path, mode: int | None = None) -> bytes:
-        """Write it to `path` in one step, on disk before it replaces the old one.
+        """Put it on disk. `mode` is that of a new file. Returns its JSON.
 
-        `mode` is that of a new file. Returns the bytes written. Raises OSError.
+        Raises OSError; then the one before is loaded, but after a power cut this one may be.
         """
         self.version = VERSION
+        self.sequence += 1
         data = msgspec.json.encode(self)
-        replace_file(path, data, mode)
+        slots.write(path, self.sequence, data, mode)
         return data
+
+    def save_copy(self, path: Path, mode: int | None) -> None:
+        """Put it on disk as a plain file, which will not change. Raises OSError."""
+        replace_file(path, msgspec.json.encode(self), mode)
+        sync(path.parent)

@@ -18,7 +18,7 @@ from logpipeline.archive.rotated import RotatedFile, by_name, rotated
 from logpipeline.archive.settings import RotationSettings
 from logpipeline.archive.store import Store
 from logpipeline.archive.uploader import Uploader
-from logpipeline.files import remove_drafts
+from logpipeline.files import remove_drafts, sync
 from logpipeline.locks import locked
 from logpipeline.outage import Outage
 from logpipeline.supervision import Supervision
@@ -141,7 +141,8 @@ class Retention:
         path = file.path()
         if path == file.plain and self._suffix:
             pack(file.plain, path := file.packed(self._suffix), self._closing)
-        if path != file.plain:
+        if path != file.plain and file.plain.exists():
+            sync(path.parent)  # the sync in `pack` may have failed, or a kill have come before it
             file.plain.unlink(missing_ok=True)
 
     def _is_packed(self, file: RotatedFile) -> bool:
@@ -157,6 +158,7 @@ class Retention:
                 break
             log.info("deleting %s, by LOG_KEEP_…", file.path())
             file.path().unlink()
+            sync(self._log_file.parent)  # or a file might come back without its checkpoint
             file.sidecar.unlink(missing_ok=True)
 
     def _too_many(self, number: int, size: int, ended: datetime) -> bool:

@@ -7,8 +7,9 @@ compared by its size and the MD5 that S3 gives as ETag; if a store gives none, t
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import md5
 from pathlib import Path
@@ -20,7 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from logpipeline.archive.settings import StoreSettings
-from logpipeline.files import PERMISSIONS, draft_of, sync
+from logpipeline.files import PERMISSIONS, allow, draft_of, remove_drafts, sync
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -38,7 +39,7 @@ REASONS = (
     r"(InvalidCertificate)\(\s*(\w+)",
     r'(?:message|error): "([^"\n]+)"',
     r"status code: (\d+ [\w ]+)",
-    r"^(?:[^\n]*? - )?([^\n]+)",
+    r"^(?:[^\n]*? - |\[Errno \d+\] )?([^\n]+)",
 )
 
 
@@ -77,9 +78,13 @@ class Store:
         return cls(settings.archive_url, settings.aws_endpoint_url or amazon, settings.aws_region)
 
     def sizes(self, after: str) -> dict[str, int]:
-        """Name → bytes of every file whose name sorts after this one. Raises StoreError."""
+        """Name → bytes of every file whose name sorts after this one, without what a kill has
+        left. Raises StoreError."""
         with self._as_store_error("cannot list {}"):
-            chunks = obstore.list(self._store(), offset=after)
+            store = self._store()
+            if isinstance(store, LocalStore) and store.prefix:
+                remove_drafts(store.prefix, lambda name: name > after)
+            chunks = obstore.list(store, offset=after)
             found = {each["path"]: each["size"] for chunk in chunks for each in chunk}
         return {name: size for name, size in found.items() if "/" not in name}
 
@@ -151,9 +156,8 @@ class Store:
     def _send(self, path: Path) -> None:
         store = self._store()
         if isinstance(store, LocalStore) and store.prefix:
-            for left in store.prefix.iterdir():  # by a kill
-                if left.name.startswith(f"{path.name}#"):
-                    left.unlink()
+            _copy(path, store.prefix)
+            return
         size = path.stat().st_size
         many = size > PART
         obstore.put(
@@ -163,11 +167,6 @@ class Store:
             chunk_size=_part_size(size),
             max_concurrency=2,
         )
-        if isinstance(store, LocalStore) and store.prefix:
-            with suppress(PermissionError):  # a file system without modes
-                (store.prefix / path.name).chmod(path.stat().st_mode & PERMISSIONS)
-            sync(store.prefix / path.name)
-            sync(store.prefix)
 
     def _equal(self, path: Path, copy: "ObjectMeta") -> bool:
         """Whether `copy` has the bytes of the local file. Raises OSError and the library's."""
@@ -196,6 +195,23 @@ class Store:
         except (BaseError, OSError, ValueError) as error:
             reason = _reason(str(error))
             raise StoreError(f"{failure.format(self.name)}: {reason}") from None
+
+
+def _copy(path: Path, folder: Path) -> None:
+    """Copy a file to `folder`, on disk before it has its name: a torn one would count as another's.
+
+    Raises OSError.
+    """
+    with (
+        draft_of(folder / path.name) as (fd, _),
+        path.open("rb") as source,
+        os.fdopen(fd, "wb") as target,
+    ):
+        allow(fd, path.stat().st_mode & PERMISSIONS)
+        shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(fd)
+    sync(folder)
 
 
 def _part_size(size: int) -> int:

@@ -146,9 +146,12 @@ def pieces(batch: list[Slice], room: int, most: int) -> Iterator[list[Slice]]:
             piece.append(part)
             room -= ends[-1] if ends else 0
             continue
-        after = part.offsets[fit]
-        waiting.appendleft(part.since(after))
-        yield [*piece, part.until(after)] if fit else piece
+        if fit:
+            after = part.offsets[fit]
+            piece.append(part.until(after))
+            part = part.since(after)
+        waiting.appendleft(part)
+        yield piece
         piece, room = [], most
     if piece:
         yield piece

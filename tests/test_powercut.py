@@ -1,0 +1,169 @@
+"""make powercut: it finds nothing in the code as it is, and each step that is left out of it."""
+
+import errno
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from logpipeline.archive import checkpoint, log_file, packing, slots, store
+from logpipeline.archive.archive import Archive
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.log_file import LogFile
+from tests.powercut.loop import UNKNOWN
+from tests.powercut.recorder import Operation, Sync, Unlink
+from tests.powercut.states import Run, folder_in_memory
+from tests.support.process import ROOT
+
+FEW = 400  # states, within which each fault must show
+SHORT = 6  # batches
+SOON = 40  # states after a fault
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def without(module: Any, name: str, mutate: pytest.MonkeyPatch) -> None:
+    """Leave out the module's calls of a function."""
+    mutate.setattr(module, name, lambda *_: None)
+
+
+def checkpoint_before_its_data(mutate: pytest.MonkeyPatch) -> None:
+    """Save first, then append."""
+    append, save, waiting = LogFile.append, Archive._save, list[bytes]()
+
+    def save_first(archive: Archive, *arguments: Any) -> None:
+        save(archive, *arguments)
+        while waiting:
+            append(archive._file, waiting.pop())
+
+    mutate.setattr(LogFile, "append", lambda _, data: waiting.append(data))
+    mutate.setattr(Archive, "_save", save_first)
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "no sync of logs.txt": partial(without, log_file, "sync_data"),
+    "no sync of the checkpoint": partial(without, slots, "sync_data"),
+    "no sync of the folder of a new logs.txt": partial(without, log_file, "sync"),
+    "no sync of the folder of a rotated checkpoint": partial(without, checkpoint, "sync"),
+    "no sync of the folder of a new checkpoint": partial(without, slots, "sync"),
+    "no sync of the folder of a packed file": partial(without, packing, "sync"),
+    "no sync of the store's folder": partial(without, store, "sync"),
+    "the checkpoint before its data": checkpoint_before_its_data,
+}
+
+
+def first_problem(seed: int, states: int = FEW) -> str:
+    """Of so many states; "" if there is none."""
+    with folder_in_memory() as folder:
+        verdicts = islice(Run(folder, seed).verdicts(), states)
+        return next((str(verdict) for verdict in verdicts if verdict.problem), "")
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_step_that_is_left_out_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTATIONS[name](monkeypatch)
+    assert first_problem(1)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_is_lost_doubled_or_torn(seed: int) -> None:
+    assert not first_problem(seed)
+
+
+def test_a_packed_copy_is_on_disk_before_its_original_is_deleted() -> None:
+    """Also when the sync after packing fails, or a kill comes before it."""
+    with folder_in_memory() as folder:
+        calls = Run(folder / "all", 1).recorder.calls
+        packed = calls.index("unlink") - 2
+        assert calls[packed - 1 : packed + 1] == ["replace", "fsync of the folder"]
+        run = Run(folder / "failing", 1, fault=failing(packed, errno.EIO))
+        names = [done.name for done in run.recorder.operations if isinstance(done, Unlink)]
+        unlinked = run.recorder.operations.index(Unlink(names[0]))
+        verdicts = islice(run.verdicts(since=unlinked), SOON)
+        assert not [str(verdict) for verdict in verdicts if verdict.problem]
+
+
+def failing(call: int, error: int) -> Callable[[int, str], int | None]:
+    return lambda number, _: error if number == call else None
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+def test_each_call_may_fail_once(error: int) -> None:
+    """The run continues after it. A failed write of a full disk has written the half."""
+    with folder_in_memory() as folder:
+        calls = Run(folder / "all", 1, SHORT).recorder.calls
+        for number in range(len(calls)):
+            run = Run(folder / str(number), 1, SHORT, failing(number, error))
+            assert len(run.recorder.calls) > number
+            run.judge_end()
+    assert {"write", "pwrite", "fdatasync", "fsync of the folder", "open", "rename"} <= {*calls}
+
+
+def cut_at_once(mutate: pytest.MonkeyPatch) -> None:
+    """Undo an append whose checkpoint failed, and may be on disk all the same."""
+    save = Archive._save
+
+    def save_or_undo(archive: Archive, known: Checkpoint) -> None:
+        before = archive._read().length
+        try:
+            save(archive, known)
+        except OSError:
+            archive._file.cut(before)
+            raise
+
+    mutate.setattr(Archive, "_save", save_or_undo)
+
+
+def build_on_what_failed(mutate: pytest.MonkeyPatch) -> None:
+    """Believe a checkpoint that fdatasync has failed for."""
+    write = slots._write_at
+    mutate.setattr(slots, "_write_at", lambda fd, data, at: data.strip() and write(fd, data, at))
+
+
+def problem_after_faults(seed: int, states: int) -> str:
+    """A sync of the checkpoint fails, the run continues, and then there is a power cut."""
+    with folder_in_memory() as folder:
+        calls = Run(folder / "all", seed, SHORT).recorder.calls
+        saves = [n for n, two in enumerate(pairwise(calls), 1) if two == ("pwrite", "fdatasync")]
+        for number in saves:
+            run = Run(folder / str(number), seed, SHORT, failing(number, errno.EIO))
+            failed = next(n for n, done in enumerate(run.recorder.operations) if _failed(done))
+            for verdict in islice(run.verdicts(since=failed), states):
+                if verdict.problem:
+                    return f"{number}: {verdict}"
+    return ""
+
+
+def _failed(done: Operation) -> bool:
+    return isinstance(done, Sync) and done.failed
+
+
+@pytest.mark.parametrize("mutation", [cut_at_once, build_on_what_failed])
+def test_a_checkpoint_whose_sync_failed_is_not_trusted(
+    mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutation(monkeypatch)
+    assert problem_after_faults(1, FEW)
+
+
+def test_a_power_cut_after_a_failed_sync_of_the_checkpoint_is_harmless() -> None:
+    assert not problem_after_faults(1, SOON)
+
+
+@pytest.mark.needs("mount")
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_images_of_real_file_systems_are_recovered_from(kind: str, tmp_path: Path) -> None:
+    if not shutil.which(f"mkfs.{kind}"):
+        pytest.skip(f"it needs mkfs.{kind}: apt-get install e2fsprogs xfsprogs")
+    command = ["unshare", "--mount", sys.executable, "-m", "tests.powercut.loop", kind]
+    done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == UNKNOWN:
+        pytest.skip(f"it needs loop devices: {done.stdout}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " images, 0 broken" in done.stdout
