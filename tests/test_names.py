@@ -14,7 +14,8 @@ from tests.support.process import ROOT
 SETTINGS = """
     ALERTS_FILE ALERTS_METRICS_PORT ALERT_URLS ARCHIVE_URL AWS_ENDPOINT_URL AWS_REGION
     DASHBOARD_HOST DASHBOARD_PASSWORD DASHBOARD_PORT EVENT_MAX_BYTES KAFKA_BOOTSTRAP_SERVERS
-    KAFKA_CLIENT_RACK KAFKA_DEAD_LETTER_TOPIC KAFKA_GROUP_ID KAFKA_OAUTH_CLIENT_ID
+    KAFKA_CLIENT_RACK KAFKA_CONSUMERS KAFKA_CONSUMER_INDEX
+    KAFKA_DEAD_LETTER_TOPIC KAFKA_GROUP_ID KAFKA_OAUTH_CLIENT_ID
     KAFKA_OAUTH_CLIENT_SECRET KAFKA_OAUTH_SCOPE KAFKA_OAUTH_TOKEN_URL KAFKA_PARTITIONS
     KAFKA_REPLICATION_FACTOR KAFKA_SASL_MECHANISM KAFKA_SASL_PASSWORD KAFKA_SASL_USERNAME
     KAFKA_SECURITY_PROTOCOL KAFKA_SSL_CAFILE KAFKA_SSL_CERTFILE KAFKA_SSL_KEYFILE
@@ -24,9 +25,10 @@ SETTINGS = """
     REDIS_SSL_CERTFILE REDIS_SSL_KEYFILE REDIS_URL REDIS_USERNAME STATE_DIR
 """
 CONSUMER = """
-    archive_bytes archive_up batch_events dead_letters delay_seconds events failures gap_records
-    kafka_up lag_records last_checkpoint_timestamp_seconds outages redis_up rotated_bytes
-    rotated_files rotations shipped_bytes shipped_files store_up unexpected_errors unshipped_files
+    archive_bytes archive_up batch_events dead_letter_up dead_letters delay_seconds events failures
+    gap_records kafka_up lag_records last_checkpoint_timestamp_seconds outages redis_up
+    rotated_bytes rotated_files rotations shipped_bytes shipped_files store_up unexpected_errors
+    unshipped_files
 """
 PRODUCER = "delivered_bytes events kafka_up outages waiting_events"
 ALERTS = "failures leading notices open outages redis_up waiting_notices"

@@ -1,0 +1,219 @@
+"""Hosts with partitions of their own, each with its own logs.txt: each event is once in one."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.admin import KafkaAdminClient, NewPartitions
+
+from config import Settings
+from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.kafka import topics
+from logpipeline.shutdown import Shutdown
+from tests.conftest import RunScript
+from tests.support.process import Process
+from tests.support.records import event
+from tests.support.topics import send
+from tests.support.waiting import until
+
+PATIENCE = 60.0
+PARTITIONS = 4
+StartHost = Callable[..., Process]
+
+
+@pytest.fixture
+def made(settings: Settings) -> Settings:
+    """Settings whose topics exist."""
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
+    return settings
+
+
+@pytest.fixture
+def start(run_script: RunScript, tmp_path: Path) -> StartHost:
+    """Starts consumer number `index` of `n`, or a member of the group for n = 0, on that host."""
+
+    def started(index: int, n: int, host: int | None = None) -> Process:
+        path = logs_txt(tmp_path, index if host is None else host)
+        path.parent.mkdir(exist_ok=True)
+        flags = ["--kafka-consumers", str(n), "--kafka-consumer-index", str(index)]
+        return run_script("consumer.py", "--log-file", str(path), *(flags if n else []))
+
+    return started
+
+
+def logs_txt(folder: Path, host: int) -> Path:
+    return folder / f"host-{host}" / "logs.txt"
+
+
+def lines(folder: Path, host: int) -> list[bytes]:
+    path = logs_txt(folder, host)
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def put(settings: Settings, start: int, end: int, partitions: int = PARTITIONS) -> None:
+    """Send the events of these numbers, each to the partition of its number."""
+    for partition in range(partitions):
+        values = [event(n) for n in range(start, end) if n % partitions == partition]
+        send(settings.kafka_bootstrap_servers, settings.kafka_topic, values, partition=partition)
+
+
+def of(index: int, n: int, start: int, end: int, partitions: int = PARTITIONS) -> Counter[bytes]:
+    """What that consumer reads of what `put` has sent."""
+    return Counter(event(k) for k in range(start, end) if k % partitions % n == index)
+
+
+def assert_has(folder: Path, host: int, wanted: Counter[bytes], process: Process) -> None:
+    until(
+        lambda: len(lines(folder, host)) >= wanted.total(),
+        PATIENCE,
+        f"{len(lines(folder, host))} lines, not {wanted.total()}: {process}",
+    )
+    assert Counter(lines(folder, host)) == wanted
+
+
+def stop(*processes: Process) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        assert process.wait(15) == 0, str(process)
+        assert "Traceback" not in process.output()
+
+
+def committed(admin: KafkaAdminClient, settings: Settings) -> dict[int, int]:
+    found = admin.list_group_offsets(settings.kafka_group_id)[settings.kafka_group_id]
+    return {at.partition: commit.offset for at, commit in found.items()}
+
+
+def next_offsets(folder: Path, host: int, settings: Settings) -> dict[int, int]:
+    path = logs_txt(folder, host)
+    checkpoint = Checkpoint.load(path.with_name("logs.txt.checkpoint"))
+    assert checkpoint
+    known = checkpoint.topics[settings.kafka_topic].partitions
+    return {partition: at.next for partition, at in known.items()}
+
+
+def test_each_reads_its_own_partitions_whoever_dies_and_comes_back(
+    start: StartHost, made: Settings, kafka_admin: KafkaAdminClient, tmp_path: Path
+) -> None:
+    hosts = [start(0, 2), start(1, 2)]
+    put(made, 0, 40)
+    for index, process in enumerate(hosts):
+        assert_has(tmp_path, index, of(index, 2, 0, 40), process)
+    hosts[0].kill()
+    put(made, 40, 80)
+    assert_has(tmp_path, 1, of(1, 2, 0, 80), hosts[1])
+    hosts[1].kill()
+    hosts = [start(0, 2), start(1, 2)]
+    for index, process in enumerate(hosts):
+        assert_has(tmp_path, index, of(index, 2, 0, 80), process)
+    put(made, 80, 120)
+    for index, process in enumerate(hosts):
+        assert_has(tmp_path, index, of(index, 2, 0, 120), process)
+    stop(*hosts)
+    assert committed(kafka_admin, made) == dict.fromkeys(range(PARTITIONS), 30)
+    assert next_offsets(tmp_path, 0, made) == {0: 30, 2: 30}
+    assert next_offsets(tmp_path, 1, made) == {1: 30, 3: 30}
+
+
+def test_partitions_that_are_added_are_read_by_the_one_whose_they_are(
+    start: StartHost, made: Settings, kafka_admin: KafkaAdminClient, tmp_path: Path
+) -> None:
+    """Also by one that had none before."""
+    hosts = [start(index, 6) for index in (0, 5)]
+    put(made, 0, 40)
+    assert_has(tmp_path, 0, of(0, 6, 0, 40), hosts[0])
+    kafka_admin.create_partitions({made.kafka_topic: NewPartitions(7)})
+    put(made, 0, 70, partitions=7)
+    assert_has(tmp_path, 5, of(5, 6, 0, 70, partitions=7), hosts[1])
+    assert_has(tmp_path, 0, of(0, 6, 0, 40) + of(0, 6, 0, 70, partitions=7), hosts[0])
+    stop(*hosts)
+
+
+@pytest.mark.parametrize("offset", [0, 30], ids=["behind", "ahead"])
+def test_a_tools_commit_makes_a_host_neither_repeat_nor_skip(
+    start: StartHost, made: Settings, kafka_admin: KafkaAdminClient, tmp_path: Path, offset: int
+) -> None:
+    host = start(0, 2)
+    put(made, 0, 40)
+    assert_has(tmp_path, 0, of(0, 2, 0, 40), host)
+    host.kill()
+    put(made, 40, 160)
+    at = TopicPartition(made.kafka_topic, 0)
+    kafka_admin.alter_group_offsets(made.kafka_group_id, {at: OffsetAndMetadata(offset, "", -1)})
+    host = start(0, 2)
+    assert_has(tmp_path, 0, of(0, 2, 0, 160), host)
+    stop(host)
+
+
+def test_another_number_of_hosts_after_all_have_stopped(
+    start: StartHost, made: Settings, tmp_path: Path
+) -> None:
+    """From two to three and back: a partition continues in its new host's file."""
+    sent, found = 0, [Counter[bytes]() for _ in range(3)]
+    for n in (2, 3, 2):
+        hosts = [start(index, n) for index in range(n)]
+        put(made, sent, sent + 40)
+        for index, process in enumerate(hosts):
+            found[index] += of(index, n, sent, sent + 40)
+            assert_has(tmp_path, index, found[index], process)
+        sent += 40
+        stop(*hosts)
+
+
+def test_a_host_with_an_empty_disk_continues_where_the_one_before_it_has_committed(
+    start: StartHost, made: Settings, kafka_admin: KafkaAdminClient, tmp_path: Path
+) -> None:
+    host = start(0, 2)
+    put(made, 0, 40)
+    assert_has(tmp_path, 0, of(0, 2, 0, 40), host)
+    until(lambda: committed(kafka_admin, made).get(2) == 10, PATIENCE)
+    host.kill()
+    put(made, 40, 80)
+    successor = start(0, 2, host=9)
+    assert_has(tmp_path, 9, of(0, 2, 40, 80), successor)
+    stop(successor)
+    host = start(0, 2)
+    put(made, 80, 120)
+    assert_has(tmp_path, 0, of(0, 2, 0, 40) + of(0, 2, 80, 120), host)
+    stop(host)
+
+
+def test_a_group_that_shares_the_partitions_is_waited_for_and_its_commits_are_continued(
+    start: StartHost, made: Settings, tmp_path: Path
+) -> None:
+    member = start(0, 0, host=7)
+    put(made, 0, 40)
+    assert_has(tmp_path, 7, of(0, 1, 0, 40), member)
+    host = start(1, 2)
+    host.wait_for(f"KAFKA_GROUP_ID={made.kafka_group_id}: consumers without KAFKA_CONSUMERS share")
+    put(made, 40, 80)
+    assert_has(tmp_path, 7, of(0, 1, 0, 80), member)
+    assert lines(tmp_path, 1) == []
+    stop(member)
+    host.wait_for("reading its own partitions", PATIENCE)
+    put(made, 80, 120)
+    assert_has(tmp_path, 1, of(1, 2, 80, 120), host)
+    stop(host)
+
+
+def test_a_group_that_joins_later_is_an_error_in_the_log(
+    start: StartHost, made: Settings, tmp_path: Path
+) -> None:
+    host = start(1, 2)
+    put(made, 0, 40)
+    assert_has(tmp_path, 1, of(1, 2, 0, 40), host)
+    member = start(0, 0, host=7)
+    put(made, 40, 80)
+    assert_has(tmp_path, 1, of(1, 2, 0, 80), host)
+    until(lambda: lines(tmp_path, 7), PATIENCE, str(member))
+    sent = 80
+    deadline = time.monotonic() + PATIENCE
+    while "they may store this consumer's events, too" not in host.output():
+        assert time.monotonic() < deadline, str(host)
+        put(made, sent, sent + 4)
+        sent += 4
+    assert host.output().count("ERROR") == 1
+    stop(host, member)
