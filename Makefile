@@ -15,6 +15,7 @@ ROTATE ?=
 TARGET ?=
 INPUT ?=
 DOCKER ?=
+HOSTS ?=
 ARGS ?=
 
 VENV := .venv
@@ -70,8 +71,8 @@ replay: $(RUNNING) ## resend, once, dead letters that are valid now (SINCE=2h TO
 report: $(RUNNING) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
 	@exec $(RUN) -m logpipeline.report $(if $(DAY),--day '$(DAY)')
 
-chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
-	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
+chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s, HOSTS=3)
+	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker) $(if $(HOSTS),--hosts '$(HOSTS)')
 
 fuzz: $(INSTALLED) ## throw hostile input at every part for an hour (SECONDS=60, TARGET="lines page", INPUT=.local/fuzz/…)
 	@exec nice -n 10 $(RUN) -m tests.fuzz $(if $(filter-out file,$(origin SECONDS)),--seconds '$(SECONDS)') $(if $(SEED),--seed '$(SEED)') $(if $(TARGET),--target $(TARGET)) $(if $(INPUT),--input '$(INPUT)')

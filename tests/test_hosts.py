@@ -1,5 +1,6 @@
 """Hosts with partitions of their own, each with its own logs.txt: each event is once in one."""
 
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from logpipeline.archive.checkpoint import Checkpoint
 from logpipeline.kafka import topics
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.process import Process
+from tests.support.process import Process, script
 from tests.support.records import event
 from tests.support.topics import send
 from tests.support.waiting import until
+from verify import main as verify_main
 
 PATIENCE = 60.0
 PARTITIONS = 4
@@ -217,3 +219,92 @@ def test_a_group_that_joins_later_is_an_error_in_the_log(
         sent += 4
     assert host.output().count("ERROR") == 1
     stop(host, member)
+
+
+def verify(
+    folder: Path, environment: dict[str, str], *hosts: int
+) -> subprocess.CompletedProcess[str]:
+    flags = [flag for host in hosts for flag in ("--archive", str(logs_txt(folder, host)))]
+    return subprocess.run(
+        [*script("verify.py"), *flags], env=environment, cwd=folder, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def three(start: StartHost, made: Settings, tmp_path: Path) -> tuple[Path, Settings]:
+    """The folder of three hosts that have stored events and invalid records."""
+    hosts = [start(index, 3) for index in range(3)]
+    put(made, 0, 120)
+    send(made.kafka_bootstrap_servers, made.kafka_topic, [b"broken", event(120)], partition=1)
+    for index, process in enumerate(hosts):
+        more = Counter([event(120)] if index == 1 else [])
+        assert_has(tmp_path, index, of(index, 3, 0, 120) + more, process)
+    stop(*hosts)
+    return tmp_path, made
+
+
+def test_the_archives_of_all_hosts_agree_with_kafka_and_redis(
+    three: tuple[Path, Settings], environment: dict[str, str]
+) -> None:
+    done = verify(three[0], environment, 0, 1, 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("agrees: ") == 8
+    assert "together agrees: 4 partitions, each record in one of 3 files\n" in done.stdout
+    assert "Redis    agrees: 121 newest events and those of each level" in done.stdout
+
+
+def test_the_events_of_a_host_that_is_left_out_are_in_none_of_the_files(
+    three: tuple[Path, Settings], environment: dict[str, str]
+) -> None:
+    folder, settings = three
+    done = verify(folder, environment, 0, 2)
+    assert done.returncode == 1
+    topic = settings.kafka_topic
+    text = f"together DIFFERS: 31 in none of them: {topic}[1]@0 to 29, {topic}[1]@31"
+    assert text in done.stdout, done.stdout + done.stderr
+
+
+def test_a_batch_that_a_second_host_repeats_is_named(
+    three: tuple[Path, Settings], run_script: RunScript, environment: dict[str, str]
+) -> None:
+    """A consumer of another group stores all of it again."""
+    folder, settings = three
+    logs_txt(folder, 8).parent.mkdir()
+    flags = ["--kafka-group-id", f"{settings.kafka_group_id}-8", "--redis-key", "another"]
+    other = run_script("consumer.py", "--log-file", str(logs_txt(folder, 8)), *flags)
+    assert_has(folder, 8, of(0, 1, 0, 121), other)
+    stop(other)
+    done = verify(folder, environment, 0, 1, 2, 8)
+    assert done.returncode == 1
+    text = f"{logs_txt(folder, 1)}: {settings.kafka_topic}[1]@0 to 29"
+    assert "together DIFFERS: " in done.stdout
+    assert text in done.stdout, done.stdout + done.stderr
+
+
+def test_a_damaged_file_among_several_is_named(
+    three: tuple[Path, Settings], environment: dict[str, str]
+) -> None:
+    folder, _ = three
+    path = logs_txt(folder, 2)
+    damaged = path.read_bytes().replace(b'event 2"', b'event X"')
+    path.write_bytes(damaged)
+    done = verify(folder, environment, 0, 1, 2)
+    assert done.returncode == 1
+    [line] = [row for row in done.stdout.splitlines() if row.startswith(f"{path} ")]
+    assert "DIFFERS: 1 unknown to Kafka: line 1; 1 missing: " in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--archive", "a", "--log-file", "b"], "--archive cannot be used with --log-file"),
+        (["--archive", "a", "--archive", "a"], "--archive: each must be another file"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verify_main(flags)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"verify.py: {message}\n"

@@ -38,7 +38,7 @@ PROGRAMS = {
     "consumer.py": "kafka-topic kafka-group-id log-file log-max-bytes redis-url metrics-port",
     "dashboard.py": "dashboard-host dashboard-port dashboard-password redis-url redis-key",
     "alerts.py": "test alerts-file alert-urls redis-url redis-max-logs",
-    "verify.py": "kafka-topic log-file redis-url redis-max-logs event-max-bytes",
+    "verify.py": "archive kafka-topic log-file redis-url redis-max-logs event-max-bytes",
     "replay.py": "since to rate dry-run file again kafka-topic log-file event-max-bytes",
     "-m logpipeline.recent": "level count redis-url redis-key",
     "-m logpipeline.report": "day output sql log-file archive-url",

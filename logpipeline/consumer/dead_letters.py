@@ -52,7 +52,7 @@ class DeadLetters:
         self._outage = Outage(log)
         self._in_flight: dict[Place, tuple[FutureRecordMetadata, str]] = {}  # with the reason
         self._sent: set[Place] = set()  # acknowledged, and perhaps not in the archive's checkpoint
-        self._failure = ""  # why the last attempt failed
+        self._failure: BaseException | None = None  # the first of its kind
         self._retry_at = self._asked_at = 0.0  # time.monotonic()
         metrics.dead_letter_up.set(True)
 
@@ -73,6 +73,7 @@ class DeadLetters:
         if self._left(batch):
             self._explain()
             return False
+        self._failure = None
         self._outage.resolve("sending dead letters again")
         self._metrics.dead_letter_up.set(True)
         return True
@@ -134,7 +135,8 @@ class DeadLetters:
             self.close()  # an idempotent producer that has failed once keeps failing
 
     def _fail(self, problem: BaseException, count: int) -> None:
-        self._failure = connection.reason(self._settings, problem)
+        if type(problem) is not type(self._failure):  # its text may differ at each attempt
+            self._failure = problem
         self._retry_at = time.monotonic() + RETRY
         self._asked_at = -LATE
         self._metrics.dead_letter_failures.inc(count)
@@ -146,7 +148,9 @@ class DeadLetters:
         problem = topics.problem(self._settings, topics.to_read(self._settings), PROBE)
         self._asked_at = time.monotonic()
         if connection.NO_ANSWER not in problem:
-            reason = problem or self._failure or UNANSWERED % self._topic
+            if not problem and self._failure:
+                problem = connection.reason(self._settings, self._failure)
+            reason = problem or UNANSWERED % self._topic
             self._outage.report(f"cannot send dead letters, retrying: {reason}")
             self._metrics.dead_letter_up.set(False)
 

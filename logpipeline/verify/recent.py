@@ -53,7 +53,7 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
         held = sum(map(len, lines))
         if len(lines) < least and held < list_bytes(settings.redis_max_logs):
             findings.add("too short", f"{key} has {len(lines):,} events, logs.txt has {least:,}")
-        _audit_list(key, level, lines, mine, shared, findings)
+        audit_list(key, level, lines, mine, shared, findings)
     if shared or any(source.known.first or source.unseen for source in mine):
         findings.notes.append("counts were not compared: logs.txt does not have the whole topic")
     else:
@@ -117,7 +117,7 @@ def _levels_at_end(snapshot: Snapshot) -> Counter[str]:
     return levels
 
 
-def _audit_list(
+def audit_list(
     key: str,
     level: str,
     lines: list[bytes],
@@ -125,6 +125,8 @@ def _audit_list(
     shared: bool,
     findings: Findings,
 ) -> None:
+    """Whether `lines` are the newest of `sources`, newest first. If the list is `shared` with other
+    sources, it may have other events, too."""
     streams = []
     older = []  # streams of which Kafka lacks some, so that others may be in the list
     for source in sources:
