@@ -128,6 +128,24 @@ def test_kafka_that_leaves_before_the_letters_is_said_and_waited_for(
     assert len(lines(mine)) == 3 - first
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["not connected yet", "connected"])
+def test_a_stop_while_letters_wait_for_kafka_takes_less_than_ten_seconds(
+    start: Started, settings: Settings, own_kafka: Kafka, first: bool
+) -> None:
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    held = start(mine)
+    if not first:
+        send(own_kafka.bootstrap, mine.kafka_topic, [b"earlier", event(0)], partition=0)
+        until(lambda: len(lines(mine)) == 1, PATIENCE, str(held.process))
+    held.hold()
+    send(own_kafka.bootstrap, mine.kafka_topic, [b"broken"], partition=0)
+    until(held.reached, PATIENCE, str(held.process))
+    own_kafka.pause()
+    held.let_go()
+    held.process.wait_for("Kafka unavailable, retrying: Kafka", 30)
+    assert_stops(held)
+
+
 def limit_age(admin: KafkaAdminClient, settings: Settings, most: int) -> None:
     """Let the topic refuse records older than so many milliseconds."""
     limit = {"message.timestamp.before.max.ms": str(most)}

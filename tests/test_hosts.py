@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions
+from redis import Redis as RedisClient
 
 from config import Settings
 from logpipeline.archive.checkpoint import Checkpoint
@@ -253,6 +254,27 @@ def test_the_archives_of_all_hosts_agree_with_kafka_and_redis(
     assert "Redis    agrees: 121 newest events and those of each level" in done.stdout
 
 
+def test_a_redis_that_two_hosts_share_and_that_is_emptied_doubles_nothing(
+    start: StartHost, made: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    hosts = [start(0, 2), start(1, 2)]
+    put(made, 0, 40)
+    for index, process in enumerate(hosts):
+        assert_has(tmp_path, index, of(index, 2, 0, 40), process)
+    with RedisClient.from_url(made.redis_url) as redis:
+        until(lambda: redis.llen(made.redis_key) == 40, PATIENCE)
+        assert Counter(redis.lrange(made.redis_key, 0, -1)) == of(0, 1, 0, 40)
+        redis.delete(*redis.scan_iter(f"{made.redis_key}*"))
+        put(made, 40, 80)
+        wanted = {str(n).encode(): b"20" for n in range(PARTITIONS)}
+        until(lambda: redis.hgetall(f"{made.redis_key}:offsets") == wanted, PATIENCE)
+        newest = Counter(redis.lrange(made.redis_key, 0, -1))
+        assert Counter() < newest <= of(0, 1, 0, 80)
+    stop(*hosts)
+    done = verify(tmp_path, environment, 0, 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_events_of_a_host_that_is_left_out_are_in_none_of_the_files(
     three: tuple[Path, Settings], environment: dict[str, str]
 ) -> None:
@@ -276,22 +298,22 @@ def test_a_batch_that_a_second_host_repeats_is_named(
     stop(other)
     done = verify(folder, environment, 0, 1, 2, 8)
     assert done.returncode == 1
-    text = f"{logs_txt(folder, 1)}: {settings.kafka_topic}[1]@0 to 29"
-    assert "together DIFFERS: " in done.stdout
-    assert text in done.stdout, done.stdout + done.stderr
+    both = f"in both {logs_txt(folder, 1)} and {logs_txt(folder, 8)}"
+    topic = settings.kafka_topic
+    assert f"; 31 {both}: {topic}[1]@0 to 29, {topic}[1]@31; " in done.stdout
 
 
 def test_a_damaged_file_among_several_is_named(
     three: tuple[Path, Settings], environment: dict[str, str]
 ) -> None:
-    folder, _ = three
+    folder, settings = three
     path = logs_txt(folder, 2)
     damaged = path.read_bytes().replace(b'event 2"', b'event X"')
     path.write_bytes(damaged)
     done = verify(folder, environment, 0, 1, 2)
     assert done.returncode == 1
     [line] = [row for row in done.stdout.splitlines() if row.startswith(f"{path} ")]
-    assert "DIFFERS: 1 unknown to Kafka: line 1; 1 missing: " in line
+    assert f"DIFFERS: 1 missing: {settings.kafka_topic}[2]@0; 1 unknown to Kafka: line 1" in line
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.producer.future import FutureRecordMetadata
 
 from logpipeline.archive.archive import Archive
@@ -19,9 +24,9 @@ from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
 
-STEP = 1.0  # seconds that one `send` waits for Kafka's answers
+STEP = 0.5  # seconds that one `send` waits for Kafka's answers
 LOOK = 0.005  # seconds between checks of them
-LATE = 5.0  # seconds without an answer after which it is asked why
+LATE = 8.0  # seconds without an answer after which it is asked why, unless Kafka is away
 RETRY = 1.0  # seconds until a failed attempt is repeated
 PROBE = 2.0  # seconds for a step of finding out why
 CLOSE = 2.0  # seconds
@@ -54,7 +59,6 @@ class DeadLetters:
         self._sent: set[Place] = set()  # acknowledged, and perhaps not in the archive's checkpoint
         self._failure: BaseException | None = None  # the first of its kind
         self._retry_at = self._asked_at = 0.0  # time.monotonic()
-        metrics.dead_letter_up.set(True)
 
     def send(self, batch: list[Slice]) -> bool:
         """Send the rejects of `batch` that the archive has not passed yet, and wait for at most
@@ -64,25 +68,24 @@ class DeadLetters:
         """
         left = self._left(batch)
         if not left:
+            self._resolve()
             return True
         # One batch at a time: kafka-python's producer has no bound of its own.
-        if not self._in_flight and time.monotonic() >= self._retry_at:
+        if not self._in_flight and self._may_post():
             self._post_all(left)
         self._await()
         self._settle()
         if self._left(batch):
             self._explain()
             return False
-        self._failure = None
-        self._outage.resolve("sending dead letters again")
-        self._metrics.dead_letter_up.set(True)
+        self._resolve()
         return True
 
     def close(self) -> None:
         """Disconnect. What Kafka has not acknowledged is sent again after the next start."""
         if self._producer:
             with suppress(KafkaError):
-                self._producer.close(timeout=CLOSE)
+                self._producer.close(timeout=CLOSE if self._metrics.kafka_up else 0)
             self._producer = None
 
     def _left(self, batch: list[Slice]) -> list[Letter]:
@@ -99,6 +102,11 @@ class DeadLetters:
             if _place(part, reject) not in self._sent
         ]
 
+    def _may_post(self) -> bool:
+        """Whether it is time to try; without a connection, once a poll has found Kafka again."""
+        reachable = bool(self._producer) or bool(self._metrics.kafka_up)
+        return reachable and time.monotonic() >= self._retry_at
+
     def _post_all(self, letters: list[Letter]) -> None:
         """Hand them to the producer; stop at the first one that it does not take."""
         self._asked_at = time.monotonic()
@@ -109,6 +117,8 @@ class DeadLetters:
                 self._fail(problem, len(letters) - number)
                 return
             self._in_flight[_place(part, reject)] = future, reject.reason
+        if self._is_away():
+            self._failure = None
 
     def _await(self) -> None:
         """Wait for Kafka's answers, at most STEP."""
@@ -133,16 +143,20 @@ class DeadLetters:
         if failed:
             self._fail(failed[0], len(failed))
             self.close()  # an idempotent producer that has failed once keeps failing
+            answered = {at: each for at, each in self._in_flight.items() if each[0].is_done}
+            self._in_flight = answered  # which the next call accounts for
 
     def _fail(self, problem: BaseException, count: int) -> None:
-        if type(problem) is not type(self._failure):  # its text may differ at each attempt
-            self._failure = problem
+        if self._is_away() or type(problem) is not type(self._failure):
+            self._failure = problem  # the text of others of its type may differ at each attempt
         self._retry_at = time.monotonic() + RETRY
         self._asked_at = -LATE
         self._metrics.dead_letter_failures.inc(count)
 
     def _explain(self) -> None:
         """Report why Kafka does not take them, unless it is away: that is reported by poll."""
+        if self._is_away() or not self._metrics.kafka_up:
+            return
         if time.monotonic() - self._asked_at < LATE:
             return
         problem = topics.problem(self._settings, topics.to_read(self._settings), PROBE)
@@ -153,6 +167,16 @@ class DeadLetters:
             reason = problem or UNANSWERED % self._topic
             self._outage.report(f"cannot send dead letters, retrying: {reason}")
             self._metrics.dead_letter_up.set(False)
+
+    def _resolve(self) -> None:
+        """Note that nothing waits any more."""
+        self._failure = None
+        if self._outage:
+            self._outage.resolve("sending dead letters again")
+            self._metrics.dead_letter_up.set(True)
+
+    def _is_away(self) -> bool:
+        return self._failure is not None and connection.NO_ANSWER in str(self._failure)
 
     def _post(self, part: Slice, reject: Reject) -> FutureRecordMetadata:
         """Send it; only its beginning if it is too large for the topic.
@@ -180,6 +204,8 @@ class DeadLetters:
 
     def _connect(self) -> KafkaProducer:
         """Raises KafkaError, OSError."""
+        if problem := connection.problem(self._settings, PROBE):  # a client would wait for longer
+            raise KafkaConnectionError(problem)
         resource = ConfigResource(ConfigResourceType.TOPIC, self._topic, ["max.message.bytes"])
         with closing(clients.admin(self._settings)) as admin:
             described = admin.describe_configs([resource], config_filter="all")

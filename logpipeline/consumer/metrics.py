@@ -27,7 +27,8 @@ class Metrics(Collector):
         self.commit_failures = make.failures("commit")
         self.dead_letter_failures = make.failures("dead_letter")
         self.kafka_up = make.up("kafka", "1 while Kafka answers")
-        self.dead_letter_up = make.up("dead_letter", "1 while Kafka takes the dead letters")
+        self.dead_letter_up = make.up("dead_letter", "1 unless dead letters wait for Kafka")
+        self.dead_letter_up.set(True)
         self.unexpected_errors = make.counter(
             "unexpected_errors", "Unexpected errors, retried", ["step"]
         )

@@ -17,7 +17,7 @@ from logpipeline.archive.checkpoint import Partition
 from logpipeline.events import slices
 from logpipeline.kafka.records import Records
 from logpipeline.recent.redis_client import list_key
-from logpipeline.verify.archive import audit_kafka, audit_logs_txt
+from logpipeline.verify.archive import ELSEWHERE, audit_kafka, audit_logs_txt
 from logpipeline.verify.findings import Findings
 from logpipeline.verify.recent import audit_list
 from logpipeline.verify.settings import VerifySettings
@@ -64,7 +64,7 @@ class Hosts:
     def _audit_one(self, settings: VerifySettings, snapshot: Snapshot) -> Iterator[Verdict]:
         with closing(Sources(settings, snapshot, self.progress)) as sources:
             yield str(settings.log_file), audit_logs_txt(snapshot, sources)
-            yield "  in Kafka", audit_kafka(snapshot, sources)
+            yield "  in Kafka", _alone(audit_kafka(snapshot, sources))
             for source in sources.all:
                 known = self._newest.get(source.at)
                 if known is None or known.known.next < source.known.next:
@@ -146,6 +146,12 @@ class Hosts:
         findings.notes.append("counts were not compared")
         findings.agreed = f"{len(seen.lists['']):,} newest events and those of each level"
         return findings
+
+
+def _alone(findings: Findings) -> Findings:
+    """Without the notes on partitions of other hosts, which are audited together."""
+    findings.notes = [note for note in findings.notes if not note.endswith(ELSEWHERE)]
+    return findings
 
 
 def _without_gaps(known: Partition) -> Iterator[tuple[int, int]]:
