@@ -3,8 +3,8 @@ batch before it acknowledges (`flush.messages=1`), and three brokers, two of whi
 
     .venv/bin/python -m bench.acknowledged       200,000 events, three rounds: about three minutes
 
-The power cut takes Linux, root and loop devices: the lone broker's disk is copied while it runs,
-and the copy has what had been written to it.
+The power cut takes Linux, root and loop devices: the lone broker's disk is copied after the last
+acknowledgement, and the copy has what had been written to it.
 """
 
 import argparse
@@ -195,9 +195,13 @@ def cut_power(count: int) -> None:
                     broker.start()
                     broker.wait_ready()
                     kind = Kind("", [broker], configs)
-                    kind.flood(kind.topic("cut"), count)
+                    topic = kind.topic("cut")
+                    _run("sync", "--file-system", str(there))
+                    kind.flood(topic, count)
+                    broker.pause()
                     shutil.copyfile(folder / "image", folder / "copy")
                 finally:
+                    broker.resume()
                     broker.kill()
             with disk(folder / "copy", new=False) as there:
                 left = stored(there)

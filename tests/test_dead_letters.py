@@ -20,6 +20,7 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
+from tests.conftest import RunScript
 from tests.support.process import ROOT, Process
 from tests.support.records import event
 from tests.support.topics import read_all, send
@@ -184,3 +185,33 @@ def test_letters_that_kafka_does_not_take_are_said_and_the_group_keeps_the_consu
     assert_stops(held)
     assert letters(settings) == Counter([b"earlier", b"broken"])
     assert held.process.output().count("cannot send dead letters") == 1
+
+
+def test_partitions_that_move_while_letters_wait_are_stored_once_and_so_are_the_letters(
+    start: Started, settings: Settings, kafka_admin: KafkaAdminClient, run_script: RunScript
+) -> None:
+    held = start(settings)
+    servers, topic = settings.kafka_bootstrap_servers, settings.kafka_topic
+    limit_age(kafka_admin, settings, 0)
+    for n in range(settings.kafka_partitions):
+        send(servers, topic, [b"broken %d" % n, event(n)], partition=n)
+    held.process.wait_for("cannot send dead letters, retrying: ", 30)
+    second = run_script("consumer.py")
+
+    def shared() -> bool:
+        found = kafka_admin.describe_groups([settings.kafka_group_id])[settings.kafka_group_id]
+        shares = [member["member_assignment"] for member in found["members"]]
+        return len([share for share in shares if share and share["assigned_partitions"]]) == 2
+
+    until(shared, PATIENCE, f"{held.process}\n{second}")
+    second.wait_for("cannot send dead letters, retrying: ", PATIENCE)
+    assert lines(settings) == []
+    limit_age(kafka_admin, settings, 2**63 - 1)
+    numbers = range(settings.kafka_partitions)
+    wanted = Counter(event(n) for n in numbers)
+    until(lambda: Counter(lines(settings)) == wanted, PATIENCE, f"{held.process}\n{second}")
+    assert_stops(held)
+    second.terminate()
+    assert second.wait(10) == 0, str(second)
+    assert letters(settings) == Counter(b"broken %d" % n for n in numbers)
+    assert Counter(lines(settings)) == wanted

@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 
 from logpipeline.consumer.settings import ConsumerSettings
-from logpipeline.kafka import clients
+from logpipeline.kafka import clients, connection
 from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -65,21 +65,23 @@ class OwnPartitions:
         """Whether the group has no members that share all partitions; looked at until it is so."""
         if not self._alone and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_EVERY
-            self._alone = not self._has_members()
-            if self._alone:
-                self._outage.resolve("reading its own partitions")
-            else:
-                self._report("waiting until they have stopped")
+            try:
+                self._look()
+            except (KafkaError, OSError) as error:
+                reason = connection.reason(self._settings, error)
+                group = self._settings.kafka_group_id
+                self._outage.report(f"cannot describe KAFKA_GROUP_ID={group}, retrying: {reason}")
         return self._alone
 
-    def _has_members(self) -> bool:
+    def _look(self) -> None:
+        """Raises KafkaError, OSError."""
         group = self._settings.kafka_group_id
-        try:
-            with closing(clients.admin(self._settings)) as admin:
-                return bool(admin.describe_groups([group])[group]["members"])
-        except (KafkaError, OSError) as problem:
-            log.debug("cannot look at the group %s: %s", group, problem)
-            return True
+        with closing(clients.admin(self._settings)) as admin:
+            self._alone = not admin.describe_groups([group])[group]["members"]
+        if self._alone:
+            self._outage.resolve("reading its own partitions")
+        else:
+            self._report("waiting until they have stopped")
 
     def _report(self, consequence: str) -> None:
         self._outage.report(
