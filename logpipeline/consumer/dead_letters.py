@@ -85,7 +85,7 @@ class DeadLetters:
         """Disconnect. What Kafka has not acknowledged is sent again after the next start."""
         if self._producer:
             with suppress(KafkaError):
-                self._producer.close(timeout=CLOSE if self._metrics.kafka_up else 0)
+                clients.close_producer(self._producer, CLOSE if self._metrics.kafka_up else 0)
             self._producer = None
 
     def _left(self, batch: list[Slice]) -> list[Letter]:
