@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from redis import Redis as RedisClient
 from config import Settings
 from logpipeline.archive.checkpoint import Checkpoint
 from logpipeline.kafka import topics
+from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import Process, script
@@ -38,11 +40,12 @@ def made(settings: Settings) -> Settings:
 def start(run_script: RunScript, tmp_path: Path) -> StartHost:
     """Starts consumer number `index` of `n`, or a member of the group for n = 0, on that host."""
 
-    def started(index: int, n: int, host: int | None = None) -> Process:
+    def started(index: int, n: int, host: int | None = None, port: int = 0) -> Process:
         path = logs_txt(tmp_path, index if host is None else host)
         path.parent.mkdir(exist_ok=True)
-        flags = ["--kafka-consumers", str(n), "--kafka-consumer-index", str(index)]
-        return run_script("consumer.py", "--log-file", str(path), *(flags if n else []))
+        own = ["--kafka-consumers", str(n), "--kafka-consumer-index", str(index)]
+        flags = ["--log-file", str(path), "--metrics-port", str(port), *(own if n else [])]
+        return run_script("consumer.py", *flags)
 
     return started
 
@@ -75,6 +78,14 @@ def assert_has(folder: Path, host: int, wanted: Counter[bytes], process: Process
         f"{len(lines(folder, host))} lines, not {wanted.total()}: {process}",
     )
     assert Counter(lines(folder, host)) == wanted
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def stop(*processes: Process) -> None:
@@ -190,11 +201,13 @@ def test_a_group_that_shares_the_partitions_is_waited_for_and_its_commits_are_co
     member = start(0, 0, host=7)
     put(made, 0, 40)
     assert_has(tmp_path, 7, of(0, 1, 0, 40), member)
-    host = start(1, 2)
+    port = free_port()
+    host = start(1, 2, port=port)
     host.wait_for(f"KAFKA_GROUP_ID={made.kafka_group_id}: consumers without KAFKA_CONSUMERS share")
     put(made, 40, 80)
     assert_has(tmp_path, 7, of(0, 1, 0, 80), member)
     assert lines(tmp_path, 1) == []
+    until(lambda: is_ready(port), PATIENCE, str(host))  # or a rolling update would stand still
     stop(member)
     host.wait_for("reading its own partitions", PATIENCE)
     put(made, 80, 120)
