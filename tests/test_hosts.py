@@ -1,6 +1,7 @@
 """Hosts with partitions of their own, each with its own logs.txt: each event is once in one."""
 
 import subprocess
+import sys
 import time
 import urllib.request
 from collections import Counter
@@ -18,7 +19,7 @@ from logpipeline.kafka import topics
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.process import Process, script
+from tests.support.process import ROOT, Process, script
 from tests.support.records import event
 from tests.support.topics import send
 from tests.support.waiting import until
@@ -233,6 +234,47 @@ def test_a_group_that_joins_later_is_an_error_in_the_log(
         sent += 4
     assert host.output().count("ERROR") == 1
     stop(host, member)
+
+
+OFTEN = """
+import sys
+from logpipeline.consumer import assignment
+assignment.COMMIT_EVERY = 1.0
+import consumer
+sys.exit(consumer.main())
+"""
+
+
+def test_a_commit_that_kafka_has_forgotten_of_a_quiet_partition_is_made_again(
+    made: Settings, kafka_admin: KafkaAdminClient, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It forgets one after a week; here a commit is repeated each second, not each hour."""
+    mine = environment | {"KAFKA_CONSUMERS": "2", "PYTHONPATH": str(ROOT)}
+    host = Process([sys.executable, "-c", OFTEN], tmp_path / "often.output", mine)
+    try:
+        put(made, 0, 40)
+        until(lambda: committed(kafka_admin, made) == {0: 10, 2: 10}, PATIENCE, str(host))
+        ats = [TopicPartition(made.kafka_topic, n) for n in (0, 2)]
+        kafka_admin.delete_group_offsets(made.kafka_group_id, ats)
+        until(lambda: committed(kafka_admin, made) == {0: 10, 2: 10}, PATIENCE, str(host))
+        stop(host)
+    finally:
+        host.kill()
+
+
+def test_two_hosts_with_the_same_index_are_an_error_in_the_log(
+    start: StartHost, made: Settings, tmp_path: Path
+) -> None:
+    hosts = [start(0, 2), start(0, 2, host=7)]
+    deadline = time.monotonic() + PATIENCE
+    sent = 0
+    while not any("another consumer reads" in host.output() for host in hosts):
+        assert time.monotonic() < deadline, str(hosts[0])
+        put(made, sent, sent + 4)
+        sent += 4
+    outputs = "".join(host.output() for host in hosts)
+    assert f"KAFKA_CONSUMER_INDEX=0: another consumer reads {made.kafka_topic}[0], too" in outputs
+    stop(*hosts)
 
 
 def verify(

@@ -6,18 +6,23 @@ else is there. So a partition never moves, and each event is in one host's logs.
 
 import logging
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 
+from logpipeline.archive.archive import Archive
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.kafka import clients, connection
+from logpipeline.kafka.commit import Commit
 from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0  # seconds between looks at a group that others still share
+TWIN_EVERY = 5.0  # seconds between looks for a consumer with the same index
+LOOKED_AT = 4  # partitions: one of them is busy, or it does not matter yet
+REQUEST_MS = 2_000
 COMMIT_EVERY = 3_600.0  # seconds; Kafka forgets a commit after a week, also of a quiet partition
 
 
@@ -31,6 +36,9 @@ class OwnPartitions:
         self._outage = Outage(log)
         self._alone = False  # whether the group had no members when this one began to read
         self._look_at = 0.0  # time.monotonic()
+        self._twin = Outage(log)
+        self._twin_at = time.monotonic() + TWIN_EVERY
+        self._foreign: dict[TopicPartition, Commit] = {}  # the last ones of other archives
         self._commit_at = time.monotonic() + COMMIT_EVERY
 
     def added(self) -> set[TopicPartition]:
@@ -56,6 +64,31 @@ class OwnPartitions:
         """Report a commit that failed because the group has members, which share partitions."""
         if isinstance(error, CommitFailedError):
             self._report("they may store this consumer's events, too")
+
+    def look_for_twin(self, archive: Archive) -> None:
+        """Report a consumer with the same index, by its commits beside this one's.
+
+        Raises CheckpointError, OSError.
+        """
+        if time.monotonic() < self._twin_at:
+            return
+        self._twin_at = time.monotonic() + TWIN_EVERY
+        for at in sorted(self._consumer.assignment())[:LOOKED_AT]:
+            with suppress(KafkaError):
+                found = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
+                commit = Commit.of(found) if found else None
+                foreign = self._foreign.get(at, commit)
+                if commit and commit.archive not in ("", archive.position().id):
+                    self._foreign[at] = commit
+                    if commit != foreign:
+                        self._report_twin(at)
+
+    def _report_twin(self, at: TopicPartition) -> None:
+        self._twin.report(
+            f"KAFKA_CONSUMER_INDEX={self._settings.kafka_consumer_index}: another consumer reads "
+            f"{at.topic}[{at.partition}], too, and stores the same events: stop one of them",
+            logging.ERROR,
+        )
 
     def _is_mine(self, partition: int) -> bool:
         n = self._settings.kafka_consumers

@@ -183,8 +183,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         }
 
     def _tend(self, own: OwnPartitions) -> None:
-        """Notice added partitions, and keep the commits of quiet ones."""
+        """Notice added partitions and a twin, and keep the commits of quiet partitions."""
         self.on_partitions_assigned(own.added())
+        if self._metrics.kafka_up:
+            own.look_for_twin(self._archive)
         if own.is_commit_due():
             offsets = self._offsets(set(self._positions), self._archive.position())
             self._consumer.commit_async(offsets, callback=self._committed)
