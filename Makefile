@@ -17,6 +17,7 @@ INPUT ?=
 DOCKER ?=
 STATES ?=
 STATE ?=
+HOSTS ?=
 ARGS ?=
 
 VENV := .venv
@@ -72,8 +73,8 @@ replay: $(RUNNING) ## resend, once, dead letters that are valid now (SINCE=2h TO
 report: $(RUNNING) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
 	@exec $(RUN) -m logpipeline.report $(if $(DAY),--day '$(DAY)')
 
-chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s)
-	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker)
+chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s, HOSTS=3)
+	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker) $(if $(HOSTS),--hosts '$(HOSTS)')
 
 powercut: $(INSTALLED) ## recover from every state that a power cut may leave on disk (STATES=5000, SEED=7, STATE=123)
 	@exec $(RUN) -m tests.powercut $(if $(STATES),--states '$(STATES)') $(if $(SEED),--seed '$(SEED)') $(if $(STATE),--state '$(STATE)')

@@ -91,7 +91,7 @@ def consume(
     commit delay nothing: they catch up later.
     """
     step, optional = supervision.step, supervision.optional
-    poison = Poison(settings.kafka_topic, settings.event_max_bytes, supervision, stop)
+    poison = Poison(settings.kafka_topic, settings.event_max_bytes, supervision)
     limits = RotationPolicy.of(settings)
     with (
         closing(Retention(settings, metrics.archive, store, supervision)),
@@ -108,8 +108,10 @@ def consume(
                 with step("poll", HANDLED):
                     batch = poison.taken_out(subscription.poll(), dead_letters)
                 with step("dead_letter", HANDLED):  # 1. invalid records: with Kafka,
-                    if not dead_letters.send(batch, stop):
-                        break
+                    while not dead_letters.send(batch):
+                        batch = subscription.hold(batch)
+                        if stop:
+                            return
                 with step("append", HANDLED):  # 2. logs.txt on disk, then its checkpoint,
                     archived = archive.append(batch)
                 # 3. Redis when it can, from a thread of its own,

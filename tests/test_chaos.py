@@ -18,8 +18,11 @@ PARTS = {"kafka": OwnRedis, "redis": OwnRedis, "disk": Disk} | {
 
 
 @pytest.mark.server
-def test_nothing_is_lost_doubled_torn_or_out_of_order_whatever_dies(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.chaos", "--seconds", "12", "--seed", "2"]
+@pytest.mark.parametrize("hosts", [(), ("--hosts", "2")], ids=["one host", "two hosts"])
+def test_nothing_is_lost_doubled_torn_or_out_of_order_whatever_dies(
+    tmp_path: Path, hosts: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "tests.chaos", "--seconds", "12", "--seed", "2", *hosts]
     run = Process(command, tmp_path / "chaos.output", dict(os.environ), cwd=ROOT)
     try:
         assert run.wait(300) == 0, str(run)

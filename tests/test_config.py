@@ -34,6 +34,8 @@ ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 WHOLE_NUMBERS = {
     "KAFKA_PARTITIONS": (1, 10_000),
     "KAFKA_REPLICATION_FACTOR": (1, 100),
+    "KAFKA_CONSUMERS": (0, 10_000),
+    "KAFKA_CONSUMER_INDEX": (0, 9_999),
     "REDIS_MAX_LOGS": (1, 1_000_000),
     "LOG_KEEP_FILES": (0, 100_000),
     "LOG_KEEP_DAYS": (0, 100_000),
@@ -171,6 +173,8 @@ def company(name: str, files: dict[str, str]) -> dict[str, str]:
             pair |= {"KAFKA_SSL_KEYFILE": files["locked"]}
             other = {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_PASSWORD": "pass"}
         return other | pair | {f"{prefix}CAFILE": files["ca"]}
+    if name == "KAFKA_CONSUMER_INDEX":
+        return {"KAFKA_CONSUMERS": "10000"}
     return {"REDIS_PASSWORD": "pass"} if name == "REDIS_USERNAME" else {}
 
 

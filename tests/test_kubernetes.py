@@ -206,6 +206,8 @@ def test_a_program_takes_every_variable_that_it_is_given(
     for known in config.Settings.names():
         monkeypatch.delenv(known.upper(), raising=False)
     given = {key: value or "" for key, value in environment(name).items()}
+    if name == "consumer":
+        given["KAFKA_CONSUMER_INDEX"] = "2"  # of the third pod
     assert given.keys() <= {known.upper() for known in config.Settings.names()}
     for key, value in given.items():
         if value.startswith("/run/secrets/"):
@@ -292,6 +294,18 @@ def test_the_programs_know_every_broker_and_the_brokers_each_other() -> None:
         int(environment("consumer")["KAFKA_PARTITIONS"])
         >= WORKLOADS["consumer"]["spec"]["replicas"]
     )
+
+
+def test_each_consumer_has_partitions_of_its_own_by_its_pods_index() -> None:
+    """StatefulSets count their pods from 0, and label them."""
+    workload = WORKLOADS["consumer"]
+    assert workload["kind"] == "StatefulSet"
+    assert "ordinals" not in workload["spec"]
+    assert environment("consumer")["KAFKA_CONSUMERS"] == str(workload["spec"]["replicas"])
+    [index] = [one for one in container("consumer")["env"] if one["name"] == "KAFKA_CONSUMER_INDEX"]
+    assert index["valueFrom"] == {
+        "fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}
+    }
 
 
 def test_the_brokers_script_is_one_that_a_shell_understands() -> None:

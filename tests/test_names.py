@@ -14,7 +14,8 @@ from tests.support.process import ROOT
 SETTINGS = """
     ALERTS_FILE ALERTS_METRICS_PORT ALERT_URLS ARCHIVE_URL AWS_ENDPOINT_URL AWS_REGION
     DASHBOARD_HOST DASHBOARD_PASSWORD DASHBOARD_PORT EVENT_MAX_BYTES KAFKA_BOOTSTRAP_SERVERS
-    KAFKA_CLIENT_RACK KAFKA_DEAD_LETTER_TOPIC KAFKA_GROUP_ID KAFKA_OAUTH_CLIENT_ID
+    KAFKA_CLIENT_RACK KAFKA_CONSUMERS KAFKA_CONSUMER_INDEX
+    KAFKA_DEAD_LETTER_TOPIC KAFKA_GROUP_ID KAFKA_OAUTH_CLIENT_ID
     KAFKA_OAUTH_CLIENT_SECRET KAFKA_OAUTH_SCOPE KAFKA_OAUTH_TOKEN_URL KAFKA_PARTITIONS
     KAFKA_REPLICATION_FACTOR KAFKA_SASL_MECHANISM KAFKA_SASL_PASSWORD KAFKA_SASL_USERNAME
     KAFKA_SECURITY_PROTOCOL KAFKA_SSL_CAFILE KAFKA_SSL_CERTFILE KAFKA_SSL_KEYFILE
@@ -24,8 +25,8 @@ SETTINGS = """
     REDIS_SSL_CERTFILE REDIS_SSL_KEYFILE REDIS_URL REDIS_USERNAME STATE_DIR
 """
 CONSUMER = """
-    archive_bytes archive_up batch_events dead_letters delay_seconds events failures gap_records
-    kafka_up lag_records last_checkpoint_timestamp_seconds lost_records outages redis_up
+    archive_bytes archive_up batch_events dead_letter_up dead_letters delay_seconds events failures
+    gap_records kafka_up lag_records last_checkpoint_timestamp_seconds lost_records outages redis_up
     rotated_bytes rotated_files rotations shipped_bytes shipped_files store_up unexpected_errors
     unshipped_files
 """
@@ -37,7 +38,7 @@ PROGRAMS = {
     "consumer.py": "kafka-topic kafka-group-id log-file log-max-bytes redis-url metrics-port",
     "dashboard.py": "dashboard-host dashboard-port dashboard-password redis-url redis-key",
     "alerts.py": "test alerts-file alert-urls redis-url redis-max-logs",
-    "verify.py": "kafka-topic log-file redis-url redis-max-logs event-max-bytes",
+    "verify.py": "archive kafka-topic log-file redis-url redis-max-logs event-max-bytes",
     "replay.py": "since to rate dry-run file again kafka-topic log-file event-max-bytes",
     "-m logpipeline.recent": "level count redis-url redis-key",
     "-m logpipeline.report": "day output sql log-file archive-url",

@@ -30,6 +30,8 @@ class Metrics(Collector):
         self.commit_failures = make.failures("commit")
         self.dead_letter_failures = make.failures("dead_letter")
         self.kafka_up = make.up("kafka", "1 while Kafka answers")
+        self.dead_letter_up = make.up("dead_letter", "1 unless dead letters wait for Kafka")
+        self.dead_letter_up.set(True)
         self.unexpected_errors = make.counter(
             "unexpected_errors", "Unexpected errors, retried", ["step"]
         )
@@ -57,6 +59,7 @@ class Metrics(Collector):
         """What keeps the consumer from its work, "" if nothing does. Redis is not needed."""
         needed = {
             "Kafka does not answer": self.kafka_up,
+            "dead letters cannot be sent": self.dead_letter_up,
             "logs.txt cannot be written": self.archive.up,
         }
         return "; ".join(sentence for sentence, up in needed.items() if not up)

@@ -22,12 +22,12 @@ from logpipeline.consumer.dead_letters import DeadLetters
 from logpipeline.events import slices
 from logpipeline.events.columns import Columns
 from logpipeline.events.slices import Reject, Slice
-from logpipeline.shutdown import Shutdown
 from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
 TRIES = 3  # of a batch, until its records are tried
+TRIAL = 10.0  # seconds of trying dead letters, after which the next poll is due
 SOON = 60.0  # seconds after one was found in which one failure is enough
 REASON = "poison"
 LONGEST = 500  # characters of an error in a dead letter
@@ -38,11 +38,10 @@ OUTAGE = (OSError, KafkaError, CheckpointError, MemoryError)  # never a record's
 class Poison:
     """Takes the poison out of batches on their way to the dead letters and the archive."""
 
-    def __init__(self, topic: str, most: int, supervision: Supervision, stop: Shutdown) -> None:
+    def __init__(self, topic: str, most: int, supervision: Supervision) -> None:
         self._topic = topic
         self._most = most  # bytes of an event
         self._supervision = supervision
-        self._stop = stop
         self._found_at = -SOON  # time.monotonic()
 
     def read(self, partition: int, start: int, polled: Sequence[Any], topic_id: str) -> Slice:
@@ -137,11 +136,12 @@ class Poison:
                 topic_id=part.topic_id,
                 epoch=part.epoch,
             )
-            return _error_of(lambda: dead_letters.send([alone], self._stop))
+            return _error_of(lambda: dead_letters.send([alone]))
 
         taken = []
+        deadline = time.monotonic() + TRIAL
         for reject in part.rejects:
-            if error := fails(reject):
+            if time.monotonic() < deadline and (error := fails(reject)):
                 plain = self._reject(part.partition, replace(reject, key=None), error)
                 reject = reject if fails(plain) else plain
             taken.append(reject)

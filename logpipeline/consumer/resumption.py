@@ -24,12 +24,16 @@ LOSS_CERTAIN = 15.0  # seconds for which Kafka's end must be below the archive t
 
 
 class Resumption:
-    """Decides for partitions that `consumer` reads, and lets the archive begin there."""
+    """Decides for partitions that `consumer` reads, and lets the archive begin there. They are
+    `pinned` if no other host reads them."""
 
-    def __init__(self, consumer: KafkaConsumer, archive: Archive, metrics: Metrics) -> None:
+    def __init__(
+        self, consumer: KafkaConsumer, archive: Archive, metrics: Metrics, pinned: bool
+    ) -> None:
         self._consumer = consumer
         self._archive = archive
         self._metrics = metrics
+        self._pinned = pinned
         self._short_since: dict[TopicPartition, float] = {}
 
     def offsets(
@@ -102,6 +106,8 @@ class Resumption:
         """What another host's archive has committed. Raises KafkaError."""
         committed = self._consumer.committed(at, metadata=True, timeout_ms=REQUEST_MS)
         commit = Commit.of(committed) if committed else None
+        if self._pinned and commit and not commit.archive and at.partition in archived.partitions:
+            return None  # a tool's
         if commit and commit.archive != archived.id and commit.is_of(topic_id):
             return commit
         return None

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -24,6 +23,9 @@ from kafka.errors import (
 
 from logpipeline.archive.archive import Archive, ArchivePosition
 from logpipeline.archive.checkpoint import CheckpointError
+from logpipeline.consumer.assignment import OwnPartitions
+from logpipeline.consumer.availability import Availability
+from logpipeline.consumer.lag import PartitionLag
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.consumer.poison import Poison
 from logpipeline.consumer.resumption import REQUEST_MS, Resumption
@@ -38,17 +40,16 @@ from logpipeline.recent.recent import Recent
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
+MOST_BETWEEN_POLLS_MS = 60_000  # until the group gives this consumer's partitions to others
 CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and keeps the lock and memory longer
 FETCH_BYTES = 16 * 2**20  # from one broker at once, packed
-LAG_EVERY = 1.0  # seconds
-QUIET = 5.0  # seconds without records after which Kafka is probed
-PROBE = 2.0  # seconds for a step of that probe
 MOVED = (OffsetOutOfRangeError, LogTruncationError, NoOffsetForPartitionError)
 
 
 class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
-    """A member of the consumer group. Raises KafkaError, OSError if it cannot be created."""
+    """A member of the consumer group, or the reader of partitions of its own. Raises KafkaError,
+    OSError if it cannot be created."""
 
     def __init__(
         self,
@@ -67,8 +68,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._positions: dict[int, int] = {}  # partition → the offset that poll returns next
         self._to_seek: set[int] = set()  # partitions that are assigned, and not yet sought
         self._lock = threading.Lock()
-        self._heard = self._lag_noted = time.monotonic()
-        self._outage = Outage(log)
+        self._availability = Availability(settings, metrics)
         self._read_outage = Outage(log)
         self._consumer = clients.consumer(
             settings,
@@ -78,15 +78,19 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_500,
-            max_poll_interval_ms=60_000,
+            max_poll_interval_ms=MOST_BETWEEN_POLLS_MS,
             metadata_max_age_ms=15_000,  # how soon new partitions and a new topic are noticed
             max_poll_records=MOST_RECORDS,
             fetch_max_bytes=FETCH_BYTES,
         )
         fetcher.install(self._consumer, settings.event_max_bytes)
-        self._resumption = Resumption(self._consumer, archive, metrics)
+        pinned = bool(settings.kafka_consumers)
+        self._resumption = Resumption(self._consumer, archive, metrics, pinned)
         self._topic_id = ""
-        self._consumer.subscribe([self._topic], listener=self)
+        self._lag = PartitionLag(self._consumer, metrics.tally)
+        self._own = OwnPartitions(settings, self._consumer) if pinned else None
+        if not self._own:
+            self._consumer.subscribe([self._topic], listener=self)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         with self._lock:
@@ -102,8 +106,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         Raises CheckpointError, OSError if the archive cannot be used; nothing is skipped then.
         """
         self._notice_topic()
+        if self._own:
+            self._tend(self._own)
         self._seek_assigned()
-        self._note_lag()
+        self._lag.note(self._positions)
         try:
             polled = self._consumer.poll(POLL_MS)
         except MOVED as error:
@@ -118,7 +124,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             time.sleep(1.0)
         else:
             self._read_outage.resolve(f"reading Kafka's {self._topic} again")
-        self._listen(bool(polled))
+        self._availability.note(bool(polled))
         if self._topic_id != self._found_topic_id():
             self.rewind()
         with self._lock:
@@ -130,6 +136,22 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
                 slices += self._slices(at.partition, start, records)
                 self._positions[at.partition] = slices[-1].end
         return slices
+
+    def hold(self, batch: list[Slice]) -> list[Slice]:
+        """Poll without reading, to stay in the group while `batch` waits. Returns what of it is
+        still this consumer's. Waits for half a second."""
+        self._lag.note(self._positions)
+        self._consumer.pause(*self._consumer.assignment())
+        try:
+            self._consumer.poll(POLL_MS)  # of partitions assigned just now: they are sought later
+        except KafkaError as error:
+            log.debug("seeking again: %s", error)
+            self.rewind()
+        self._consumer.resume(*self._consumer.paused())
+        self._availability.note(heard=False)
+        with self._lock:
+            kept = {at.partition for at in self._consumer.assignment()} - self._to_seek
+        return [part for part in batch if part.partition in kept]
 
     def rewind(self) -> None:
         """Make the next poll seek every partition to the sinks' positions."""
@@ -162,10 +184,21 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             if at.partition in partitions and (known := archived.partitions.get(at.partition))
         }
 
+    def _tend(self, own: OwnPartitions) -> None:
+        """Notice added partitions and a twin, and keep the commits of quiet partitions."""
+        self.on_partitions_assigned(own.added())
+        if self._metrics.kafka_up:
+            own.look_for_twin(self._archive)
+        if own.is_commit_due():
+            offsets = self._offsets(set(self._positions), self._archive.position())
+            self._consumer.commit_async(offsets, callback=self._committed)
+
     def _committed(self, offsets: object, response: object) -> None:
         if isinstance(response, Exception):
             self._metrics.commit_failures.inc()
             log.debug("commit: %s", response)
+            if self._own:
+                self._own.note_commit(response)
 
     def _slices(self, partition: int, start: int, polled: Iterable[Any]) -> Iterator[Slice]:
         """What was polled of a partition, a slice for each leader epoch."""
@@ -212,37 +245,6 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._positions[partition] = position
                 self._to_seek.discard(partition)
         self._consumer.commit_async(self._offsets(set(offsets), archived), callback=self._committed)
-
-    def _note_lag(self) -> None:
-        """Record the sinks' lag behind Kafka, as of its last answer for each partition."""
-        now = time.monotonic()
-        if now - self._lag_noted < LAG_EVERY:
-            return
-        self._lag_noted = now
-        lag = {}
-        for at in self._consumer.assignment():
-            with suppress(KafkaError, KeyError):  # it may just have been revoked
-                end = self._consumer.highwater(at)
-                if end is not None and at.partition in self._positions:
-                    lag[at.partition] = max(0, end - self._positions[at.partition])
-        self._metrics.tally.set_lag(lag)
-
-    def _listen(self, heard: bool) -> None:
-        """Log once when Kafka becomes unavailable, and when it answers again."""
-        now = time.monotonic()
-        if heard:
-            self._heard = now
-        elif now - self._heard < QUIET:
-            return
-        else:
-            self._heard = now
-            problem = connection.problem(self._settings, PROBE)
-            heard = not problem
-        if heard:
-            self._outage.resolve("Kafka available again")
-        else:
-            connection.report_outage(self._outage, "Kafka unavailable, retrying", problem)
-        self._metrics.kafka_up.set(heard)
 
 
 def _epoch(polled: Any) -> int:

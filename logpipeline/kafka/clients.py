@@ -7,6 +7,7 @@ metrics are off: nothing reads them, and they cost time for each record.
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaTimeoutError
 
 from logpipeline.kafka import connection
 from logpipeline.kafka.settings import KafkaSettings
@@ -40,3 +41,13 @@ def producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     return KafkaProducer(
         **connection.access(settings), bootstrap_timeout_ms=BOOTSTRAP_MS, **QUICK | options
     )
+
+
+def close_producer(producer: KafkaProducer, patience: float) -> None:
+    """Close it; records that Kafka has not acknowledged within `patience` seconds fail."""
+    try:
+        producer.flush(patience)
+    except KafkaTimeoutError:  # close() would raise it too, and leave a thread that sends on
+        producer._sender.force_close()
+        producer._sender.join(1)
+    producer.close(timeout=1)

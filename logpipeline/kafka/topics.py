@@ -47,6 +47,14 @@ def to_send(settings: KafkaSettings) -> Needs:
     return {settings.kafka_topic: Need(frozenset({"WRITE"}))}
 
 
+def problem(settings: KafkaSettings, needs: Needs, patience: float = connection.ANSWER) -> str:
+    """Why the `needs` are not met now, "" when they are. Creates missing topics.
+
+    Each step of connecting may take `patience` seconds.
+    """
+    return connection.problem(settings, patience) or _create_missing(settings, needs)
+
+
 def ensure(settings: KafkaSettings, stop: Shutdown, needs: Needs) -> bool:
     """Wait until Kafka answers and allows the `needs`, and create missing topics.
 
@@ -54,11 +62,11 @@ def ensure(settings: KafkaSettings, stop: Shutdown, needs: Needs) -> bool:
     """
     outage = Outage(log)
     for _ in stop.backoff():
-        problem = connection.problem(settings) or _create_missing(settings, needs)
-        if not problem:
+        why = problem(settings, needs)
+        if not why:
             outage.resolve("Kafka available")
             return True
-        connection.report_outage(outage, "waiting", problem)
+        connection.report_outage(outage, "waiting", why)
     return False
 
 

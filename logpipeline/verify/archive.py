@@ -14,6 +14,8 @@ from logpipeline.verify.lines import FileLines
 from logpipeline.verify.snapshot import ArchiveView, Snapshot
 from logpipeline.verify.sources import Sources
 
+ELSEWHERE = "continues in another logs.txt"
+
 
 def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     """Whether logs.txt has each event once, whole, in order. Raises KafkaError, OSError."""
@@ -102,7 +104,7 @@ def _compare_ends(
     commit = snapshot.kafka.commits.get(at)
     if commit and commit.offset > position:
         if commit.archive != snapshot.archive.checkpoint.archive:
-            findings.notes.append(f"{name} continues in another logs.txt")
+            findings.notes.append(f"{name} {ELSEWHERE}")
             return 0
         text = f"{name} is committed at {commit.offset}, the checkpoint is at {position}"
         findings.add("ahead of the checkpoint", text)

@@ -41,7 +41,6 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
     _audit_offsets(snapshot, topic, settings.kafka_topic, findings)
     # Others write to the same lists or the same file, or logs.txt had lines before this topic's.
     shared = bool(len(checkpoint.topics) > 1 or topic.since or _foreign(snapshot, topic))
-    lost = sum(source.lost for source in mine)
     at_end = _levels_at_end(snapshot)
     for level, lines in redis.lists.items():
         key = list_key(settings.redis_key, level)
@@ -54,7 +53,7 @@ def audit_redis(settings: VerifySettings, snapshot: Snapshot, sources: Sources) 
         held = sum(map(len, lines))
         if len(lines) < least and held < list_bytes(settings.redis_max_logs):
             findings.add("too short", f"{key} has {len(lines):,} events, logs.txt has {least:,}")
-        _audit_list(key, level, lines, mine, shared, lost, findings)
+        audit_list(key, level, lines, mine, shared, findings)
     if shared or any(source.known.first or source.unseen for source in mine):
         findings.notes.append("counts were not compared: logs.txt does not have the whole topic")
     else:
@@ -118,15 +117,17 @@ def _levels_at_end(snapshot: Snapshot) -> Counter[str]:
     return levels
 
 
-def _audit_list(
+def audit_list(
     key: str,
     level: str,
     lines: list[bytes],
     sources: list[PartitionSource],
     shared: bool,
-    lost: int,
     findings: Findings,
 ) -> None:
+    """Whether `lines` are the newest of `sources`, newest first. If the list is `shared` with other
+    sources, it may have other events, too."""
+    lost = sum(source.lost for source in sources)
     streams = []
     older = []  # streams of which Kafka lacks some, so that others may be in the list
     for source in sources:

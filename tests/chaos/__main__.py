@@ -5,6 +5,9 @@ that follows from the seed, consumers are killed (SIGKILL), paused (SIGSTOP, als
 Kafka waits for them), stopped (SIGTERM) and started again, Redis is killed, paused and emptied,
 Kafka is killed and paused, and the disk is full; logs.txt is rotated all the time. Then everything
 is mended and read to the end, and verify.py decides.
+
+With --hosts each consumer has a logs.txt and partitions of its own. At the end each of them works
+alone for a moment, and verify.py compares all their files.
 """
 
 import argparse
@@ -32,8 +35,9 @@ from logpipeline.localstack.server import ServerError
 from logpipeline.localstack.stack import variables
 from tests.chaos.docker import DockerPipeline
 from tests.chaos.faults import Blow, plan
+from tests.chaos.hosts import HostsPipeline
 from tests.chaos.local import Failed, LocalPipeline, Words
-from tests.support.drain import end_offsets, lag
+from tests.support.drain import end_offsets
 
 CONSUMERS = 3
 RATE = 3_000  # events a second
@@ -50,6 +54,7 @@ examples:
   make chaos SECONDS=300 SEED=7
   make chaos SECONDS=3600 RATE=5000 ROTATE=minute
   make chaos DOCKER=1
+  make chaos HOSTS=3 SECONDS=600
 
 exit status: 0 when nothing was lost, doubled, torn or out of order, 1 when something was (the
 folder with everything is kept then), 2 when it can't run
@@ -79,7 +84,8 @@ class Chaos:
         """Raises Failed, ServerError, OSError."""
         self._pipeline.start()
         self._producer.start()
-        self._until(lambda: self._settings.log_file.exists(), "no events come")
+        archives = self._pipeline.archives
+        self._until(lambda: all(path.exists() for path in archives), "no events come")
         self._began = time.monotonic()
 
     def run(self, blows: list[Blow], seconds: float) -> None:
@@ -91,6 +97,19 @@ class Chaos:
                 break
         self._stormed = self._archived()
         self._wait(lambda: not self._mending)
+
+    def let_each_work_alone(self) -> None:
+        """Kill all consumers but one, for each of them. Raises Failed, ServerError."""
+        self._pipeline.wait_ready()
+        names = [consumer.name for consumer in self._pipeline.consumers]
+        for alone, path in zip(names, self._pipeline.archives, strict=True):
+            others = [name for name in names if name != alone]
+            for name in others:
+                self._do(name, "kill")
+            before = self._archived_in(path)
+            self._until(lambda: self._archived_in(path) > before, f"{alone} needs another")  # noqa: B023
+            for name in others:
+                self._do(name, "start")
 
     def settle(self) -> None:
         """Let all events get where they should be. Raises Failed, ServerError, KafkaError."""
@@ -105,7 +124,7 @@ class Chaos:
         sent = SENT.search(self._producer_log.read_text())
         if not sent or int(sent[1].replace(",", "")) != self.records:
             raise Failed(f"Kafka has {self.records:,} records, the producer {sent and sent[0]}")
-        self._until(lambda: not lag(self._settings, ends), "not everything is read")
+        self._until(lambda: self._archived() >= self.records, "not everything is read")
         self.share = self._stormed / self._archived()
 
     def stop(self) -> None:
@@ -119,6 +138,8 @@ class Chaos:
         """Raises Failed."""
         environment = os.environ | variables(self._settings)
         command = [sys.executable, str(ROOT / "verify.py")]
+        if len(archives := self._pipeline.archives) > 1:
+            command += [flag for path in archives for flag in ("--archive", str(path))]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         self.say(f"verify.py {when}: status {done.returncode}\n{done.stdout}{done.stderr}")
         if done.returncode:
@@ -185,8 +206,10 @@ class Chaos:
         getattr(self._pipeline.parts[target], verb)()
 
     def _archived(self) -> int:
-        """Records up to the checkpoint."""
-        path = self._settings.log_file
+        """Records up to the checkpoint, or the checkpoints."""
+        return sum(self._archived_in(path) for path in self._pipeline.archives)
+
+    def _archived_in(self, path: Path) -> int:
         checkpoint = Checkpoint.load(path.with_name(f"{path.name}.checkpoint"))
         topic = checkpoint.topics.get(self._settings.kafka_topic) if checkpoint else None
         return sum(known.next for known in topic.partitions.values()) if topic else 0
@@ -214,9 +237,11 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     command = f"make chaos SECONDS={options.seconds:g} SEED={options.seed} RATE={options.rate:g}"
     command += f" ROTATE={options.rotate}"
     command += " DOCKER=1" if options.docker else ""
+    command += f" HOSTS={options.hosts}" if options.hosts else ""
     print(f"{command}   in {folder}", flush=True)
-    kind = DockerPipeline if options.docker else LocalPipeline
-    pipeline: LocalPipeline | DockerPipeline = kind(folder, CONSUMERS, options.rotate)
+    kind = DockerPipeline if options.docker else HostsPipeline if options.hosts else LocalPipeline
+    count = options.hosts or CONSUMERS
+    pipeline: LocalPipeline | DockerPipeline = kind(folder, count, options.rotate)
     if "disk" not in pipeline.parts:
         print("no small disk of its own (that takes Linux, root, and no Docker)", flush=True)
     with closing(pipeline), closing(Chaos(pipeline, folder, options.seed, options.rate)) as chaos:
@@ -224,6 +249,8 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         try:
             chaos.start()
             chaos.run(plan(options.seed, options.seconds, pipeline.parts), options.seconds)
+            if options.hosts:
+                chaos.let_each_work_alone()
             chaos.settle()
             chaos.verify("beside consumers")
             chaos.stop()
@@ -267,7 +294,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--docker", action="store_true", help="the same in containers, by docker-compose.yml"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        choices=range(2, 10),
+        metavar="N",
+        help="as many hosts, 2 to 9, each with a logs.txt and partitions of its own",
+    )
+    options = parser.parse_args()
+    if options.hosts and options.docker:
+        parser.error("--hosts cannot be used with --docker")
+    return options
 
 
 def positive(text: str) -> float:

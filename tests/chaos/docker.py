@@ -157,6 +157,11 @@ class DockerPipeline:
             **{consumer.name: consumer for consumer in self.consumers},
         }
 
+    @property
+    def archives(self) -> list[Path]:
+        """Each logs.txt."""
+        return [self.settings.log_file]
+
     def start(self) -> None:
         scale = ("--scale", f"consumer={self._count}")
         self._compose("up", "-d", "--build", "--wait", *scale, "door", "consumer")

@@ -50,7 +50,7 @@ class Consumer(Script):
         super().__init__("consumer", [], variables(settings), words.say)
         self.name = f"consumer-{number}"
         self.broken = False
-        self._log_file = settings.log_file
+        self.log_file = settings.log_file
         self._dice = random.Random(number)
 
     def start(self) -> None:
@@ -82,7 +82,7 @@ class Consumer(Script):
 
     def limit(self) -> None:
         """Let it write only so much more to logs.txt: EFBIG in the middle of a line after that."""
-        size = self._log_file.stat().st_size if self._log_file.exists() else 0
+        size = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._limit(size + self._dice.randrange(MOST_LEFT))
 
     def unlimit(self) -> None:
@@ -131,6 +131,11 @@ class LocalPipeline:
         numbers = range(1, consumers + 1)
         self.consumers = [Consumer(number, self.settings, words) for number in numbers]
         self.parts |= {consumer.name: consumer for consumer in self.consumers}
+
+    @property
+    def archives(self) -> list[Path]:
+        """Each logs.txt."""
+        return [self.settings.log_file]
 
     def start(self) -> None:
         for server in self.kafka, self.redis:

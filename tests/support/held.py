@@ -1,0 +1,37 @@
+"""Held: runs consumer.py, which waits before it sends dead letters while a file exists.
+
+    python -m tests.support.held FILE SECONDS [consumer.py's arguments]
+
+FILE.reached appears when it has got there. SECONDS are those in which the group expects a poll.
+"""
+
+import sys
+import time
+from functools import wraps
+from pathlib import Path
+
+import consumer
+from logpipeline.consumer import subscription
+from logpipeline.consumer.dead_letters import DeadLetters
+from logpipeline.events.slices import Slice
+
+
+def main() -> int:
+    file, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    subscription.MOST_BETWEEN_POLLS_MS = int(1_000 * seconds)
+    real = DeadLetters.send
+
+    @wraps(real)
+    def send(letters: DeadLetters, batch: list[Slice]) -> bool:
+        if file.exists() and any(part.rejects for part in batch):
+            file.with_name(f"{file.name}.reached").touch()
+            while file.exists():
+                time.sleep(0.01)
+        return real(letters, batch)
+
+    DeadLetters.send = send  # type: ignore[assignment,method-assign]
+    return consumer.main(sys.argv[3:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
