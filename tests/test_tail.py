@@ -46,7 +46,7 @@ class Following:
     def events(self) -> Iterator[str]:
         for value, piece in self._tail.read():
             if self.acknowledge:
-                piece.acknowledge(piece.offset)
+                piece.acknowledge()
             yield event.parse(value).message
 
     def stop(self) -> None:
@@ -317,7 +317,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
     rotations = 0
     lines: list[str] = []
     got: list[str] = []
-    sent: list[tuple[OpenFile, int]] = []  # not acknowledged
+    sent: list[OpenFile] = []  # not acknowledged
 
     def some_lines() -> None:
         new = [f"line {len(lines) + number}" for number in range(dice.randint(1, 5))]
@@ -327,7 +327,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
     def read() -> None:
         for value, piece in tailing.read():
             got.append(event.parse(value).message)
-            sent.append((piece, piece.offset))
+            sent.append(piece)
 
     def follow() -> Tail:
         return Tail(path, path.parent / "state.json", Lines())
@@ -343,8 +343,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
             read()
         elif step == "acknowledge":
             for _ in range(dice.randint(0, len(sent))):
-                piece, end = sent.pop(0)
-                piece.acknowledge(end)
+                sent.pop(0).acknowledge()
         elif step == "save":
             tailing.save()
         elif step == "kill":
