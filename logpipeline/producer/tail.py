@@ -252,7 +252,7 @@ class Tail:
         if truncated:
             log.info("%s was truncated: reading it from its beginning", self.path)
             copy = self._copy(truncated.place(), truncated)
-        new = self._unread(truncated, copy)
+        new = self._unread(truncated, {_inode(state), copy.inode if copy else None})
         self._others = _inode(state) if state and not self._mine(self.path) else None
         if state and self._others is None and not self.has(state):
             new += self._itself(state)
@@ -267,14 +267,17 @@ class Tail:
             self._files.sort(key=lambda file: file.is_from(state) and not file.finished)
         self._index()
 
-    def _unread(self, truncated: OpenFile | None, copy: OpenFile | None) -> list[OpenFile]:
-        """The rotated files that were not read, oldest first, but for the `copy`."""
-        found = self._search(truncated)
-        taken = [each for each in found if copy is None or each.inode != copy.inode]
-        for each in found:
-            if each not in taken:
+    def _unread(
+        self, truncated: OpenFile | None, besides: set[tuple[int, int] | None]
+    ) -> list[OpenFile]:
+        """The rotated files that were not read, oldest first, without the inodes `besides`."""
+        new = []
+        for each in self._search(truncated):
+            if each.inode in besides:
                 each.file.close()
-        return [self._taken(each) for each in taken]
+            else:
+                new.append(self._taken(each))
+        return new
 
     def _itself(self, state: os.stat_result) -> list[OpenFile]:
         """The file at `path`, which is new or was read before. Raises OSError."""
