@@ -1,6 +1,5 @@
 """Rotation as loggers do it: each line once, whatever the file is called and whoever renames it."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -15,7 +14,7 @@ from logpipeline.kafka.outbox import Outbox
 from logpipeline.producer import follow, tail
 from logpipeline.producer.follow import Follow
 from logpipeline.shutdown import Shutdown
-from tests.support.rotations import PATTERNS, ROTATIONS, Rotation, Writer
+from tests.support.rotations import PATTERNS, ROTATIONS, Writer
 
 QUIET = 3  # rounds without an event after which all is read
 
