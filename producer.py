@@ -36,7 +36,7 @@ EXAMPLES = """\
 examples:
   python producer.py --input app.log.1 app.log   every line of two files
   python producer.py --follow app.log '/var/log/nginx/*.log'
-  python producer.py --input app.log --multiline '^\d{4}-'
+  python producer.py --input app.log --multiline '^[0-9]{4}-'
   journalctl -o json -f | python producer.py --input - --service journal
   python producer.py                             ten simulated events a second, until Ctrl-C
   python producer.py --rate 500 --count 30000    a minute of traffic

@@ -46,7 +46,7 @@ class Following:
     def events(self) -> Iterator[str]:
         for value, piece in self._tail.read():
             if self.acknowledge:
-                piece.acknowledge()
+                piece.conversion.acknowledge()
             yield event.parse(value).message
 
     def stop(self) -> None:
@@ -343,7 +343,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
             read()
         elif step == "acknowledge":
             for _ in range(dice.randint(0, len(sent))):
-                sent.pop(0).acknowledge()
+                sent.pop(0).conversion.acknowledge()
         elif step == "save":
             tailing.save()
         elif step == "kill":

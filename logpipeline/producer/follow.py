@@ -109,7 +109,7 @@ class Follow(Source):
         key = os.fsencode(path)
         try:
             for value, file in tail.read():
-                yield key, value, file.acknowledge
+                yield key, value, file.conversion.acknowledge
             self._outages.pop(path, None)
             self.complete = self.complete and tail.complete
         except OSError as error:

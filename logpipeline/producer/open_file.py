@@ -2,17 +2,16 @@
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from logpipeline.events.joining import Joined, Joiner
+from logpipeline.events.joining import Joiner
 from logpipeline.events.lines import Lines
 from logpipeline.producer import contents
+from logpipeline.producer.conversion import Conversion
 from logpipeline.producer.file_position import HEAD, FilePosition
-from logpipeline.producer.line_reader import Line, LineReader, line_reader
 
 CHUNK = 2**18  # bytes read at once
 
@@ -44,41 +43,18 @@ class OpenFile:
         self.grew = time.monotonic()
         self.read_to = offset
         self._file: IO[bytes] | None = file
-        self._lines, self._joiner = lines, joiner
-        self._reader: LineReader | None = None  # once there is enough to know what it is
+        self.conversion = Conversion(lines, joiner, offset)
         self._head = os.pread(file.fileno(), HEAD, 0)
         self._last = os.pread(file.fileno(), min(offset, HEAD), max(0, offset - HEAD))
         self._last_end = offset
-        self._at = offset  # where the first line begins that was not converted
-        self._starts: deque[int] = deque()  # of the events that Kafka has not acknowledged
         state = os.fstat(file.fileno())
         self._identity = state.st_dev, state.st_ino
         self._seen: tuple[int, int] | None = None  # size and time, when it was last not truncated
         self._saved: FilePosition | None = None
 
-    @property
-    def nuls(self) -> int:
-        return self._reader.nuls if self._reader else 0
-
-    @property
-    def offset(self) -> int:
-        """The start of the first line that Kafka may not have."""
-        return min(self.unconverted, self._starts[0]) if self._starts else self.unconverted
-
-    @property
-    def unconverted(self) -> int:
-        """The start of the first line that is not in an event."""
-        pending = self._joiner.pending_from
-        return self._at if pending is None else min(self._at, pending)
-
-    @property
-    def is_joining(self) -> bool:
-        """Whether an event waits for its continuation."""
-        return self._joiner.pending_from is not None
-
     def position(self) -> FilePosition:
         """The position up to which Kafka has acknowledged it. Raises OSError."""
-        offset = self.offset
+        offset = self.conversion.offset
         saved = self._saved
         if saved is None or saved.offset != offset or saved.head != len(self._head):
             saved = self._position(offset)
@@ -90,8 +66,8 @@ class OpenFile:
 
     def place(self) -> FilePosition:
         """The position up to which it was converted, of a truncated file: to be found in a copy."""
-        before = self._before(self.unconverted)
-        return FilePosition.of(self.open(), self._head, self.unconverted, before)
+        before = self._before(self.conversion.unconverted)
+        return FilePosition.of(self.open(), self._head, self.conversion.unconverted, before)
 
     @property
     def is_at_end(self) -> bool:
@@ -134,7 +110,7 @@ class OpenFile:
     def suspend(self) -> None:
         """Close the descriptor of a file that can be opened again."""
         if self._file and self.path and not self.origin and not self.finished:
-            self._saved = self._saved or self._position(self.offset)
+            self._saved = self._saved or self._position(self.conversion.offset)
             self._file.close()
             self._file = None
 
@@ -150,7 +126,7 @@ class OpenFile:
         if len(data) <= known or data[:known] != self._last or self._has_other_head():
             return b""
         data = data[known:]
-        if self._reader is None and not self._is_known(data):
+        if not self.conversion.has_begun and not self._is_known(data):
             return b""
         self.grew = time.monotonic()
         if self.read_to <= len(self._head) < HEAD:
@@ -159,29 +135,6 @@ class OpenFile:
         self._last_end = self.read_to
         self._last = (self._last + data[-HEAD:])[-HEAD:]
         return data
-
-    def events(self, data: bytes) -> Iterator[bytes]:
-        """The events that a chunk completes; Kafka's acknowledgement of each is to be reported."""
-        return self._converted(self._reader.feed(data)) if self._reader else iter(())
-
-    def late_events(self, unfinished: float | None) -> Iterator[bytes]:
-        """Those that need not wait any longer: what is joined, and a last line without a newline
-        after `unfinished` seconds."""
-        now, reader = time.monotonic(), self._reader
-        is_late = unfinished is not None and now - self.grew > unfinished
-        if reader and reader.unfinished and is_late:
-            yield from self._converted(reader.end())
-        yield from self._of(self._joiner.expired(now))
-
-    def last_events(self) -> Iterator[bytes]:
-        """The rest of a finished file."""
-        if self._reader:
-            yield from self._converted(self._reader.end())
-        yield from self._of(self._joiner.end())
-
-    def acknowledge(self) -> None:
-        """Record that Kafka has the oldest event that it had not acknowledged."""
-        self._starts.popleft()
 
     def was_truncated(self, state: os.stat_result | None = None) -> bool:
         """Whether it was, even if it has grown again since. `state` spares asking for its own.
@@ -203,14 +156,13 @@ class OpenFile:
         return False
 
     def is_done(self) -> bool:
-        return self.finished and not self._starts and self.offset >= self.read_to
+        done = self.conversion.is_acknowledged and self.conversion.offset >= self.read_to
+        return self.finished and done
 
     def leave(self) -> None:
         """Stop reading, even the unfinished line."""
         self.finished = True
-        self.read_to = self._at = self.unconverted
-        self._reader = None
-        self._joiner.end()
+        self.read_to = self.conversion.drop()
 
     def from_beginning(self, lines: Lines, joiner: Joiner) -> "OpenFile":
         """The same file, to be read again. Raises OSError."""
@@ -230,36 +182,6 @@ class OpenFile:
         if self._file:
             self._file.close()
 
-    def _converted(self, found: list[Line]) -> Iterator[bytes]:
-        now, start = time.monotonic(), self._at
-        feed = self._joiner.feed
-        for line, size, end in found:
-            joined = feed(line, size, start, now)
-            if joined:
-                yield from self._of(joined)
-            self._at = start = end
-        if self._reader and not self._reader.unfinished:
-            self._at = self._reader.at  # after NULs
-
-    def _of(self, joined: Iterable[Joined]) -> Iterator[bytes]:
-        """The events; positions stay before all of them until Kafka has them."""
-        made = []
-        for each in joined:
-            value = self._lines.event(each.text, each.size)
-            if value is not None:
-                made.append(value)
-                self._push(each.start)
-        yield from made
-
-    def _push(self, start: int) -> None:
-        """Streams of a container may overlap: an event that begins earlier holds later ones."""
-        starts = self._starts
-        starts.append(start)
-        at = len(starts) - 2
-        while at >= 0 and starts[at] > start:
-            starts[at] = start
-            at -= 1
-
     def _is_known(self, data: bytes) -> bool:
         """Whether it is clear what it is: then it has a reader. Raises PackedError."""
         head = (os.pread(self.open().fileno(), contents.HEAD, 0) if self.read_to else data)[
@@ -274,7 +196,7 @@ class OpenFile:
         except contents.NotTextError:
             self.refused = True
             raise
-        self._reader = line_reader(contents.encoding(head)[0], self.read_to)
+        self.conversion.begin(contents.encoding(head)[0])
         return True
 
     def _has_other_head(self) -> bool:

@@ -103,7 +103,7 @@ class Tail:
             for value in self._read(file):
                 some = True
                 yield value, file
-            if some or (file.is_joining and file is not self._files[-1]):
+            if some or (file.conversion.is_joining and file is not self._files[-1]):
                 return
 
     def save(self) -> None:
@@ -133,7 +133,7 @@ class Tail:
     @property
     def nuls(self) -> int:
         """NULs before lines that were dropped."""
-        return self._nuls + sum(file.nuls for file in self._files)
+        return self._nuls + sum(file.conversion.nuls for file in self._files)
 
     def close(self) -> None:
         for file in self._files:
@@ -147,13 +147,13 @@ class Tail:
             some = False
             while not some and (data := file.chunk()):
                 self._descriptors.use(file)
-                for value in file.events(data):
+                for value in file.conversion.events(data):
                     some = True
                     yield value
             if not some and file.finished:
-                yield from file.last_events()
+                yield from file.conversion.last_events()
             elif not some:
-                yield from file.late_events(self._unfinished)
+                yield from file.conversion.late_events(self._is_late(file))
         except NotTextError as error:
             log.error("%s is refused: it must be text, and is %s", file.path or self.path, error)
             self.complete = False
@@ -162,6 +162,11 @@ class Tail:
         except FileNotFoundError:
             self._files.remove(file)
             self._missing()
+
+    def _is_late(self, file: OpenFile) -> bool:
+        """Whether the writer of an unfinished line seems to be gone."""
+        quiet = time.monotonic() - file.grew
+        return self._unfinished is not None and quiet > self._unfinished
 
     def _resume(self) -> None:
         """Open the files that were being read."""
@@ -330,7 +335,7 @@ class Tail:
             if file.is_done():
                 self._seen.append(file.origin or file.position())
                 self._files.remove(file)
-                self._nuls += file.nuls
+                self._nuls += file.conversion.nuls
                 self._descriptors.forget(file)
                 file.close()
                 self._index()
