@@ -11,7 +11,7 @@ import pytest
 from config import Settings
 from logpipeline.events import event
 from logpipeline.kafka.outbox import Outbox
-from logpipeline.producer import follow, tail
+from logpipeline.producer import follow, log_files, tail
 from logpipeline.producer.follow import Follow
 from logpipeline.shutdown import Shutdown
 from tests.support.rotations import PATTERNS, ROTATIONS, Writer
@@ -86,7 +86,7 @@ def test_each_line_comes_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(tail, "GRACE", grace)
+    monkeypatch.setattr(log_files, "GRACE", grace)
     writer = Writer(tmp_path / "logs")
     steps = ROTATIONS[name](writer)
     reader = Reader(patterns(writer.folder), settings)

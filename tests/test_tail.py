@@ -13,7 +13,7 @@ import pytest
 
 from logpipeline.events import event
 from logpipeline.events.lines import Lines
-from logpipeline.producer import tail
+from logpipeline.producer import log_files
 from logpipeline.producer.open_file import OpenFile
 from logpipeline.producer.tail import Tail, TailError
 from logpipeline.rotation import is_rotated
@@ -130,7 +130,7 @@ def test_a_rotated_file_is_left_once_it_is_silent_its_last_line_whole_or_not(
     rename(path)
     write(path, "b")
     assert following.read() == ["b"]
-    monkeypatch.setattr(tail, "GRACE", 0)
+    monkeypatch.setattr(log_files, "GRACE", 0)
     assert following.read() == ["unfinished"]
     assert following.read() == []
     assert [place["inode"] for place in state(path)["places"]] == [path.stat().st_ino]

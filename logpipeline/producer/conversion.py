@@ -1,5 +1,4 @@
-"""Conversion: a file's bytes become events, and the position to keep is before all that Kafka may
-not have."""
+"""Conversion: a file's bytes become events; its position is before all that Kafka may not have."""
 
 import time
 from collections import deque
@@ -73,6 +72,9 @@ class Conversion:
     def acknowledge(self) -> None:
         """Record that Kafka has the oldest event that it had not acknowledged."""
         self._starts.popleft()
+
+    def skip_to(self, offset: int) -> None:
+        self._at = offset
 
     def drop(self) -> int:
         """Forget what is not in an event. Returns the position where that begins."""

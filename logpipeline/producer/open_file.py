@@ -38,6 +38,7 @@ class OpenFile:
         self.origin = origin
         self.path: Path | None = None
         self.find: Callable[[FilePosition], Path | None] = lambda _: None
+        self.on_use: Callable[[OpenFile], None] = lambda _: None  # it is open, and needed
         self.finished = False  # nothing more is read
         self.refused = False  # it is no text: nothing of it is sent
         self.grew = time.monotonic()
@@ -51,6 +52,7 @@ class OpenFile:
         self._identity = state.st_dev, state.st_ino
         self._seen: tuple[int, int] | None = None  # size and time, when it was last not truncated
         self._saved: FilePosition | None = None
+        self._written = state.st_mtime_ns
 
     def position(self) -> FilePosition:
         """The position up to which Kafka has acknowledged it. Raises OSError."""
@@ -72,23 +74,26 @@ class OpenFile:
     @property
     def is_at_end(self) -> bool:
         """Whether all that it has was read. Raises OSError."""
-        return self._file is None or os.fstat(self._file.fileno()).st_size <= self.read_to
+        return (
+            self._file is None
+            or self.refused
+            or os.fstat(self._file.fileno()).st_size <= self.read_to
+        )
 
     @property
     def written(self) -> int:
-        """The time of modification in nanoseconds. Raises OSError."""
-        return os.fstat(self.open().fileno()).st_mtime_ns
+        """The time of modification in nanoseconds, while it is closed as it was then."""
+        if self._file:
+            self._written = os.fstat(self._file.fileno()).st_mtime_ns
+        return self._written
 
     @property
     def inode(self) -> tuple[int, int]:
         return (self.origin.device, self.origin.inode) if self.origin else self._identity
 
     def is_from(self, state: os.stat_result) -> bool:
-        """Whether it is the file of `state`, whatever its name. One that was closed may be gone,
-        and its inode another file's."""
-        if (state.st_dev, state.st_ino) != self.inode:
-            return False
-        return self._file is not None or self.path is None or state.st_size >= self.read_to
+        """Whether it is the file of `state`, whatever its name."""
+        return (state.st_dev, state.st_ino) == self.inode
 
     def is_copied_in(self, file: IO[bytes]) -> bool:
         """Whether `file` may be a copy of it, or one that is being made."""
@@ -105,12 +110,14 @@ class OpenFile:
         """The file, opened again if it was closed. Raises OSError when it cannot be found."""
         if self._file is None:
             self._file = self._reopened()
+            self.on_use(self)
         return self._file
 
     def suspend(self) -> None:
         """Close the descriptor of a file that can be opened again."""
         if self._file and self.path and not self.origin and not self.finished:
             self._saved = self._saved or self._position(self.conversion.offset)
+            self._written = self.written
             self._file.close()
             self._file = None
 
@@ -119,7 +126,7 @@ class OpenFile:
 
         Raises OSError, PackedError; NotTextError once, when it is no text.
         """
-        if self.finished or self.refused:
+        if self.finished or self.refused or self._is_quiet():
             return b""
         descriptor, known = self.open().fileno(), len(self._last)
         data = os.pread(descriptor, known + CHUNK, self.read_to - known)
@@ -195,9 +202,20 @@ class OpenFile:
             contents.check(head)
         except contents.NotTextError:
             self.refused = True
+            self.read_to = os.fstat(self.open().fileno()).st_size
+            self.conversion.skip_to(self.read_to)
             raise
         self.conversion.begin(contents.encoding(head)[0])
         return True
+
+    def _is_quiet(self) -> bool:
+        """Whether it is closed, and has not changed."""
+        if self._file or self.path is None:
+            return False
+        with suppress(FileNotFoundError):
+            state = self.path.stat()
+            return self.is_from(state) and state.st_size == self.read_to
+        return False
 
     def _has_other_head(self) -> bool:
         if len(self._head) <= len(self._last) == self.read_to:  # compared already
