@@ -2,26 +2,33 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from logpipeline.events.joining import Joined, Joiner
 from logpipeline.events.lines import Lines
-from logpipeline.producer.line_reader import Line, LineReader, line_reader
+from logpipeline.producer.line_reader import UTF_8, Line, LineReader, line_reader
+
+FEW = 2  # lines of a chunk that are not worth a look at all of it
 
 
 class Conversion:
     """Converts a file's bytes from `offset` on; `joiner` joins its lines, `lines` make the events.
 
-    The acknowledgement of each event is to be reported, in order.
+    If it is `followed`, the acknowledgement of each event is to be reported, in order.
     """
 
-    def __init__(self, lines: Lines, joiner: Joiner, offset: int) -> None:
+    def __init__(
+        self, lines: Lines, joiner: Joiner, offset: int = 0, followed: bool = True
+    ) -> None:
         self._lines, self._joiner = lines, joiner
+        self._encoding = UTF_8
         self._reader: LineReader | None = None
         self._at = offset  # where the first line begins that was not given to the joiner
-        self._starts: deque[int] = deque()  # of the events that Kafka has not acknowledged
+        # Of the events that Kafka has not acknowledged, where they begin.
+        self._starts: deque[int] = deque(maxlen=None if followed else 0)
 
     def begin(self, encoding: str) -> None:
+        self._encoding = encoding
         self._reader = line_reader(encoding, self._at)
 
     @property
@@ -52,22 +59,30 @@ class Conversion:
     def is_acknowledged(self) -> bool:
         return not self._starts
 
-    def events(self, data: bytes) -> Iterator[bytes]:
+    def events(self, data: bytes) -> list[bytes]:
         """The events that the next bytes complete."""
-        return self._converted(self._reader.feed(data)) if self._reader else iter(())
+        found = self._reader.feed(data) if self._reader else []
+        made: list[bytes] = []
+        if self._encoding == UTF_8 and len(found) > FEW and self._joiner.separate(data):
+            made += self._converted(found[:1])
+            made += self._of(self._joiner.end())
+            made += self._separate(found[1:-1])
+            found = found[-1:]
+        made += self._converted(found)
+        if self._reader and not self._reader.unfinished:
+            self._at = self._reader.at  # after NULs
+        return made
 
-    def late_events(self, with_unfinished: bool) -> Iterator[bytes]:
+    def late_events(self, with_unfinished: bool) -> list[bytes]:
         """Those that need not wait any longer for a continuation; with the unfinished line or
         without."""
-        if with_unfinished and self._reader and self._reader.unfinished:
-            yield from self._converted(self._reader.end())
-        yield from self._of(self._joiner.expired(time.monotonic()))
+        unfinished = self._unfinished() if with_unfinished else []
+        return unfinished + self._of(self._joiner.expired(time.monotonic()))
 
-    def last_events(self) -> Iterator[bytes]:
+    def last_events(self, with_unfinished: bool = True) -> list[bytes]:
         """The rest, of a file that is finished."""
-        if self._reader:
-            yield from self._converted(self._reader.end())
-        yield from self._of(self._joiner.end())
+        unfinished = self._unfinished() if with_unfinished else []
+        return unfinished + self._of(self._joiner.end())
 
     def acknowledge(self) -> None:
         """Record that Kafka has the oldest event that it had not acknowledged."""
@@ -83,26 +98,42 @@ class Conversion:
         self._joiner.end()
         return self._at
 
-    def _converted(self, found: list[Line]) -> Iterator[bytes]:
-        now, start = time.monotonic(), self._at
-        feed = self._joiner.feed
-        for line, size, end in found:
-            joined = feed(line, size, start, now)
-            if joined:
-                yield from self._of(joined)
-            self._at = start = end
-        if self._reader and not self._reader.unfinished:
-            self._at = self._reader.at  # after NULs
+    def _unfinished(self) -> list[bytes]:
+        return self._converted(self._reader.end()) if self._reader else []
 
-    def _of(self, joined: Iterable[Joined]) -> Iterator[bytes]:
+    def _converted(self, found: list[Line]) -> list[bytes]:
+        now = time.monotonic()
+        made: list[bytes] = []
+        for line, size, end in found:
+            joined = self._joiner.feed(line, size, self._at, now)
+            self._at = end
+            if joined:
+                made += self._of(joined)
+        return made
+
+    def _separate(self, found: list[Line]) -> list[bytes]:
+        """The events of lines that are one each."""
+        event, starts, at = self._lines.event, self._starts, self._at
+        made = []
+        for line, size, end in found:
+            value = event(line, size)
+            if value is not None:
+                starts.append(at)
+                made.append(value)
+            at = end
+        self._at = at
+        return made
+
+    def _of(self, joined: Iterable[Joined]) -> list[bytes]:
         """The events; positions stay before all of them until Kafka has them."""
         made = []
         for each in joined:
+            self._lines.count += each.lines - 1
             value = self._lines.event(each.text, each.size)
             if value is not None:
                 made.append(value)
                 self._push(each.start)
-        yield from made
+        return made
 
     def _push(self, start: int) -> None:
         """A container's streams may overlap: an event that begins earlier holds the others."""

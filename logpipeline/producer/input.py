@@ -4,7 +4,6 @@ import logging
 import os
 import select
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -12,12 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from logpipeline.events.joining import Joined, Joiner
+from logpipeline.events.joining import Joiner
 from logpipeline.events.lines import Lines, default_service, summary
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.producer import contents
 from logpipeline.producer.contents import NotTextError
-from logpipeline.producer.line_reader import Line, LineReader, line_reader
+from logpipeline.producer.conversion import Conversion
 from logpipeline.producer.source import Pair, Source, nuls
 from logpipeline.producer.unpacking import DamagedError, TrailingError, unpacked
 from logpipeline.shutdown import STEP, Shutdown
@@ -59,8 +58,9 @@ class Input(Source):
     def events(self, outbox: Outbox) -> Iterator[Pair]:
         for (name, file), lines in zip(self._files, self._lines, strict=True):
             key = os.fsencode(name if name == STANDARD_INPUT else Path(name).absolute())
-            for value in self._values(name, file, lines):
-                yield key, value
+            for values in self._values(name, file, lines):
+                for value in values:
+                    yield key, value
 
     def summary(self) -> str:
         return summary(self._lines) + nuls(self._nuls)
@@ -68,17 +68,16 @@ class Input(Source):
     def close(self) -> None:
         self._opened.close()
 
-    def _values(self, name: str, file: IO[bytes], lines: Lines) -> Iterator[bytes]:
+    def _values(self, name: str, file: IO[bytes], lines: Lines) -> Iterator[list[bytes]]:
         """The events of a file."""
-        joiner, reader = Joiner(self._multiline), LineReader()
+        conversion = Conversion(lines, Joiner(self._multiline), followed=False)
         try:
             head, chunks = self._text(name, file)
-            reader = line_reader(contents.encoding(head)[0])
+            conversion.begin(contents.encoding(head)[0])
             for data in chunks:
-                now = time.monotonic()
-                yield from _converted(lines, joiner, reader, reader.feed(data), now)
+                yield conversion.events(data)
                 if not data:
-                    yield from _events(lines, joiner.expired(now))
+                    yield conversion.late_events(with_unfinished=False)
         except TrailingError as error:
             log.warning("%s: trailing garbage ignored: %s", name, error)
         except (DamagedError, OSError) as error:
@@ -86,10 +85,9 @@ class Input(Source):
             self.complete = False
         except NotTextError as error:
             self._refuse(name, error)
-        if self.complete or not self._stop:
-            yield from _converted(lines, joiner, reader, reader.end(), time.monotonic())
-        yield from _events(lines, joiner.end())
-        self._nuls += reader.nuls
+        whole = self.complete or not self._stop
+        yield conversion.last_events(with_unfinished=whole)
+        self._nuls += conversion.nuls
 
     def _text(self, name: str, file: IO[bytes]) -> tuple[bytes, Iterator[bytes]]:
         """The first bytes of a file's text, and all of it in chunks. They raise DamagedError,
@@ -144,24 +142,6 @@ class Input(Source):
                 if not data:
                     return
                 yield data
-
-
-def _converted(
-    lines: Lines, joiner: Joiner, reader: LineReader, found: list[Line], now: float
-) -> Iterator[bytes]:
-    """The events of a reader's lines."""
-    start = 0  # of an input, nobody asks for positions
-    feed, event = joiner.feed, lines.event
-    for line, size, end in found:
-        for joined in feed(line, size, start, now):
-            value = event(joined.text, joined.size)
-            if value is not None:
-                yield value
-        start = end
-
-
-def _events(lines: Lines, joined: list[Joined]) -> Iterator[bytes]:
-    return lines.events((each.text, each.size) for each in joined)
 
 
 def _headed(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:

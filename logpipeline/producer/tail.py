@@ -85,11 +85,10 @@ class Tail:
         self._check()
         files = self._files.being_read[:]
         for file in files:
-            some = False
-            for value in self._read(file):
-                some = True
+            values = self._read(file)
+            for value in values:
                 yield value, file
-            if some or (file.conversion.is_joining and file is not files[-1]):
+            if values or (file.conversion.is_joining and file is not files[-1]):
                 return
 
     def save(self) -> None:
@@ -117,19 +116,16 @@ class Tail:
         self._files.close()
         self._closing.close()
 
-    def _read(self, file: OpenFile) -> Iterator[bytes]:
+    def _read(self, file: OpenFile) -> list[bytes]:
         """Events of a file: of its next chunk, or those that need not wait any longer."""
         try:
-            some = False
-            while not some and (data := file.chunk()):
+            while data := file.chunk():
                 file.on_use(file)
-                for value in file.conversion.events(data):
-                    some = True
-                    yield value
-            if not some and file.finished:
-                yield from file.conversion.last_events()
-            elif not some:
-                yield from file.conversion.late_events(self._is_late(file))
+                if values := file.conversion.events(data):
+                    return values
+            if file.finished:
+                return file.conversion.last_events()
+            return file.conversion.late_events(self._is_late(file))
         except NotTextError as error:
             log.error("%s is refused: it must be text, and is %s", file.path or self.path, error)
             self.complete = False
@@ -137,6 +133,7 @@ class Tail:
             self._files.unpack(file)
         except FileNotFoundError:
             self._files.give_up(file)
+        return []
 
     def _is_late(self, file: OpenFile) -> bool:
         """Whether the writer of an unfinished line seems to be gone."""
