@@ -36,6 +36,7 @@ EXAMPLES = """\
 examples:
   python producer.py --input app.log.1 app.log   every line of two files
   python producer.py --follow app.log '/var/log/nginx/*.log'
+  python producer.py --input app.log --multiline '^[0-9]{4}-'
   journalctl -o json -f | python producer.py --input - --service journal
   python producer.py                             ten simulated events a second, until Ctrl-C
   python producer.py --rate 500 --count 30000    a minute of traffic
@@ -92,7 +93,10 @@ def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdow
         if options.follow:
             return Follow(options.follow, options.service, settings, stop)
         if options.input:
-            return Input(options.input, options.service, stop)
+            source = Input(options.input, options.service, stop, settings.multiline)
+            if source.empty:
+                raise SystemExit(1)  # it has logged why
+            return source
     except TailError as error:
         refuse(f"--follow {error}")
     except OSError as error:

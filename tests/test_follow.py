@@ -1,9 +1,12 @@
 """producer.py --follow: real files that are written, on real Kafka."""
 
 import json
+import os
 import random
 import signal
 import threading
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,9 @@ from logpipeline.kafka import topics
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.process import Process
 from tests.support.refusal import refusal
+from tests.support.rotations import PATTERNS, ROTATIONS, Writer
 from tests.support.topics import records
 from tests.support.waiting import until
 from tests.test_input import arrived, key_of, messages
@@ -56,6 +61,55 @@ def test_resumes_at_its_position(run_script: RunScript, made: Settings, tmp_path
     assert list((tmp_path / ".state").glob("shop.log-*.json"))
     [values] = arrived(made).values()
     assert all(json.loads(value)["service"] == "shop" for value in values)
+
+
+def test_each_rotation_gives_each_line_once(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    writers = {name: Writer(tmp_path / "logs" / f"{n}") for n, name in enumerate(ROTATIONS)}
+    steps = [rotation(writers[name]) for name, rotation in ROTATIONS.items()]
+    patterns = [f"logs/*/{pattern}" for pattern in PATTERNS]
+
+    def differences() -> dict[str, Counter[str]]:
+        """For each rotation the lines that came too often, or not at all."""
+        got: dict[str, Counter[str]] = {name: Counter() for name in writers}
+        for key, values in arrived(made).items():
+            number = Path(os.fsdecode(key)).relative_to(tmp_path / "logs").parts[0]
+            got[[*writers][int(number)]].update(messages(values))
+        wrong = {name: got[name] - writers[name].wrote for name in writers}
+        missing = {name: writers[name].wrote - got[name] for name in writers}
+        return {
+            name: wrong[name] + missing[name]
+            for name in writers
+            if got[name] != writers[name].wrote
+        }
+
+    def follow() -> Process:
+        return run_script("producer.py", "--follow", *patterns)
+
+    def all_arrived() -> None:
+        with suppress(AssertionError):
+            until(lambda: not differences(), 60)
+        assert not differences(), str(run)
+
+    def step() -> None:
+        for each in steps:
+            next(each, None)
+
+    step()
+    run = follow()
+    all_arrived()
+    step()
+    all_arrived()
+    run.terminate()
+    assert run.wait(20) == 0, run
+    step()
+    run = follow()
+    all_arrived()
+    step()
+    all_arrived()
+    run.terminate()
+    assert run.wait(20) == 0, run
 
 
 def test_several_files_patterns_and_files_that_come_later(

@@ -13,7 +13,7 @@ import pytest
 
 from logpipeline.events import event
 from logpipeline.events.lines import Lines
-from logpipeline.producer import tail
+from logpipeline.producer import log_files
 from logpipeline.producer.open_file import OpenFile
 from logpipeline.producer.tail import Tail, TailError
 from logpipeline.rotation import is_rotated
@@ -46,7 +46,7 @@ class Following:
     def events(self) -> Iterator[str]:
         for value, piece in self._tail.read():
             if self.acknowledge:
-                piece.acknowledge(piece.offset)
+                piece.conversion.acknowledge()
             yield event.parse(value).message
 
     def stop(self) -> None:
@@ -130,7 +130,7 @@ def test_a_rotated_file_is_left_once_it_is_silent_its_last_line_whole_or_not(
     rename(path)
     write(path, "b")
     assert following.read() == ["b"]
-    monkeypatch.setattr(tail, "GRACE", 0)
+    monkeypatch.setattr(log_files, "GRACE", 0)
     assert following.read() == ["unfinished"]
     assert following.read() == []
     assert [place["inode"] for place in state(path)["places"]] == [path.stat().st_ino]
@@ -317,7 +317,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
     rotations = 0
     lines: list[str] = []
     got: list[str] = []
-    sent: list[tuple[OpenFile, int]] = []  # not acknowledged
+    sent: list[OpenFile] = []  # not acknowledged
 
     def some_lines() -> None:
         new = [f"line {len(lines) + number}" for number in range(dice.randint(1, 5))]
@@ -327,7 +327,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
     def read() -> None:
         for value, piece in tailing.read():
             got.append(event.parse(value).message)
-            sent.append((piece, piece.offset))
+            sent.append(piece)
 
     def follow() -> Tail:
         return Tail(path, path.parent / "state.json", Lines())
@@ -343,8 +343,7 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
             read()
         elif step == "acknowledge":
             for _ in range(dice.randint(0, len(sent))):
-                piece, end = sent.pop(0)
-                piece.acknowledge(end)
+                sent.pop(0).conversion.acknowledge()
         elif step == "save":
             tailing.save()
         elif step == "kill":

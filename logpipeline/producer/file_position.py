@@ -1,41 +1,62 @@
 """File position: the identity of a file, whatever its name, and the offset read so far.
 
-It finds the file under another name, as a copy by logrotate's copytruncate, or packed by gzip.
+It finds the file under another name, as a copy by logrotate's copytruncate, or packed.
 """
 
-import gzip
 import hashlib
+import logging
 import os
-import shutil
 import tempfile
-import zlib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Annotated
 
 import msgspec
 
-HEAD = 1_024  # bytes that distinguish files with the same inode
+from logpipeline.producer import contents
+from logpipeline.producer.unpacking import DamagedError, TrailingError, unpacked
+
+log = logging.getLogger(__name__)
+
+HEAD = 1_024  # bytes at the beginning, and before the offset, that distinguish files
 MOST = 2**63 - 1  # bytes that a file may have
+CHUNK = 2**18  # bytes read at once
+YOUNG = 10.0  # seconds after its last change in which a packed file may not be finished
+
+Few = Annotated[int, msgspec.Meta(ge=0, le=HEAD)]
 
 
 class FilePosition(msgspec.Struct):
-    """A file and the offset read so far. `digest` is that of its first `head` bytes."""
+    """A file and the offset read so far. `digest` is that of its first `head` bytes, and
+    `before_digest` that of the `before` bytes before the offset. `older`: it was there before its
+    log was followed, and is not read."""
 
     device: int
     inode: int
-    head: Annotated[int, msgspec.Meta(ge=0, le=HEAD)]
+    head: Few
     digest: str
     offset: Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+    before: Few = 0
+    before_digest: str = ""
+    older: bool = False
 
     @classmethod
-    def of(cls, file: IO[bytes], head: bytes, offset: int) -> "FilePosition":
+    def of(cls, file: IO[bytes], head: bytes, offset: int, before: bytes) -> "FilePosition":
         state = os.fstat(file.fileno())
-        return cls(state.st_dev, state.st_ino, len(head), _digest(head), offset)
+        digests = _digest(head), offset, len(before), _digest(before)
+        return cls(state.st_dev, state.st_ino, len(head), *digests)
 
     def is_in(self, file: IO[bytes]) -> bool:
-        """Whether `file` begins with the same bytes, and is at least `offset` long."""
-        head = os.pread(file.fileno(), self.head, 0)
-        return os.fstat(file.fileno()).st_size >= self.offset and _digest(head) == self.digest
+        """Whether `file` begins with the same bytes, and has those before the offset there."""
+        descriptor = file.fileno()
+        if os.fstat(descriptor).st_size < self.offset:
+            return False
+        if _digest(os.pread(descriptor, self.head, 0)) != self.digest:
+            return False
+        before = os.pread(descriptor, self.before, max(0, self.offset - self.before))
+        return not self.before or _digest(before) == self.before_digest
 
     def is_of(self, path: Path) -> bool:
         """Whether `path` is the same file, and was not truncated. Raises OSError."""
@@ -44,39 +65,69 @@ class FilePosition(msgspec.Struct):
         with path.open("rb") as file:
             return self.is_in(file)
 
+    def is_known(self, path: Path, state: os.stat_result) -> bool:
+        """Whether the file at `path` has been read, or is being read. Raises OSError."""
+        return not self.older and self.has_inode(state) and self.is_of(path)
+
+    def is_copied_to(self, file: IO[bytes]) -> bool:
+        """Whether `file`, another one, is beyond doubt a copy, perhaps a longer one."""
+        if not self.offset or not self.is_in(file):
+            return False
+        return self.offset >= HEAD or os.fstat(file.fileno()).st_size == self.offset
+
     def has_inode(self, state: os.stat_result) -> bool:
         return (state.st_dev, state.st_ino) == (self.device, self.inode)
 
 
-def find(path: Path, position: FilePosition) -> Path | None:
-    """The file of `position` in the folder of the log `path`. Raises OSError."""
-    others = (other for other in path.parent.iterdir() if other.is_file())
-    return next((other for other in others if position.is_of(other)), None)
+class UnfinishedError(OSError):
+    """A packed file is still being written."""
 
 
-def opened(path: Path) -> IO[bytes]:
-    """Open the file, unpacked if gzip packed it, with its modification time. Raises OSError, also
-    when gzip has not finished it."""
-    if path.suffix != ".gz":
-        return path.open("rb")
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115
-    try:
-        with gzip.open(path) as packed:
-            shutil.copyfileobj(packed, unpacked)
-    except (EOFError, zlib.error) as error:
-        unpacked.close()
-        raise gzip.BadGzipFile(f"{path}: {error}") from None
-    unpacked.flush()
-    written = path.stat().st_mtime_ns
-    os.utime(unpacked.fileno(), ns=(written, written))
-    return unpacked
+def opened(path: Path) -> tuple[IO[bytes], bool]:
+    """The open file, and whether it was packed: then it is unpacked, and keeps its time.
+
+    Of a damaged one, it is what can be unpacked. Raises OSError, UnfinishedError while packing."""
+    file = path.open("rb")
+    kind = contents.packing(file.peek(contents.HEAD)[: contents.HEAD])
+    if kind is None:
+        return file, False
+    with file:
+        return _unpacked(path, file, kind), True
+
+
+def _unpacked(path: Path, file: IO[bytes], kind: str) -> IO[bytes]:
+    written = os.fstat(file.fileno()).st_mtime_ns
+    with ExitStack() as cleanup:
+        whole = cleanup.enter_context(tempfile.TemporaryFile())
+        try:
+            for data in unpacked(kind, chunks_of(file), lambda: chunks_of(file)):
+                whole.write(data)
+        except TrailingError:
+            pass
+        except DamagedError as error:
+            if time.time() - written / 1e9 < YOUNG:
+                raise UnfinishedError(f"{path}: {error}") from None
+            log.warning("%s cannot be read to its end: %s", path, error)
+        cleanup.pop_all()
+    whole.flush()
+    os.utime(whole.fileno(), ns=(written, written))
+    return whole
+
+
+def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
+    at = 0
+    while data := os.pread(file.fileno(), CHUNK, at):
+        yield data
+        at += len(data)
 
 
 def end_of(path: Path) -> FilePosition:
     """The position at the end of a file, which will not be read. Raises OSError."""
     with path.open("rb") as file:
         head = os.pread(file.fileno(), HEAD, 0)
-        return FilePosition.of(file, head, os.fstat(file.fileno()).st_size)
+        size = os.fstat(file.fileno()).st_size
+        before = os.pread(file.fileno(), HEAD, max(0, size - HEAD))
+        return FilePosition.of(file, head, size, before)
 
 
 def _digest(head: bytes) -> str:

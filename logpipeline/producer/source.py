@@ -54,3 +54,8 @@ class Simulated(Source):
         if options.malformed:
             events = spoil(events, options.malformed, seed)
         return takewhile(lambda _: not stop, events)
+
+
+def nuls(count: int) -> str:
+    """The part of the line of totals on NULs that were dropped, if there were any."""
+    return f", {count:,} NUL bytes dropped" if count else ""

@@ -1,38 +1,30 @@
 """Tail: one log that is being written, followed like `tail -F`.
 
-A file that was renamed, copied and truncated, or removed is first read to its end, also when that
-happened while no producer was running.
+A file that was renamed, copied and truncated, packed, or removed is first read to its end, also
+when that happened while no producer was running.
 """
 
-import fcntl
-import gzip
 import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
 
-from logpipeline import rotation
 from logpipeline.events.lines import Lines
-from logpipeline.files import open_file, read_file, remove_drafts, replace_file
-from logpipeline.producer import file_position
-from logpipeline.producer.file_position import FilePosition
-from logpipeline.producer.open_file import OpenFile
+from logpipeline.files import read_file, remove_drafts, replace_file
+from logpipeline.producer.claims import Claims
+from logpipeline.producer.contents import NotTextError
+from logpipeline.producer.descriptors import Descriptors
+from logpipeline.producer.log_files import LogFiles
+from logpipeline.producer.open_file import OpenFile, PackedError
+from logpipeline.producer.registry import Registry, State
 
 log = logging.getLogger(__name__)
 
-GRACE = 5.0  # seconds without growth after which a rotated file, whose successor grows, is closed
-
-
-class State(msgspec.Struct):
-    """The saved state: the positions of the files being read, oldest first, and the rotated files
-    that are finished."""
-
-    places: list[FilePosition] = []
-    seen: list[FilePosition] = []
+AGAIN = 5.0  # seconds between looks for growth of rotated files that were closed
 
 
 class TailError(Exception):
@@ -41,188 +33,158 @@ class TailError(Exception):
 
 class Tail:
     """Follows the log `path` from the position saved in the file `state`, or from its beginning.
-    Raises TailError, OSError.
 
-    A rotated file is read unless it is known: because it is being read, has been read, or existed
-    before the log was followed.
+    A rotated file is read unless it is known: because it is being read, has been read, existed
+    before the log was followed, or belongs to another log of the `registry`. `multiline` is the
+    Joiner's; a last line without newline is sent after `unfinished` seconds. Raises TailError,
+    OSError.
     """
 
-    def __init__(self, path: Path, state: Path, lines: Lines) -> None:
+    def __init__(
+        self,
+        path: Path,
+        state: Path,
+        lines: Lines,
+        registry: Registry | None = None,
+        *,
+        claims: Claims | None = None,
+        descriptors: Descriptors | None = None,
+        multiline: str = "off",
+        unfinished: float | None = 10.0,
+    ) -> None:
         self.path = path
         self.lines = lines
-        self._files: list[OpenFile] = []  # oldest first; the last one is `path`, if it is open
-        self._seen: list[FilePosition] = []
-        self._listed = 0  # mtime of the folder at the last check for rotated files
+        self.complete = True  # False once a file was refused
+        self._listed: list[int] = []  # when the folders changed, at the last look at them
+        self._again = 0.0  # when to look again
         self._state = state
         self._saved = b""
-        lock = open_file(state.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
-        self._lock = os.fdopen(lock, "wb")
+        self._unfinished = unfinished
+        registry = registry or Registry(state.parent, "")
+        descriptors = descriptors or Descriptors.as_many_as_possible()
+        self._files = LogFiles(path, lines, multiline, registry, descriptors)
+        self._closing = ExitStack()
+        if claims is None:
+            claims = Claims(state.parent)
+            self._closing.callback(claims.close)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not claims.take(path):
+                raise TailError(f"{path}: another producer follows this file ({state})")
             remove_drafts(state.parent, lambda name: name == state.name)
+            registry.follow(self)
             self._resume()
-        except BlockingIOError:
-            self.close()
-            raise TailError(f"{path}: another producer follows this file ({state})") from None
         except (TailError, OSError):
             self.close()
             raise
 
     def read(self) -> Iterator[tuple[bytes, OpenFile]]:
-        """Some of the new events, in order, each with its file, whose `offset` is the event's end.
+        """Some of the new events, in order, each with its file, which takes acknowledgements.
 
         Raises OSError.
         """
         self._check()
-        for file in self._files:
-            lines = file.lines()
-            while lines == []:  # a part of a long line
-                lines = file.lines()
-            if lines is None:
-                continue
-            for line, size in lines:
-                value = self.lines.event(line, size)
-                file.advance(size, value is not None)
-                if value is not None:
-                    yield value, file
-            return
+        files = self._files.being_read[:]
+        for file in files:
+            values = self._read(file)
+            for value in values:
+                yield value, file
+            if values or (file.conversion.is_joining and file is not files[-1]):
+                return
 
     def save(self) -> None:
         """Save the positions that Kafka has acknowledged. Raises OSError."""
-        state = msgspec.json.encode(State([file.position() for file in self._files], self._seen))
+        state = msgspec.json.encode(self._files.state())
         if state == self._saved:
             return
         replace_file(self._state, state)
         self._saved = state
 
-    def has(self, state: os.stat_result) -> bool:
-        """Whether the file of `state` is being read, whatever its name."""
-        return any(file.is_from(state) for file in self._files)
+    def knows(self, path: Path, state: os.stat_result) -> bool:
+        """Whether the file at `path` is being read, or has been. Raises OSError."""
+        return self._files.knows(path, state)
+
+    def look_again(self) -> None:
+        """Look for growth of files that were closed, at once."""
+        self._again = 0.0
+
+    @property
+    def nuls(self) -> int:
+        """NULs before lines that were dropped."""
+        return self._files.nuls + sum(each.conversion.nuls for each in self._files.being_read)
 
     def close(self) -> None:
-        for file in self._files:
-            file.close()
-        self._lock.close()
+        self._files.close()
+        self._closing.close()
+
+    def _read(self, file: OpenFile) -> list[bytes]:
+        """Events of a file: of its next chunk, or those that need not wait any longer."""
+        try:
+            while data := file.chunk():
+                file.on_use(file)
+                if values := file.conversion.events(data):
+                    return values
+            if file.finished:
+                return file.conversion.last_events()
+            return file.conversion.late_events(self._is_late(file))
+        except NotTextError as error:
+            log.error("%s is refused: it must be text, and is %s", file.path or self.path, error)
+            self.complete = False
+        except PackedError:
+            self._files.unpack(file)
+        except FileNotFoundError:
+            self._files.give_up(file)
+        return []
+
+    def _is_late(self, file: OpenFile) -> bool:
+        """Whether the writer of an unfinished line seems to be gone."""
+        quiet = time.monotonic() - file.grew
+        return self._unfinished is not None and quiet > self._unfinished
 
     def _resume(self) -> None:
-        """Open the files that were being read."""
+        """Continue from the saved state. Raises TailError, OSError."""
+        state = self._load()
+        if state is None:
+            self._files.begin()
+        else:
+            self._files.resume(state)
+
+    def _load(self) -> State | None:
+        """Raises TailError, OSError."""
         try:
             self._saved = read_file(self._state)
-            state = msgspec.json.decode(self._saved, type=State)
+            return msgspec.json.decode(self._saved, type=State)
         except FileNotFoundError:
-            if self.path.parent.is_dir():
-                self._seen = [file_position.end_of(other) for other in rotation.rotated(self.path)]
-            return
+            return None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise TailError(
                 f"{self._state} is not a valid position ({error}): delete it to read {self.path} "
                 "from its beginning"
             ) from None
-        self._seen = state.seen
-        positions = state.places if self.path.parent.is_dir() else []
-        # Of a truncated file and its copy, which are one file now, use the lower offset.
-        for position in sorted(positions, key=lambda position: position.offset):
-            path = file_position.find(self.path, position)
-            if path and self.has(path.stat()):
-                continue
-            file = OpenFile(path.open("rb"), position.offset) if path else None
-            file = file or self._copy(position, None)
-            if file:
-                self._files.append(file)
-            else:
-                log.warning("%s: an earlier file is missing: lines may be lost", self.path)
 
     def _check(self) -> None:
         """Detect rotation and truncation, and close the files that are finished."""
+        files = self._files
         with suppress(FileNotFoundError):  # rotation is in progress: the next check sees its result
-            changed = self.path.parent.stat().st_mtime_ns
+            changed, now = files.changed(), time.monotonic()
             state = _state(self.path)
-            truncated = next((file for file in self._files if file.was_truncated()), None)
-            new = state is not None and not self.has(state)
-            if truncated or new or changed != self._listed:
-                self._rearrange(truncated, state)
+            truncated = next((each for each in files.being_read if _truncated(each, state)), None)
+            due = now > self._again or 0 < files.retry_at < now
+            if truncated or changed != self._listed or due or self._is_new(state):
+                self._again, files.retry_at = now + AGAIN, 0.0
+                files.rearrange(truncated, state)
                 self._listed = changed
                 self.save()  # from here on the file is found under any name
-        self._close_finished()
+        files.close_finished()
 
-    def _rearrange(self, truncated: OpenFile | None, state: os.stat_result | None) -> None:
-        """Open new files: `path` itself, whose `state` is given, if it is new, the rotated files
-        beside it, and a `truncated` file again, after its copy."""
-        copy = None
-        if truncated:
-            log.info("%s was truncated: reading it from its beginning", self.path)
-            position = truncated.position()
-            position.offset = truncated.offset
-            copy = self._copy(position, truncated)
-        new = [
-            self._open(other)
-            for other in self._unknown(truncated)
-            if copy is None or not copy.is_from(other.stat())
-        ]
-        if state and not self.has(state):
-            new.append(OpenFile(self.path.open("rb")))
-        if truncated:
-            if copy:
-                new.append(copy)
-                truncated.leave()
-            truncated.finished = True
-            new.append(truncated.from_beginning())
-        self._files = sorted([*self._files, *new], key=lambda file: file.written)
-        if state:  # the log itself is the last
-            self._files.sort(key=lambda file: file.is_from(state) and not file.finished)
+    def _is_new(self, state: os.stat_result | None) -> bool:
+        """Whether the file at `path` is neither being read nor another log's."""
+        if state is None or self._files.others == (state.st_dev, state.st_ino):
+            return False
+        return not self._files.has(state)
 
-    def _close_finished(self) -> None:
-        """Close rotated files that no longer grow and that Kafka has completely."""
-        for file in self._files[:-1]:
-            if self._files[-1].offset and time.monotonic() - file.grew > GRACE:
-                file.finished = True
-            if file.is_done():
-                self._seen.append(file.origin or file.position())
-                self._files.remove(file)
-                file.close()
 
-    def _unknown(self, truncated: OpenFile | None) -> list[Path]:
-        """The rotated files that have not been read and are not being read, oldest first.
-
-        Raises OSError.
-        """
-        unknown, seen = [], []
-        for other in rotation.rotated(self.path):
-            if known := next((each for each in self._seen if each.is_of(other)), None):
-                seen.append(known)
-            elif not self.has(other.stat()) and other.stat().st_size:
-                unknown.append(other)
-        for other in unknown[:]:
-            with suppress(gzip.BadGzipFile), file_position.opened(other) as file:
-                packed = other.suffix == ".gz"
-                if packed and any(each.is_in(file) for each in self._seen):
-                    seen.append(file_position.end_of(other))
-                elif not any(
-                    each.begins_like(file)
-                    for each in self._files
-                    if each is not truncated and not each.finished
-                ):
-                    continue
-            unknown.remove(other)
-        self._seen = seen
-        return unknown
-
-    def _copy(self, position: FilePosition, truncated: OpenFile | None) -> OpenFile | None:
-        """The rest of a file that was copied: in the newest rotated file that begins like it.
-
-        Raises OSError.
-        """
-        for other in reversed(self._unknown(truncated)) if position.head else ():
-            file = self._open(other, position.offset)
-            if file.has(position):
-                return file
-            file.close()
-        return None
-
-    def _open(self, other: Path, offset: int = 0) -> OpenFile:
-        """Raises OSError."""
-        origin = file_position.end_of(other) if other.suffix == ".gz" else None
-        return OpenFile(file_position.opened(other), offset, origin)
+def _truncated(file: OpenFile, state: os.stat_result | None) -> bool:
+    return file.was_truncated(state if state and file.is_from(state) else None)
 
 
 def _state(path: Path) -> os.stat_result | None:

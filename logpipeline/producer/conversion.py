@@ -1,0 +1,145 @@
+"""Conversion: a file's bytes become events; its position is before all that Kafka may not have."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from logpipeline.events.joining import Joined, Joiner
+from logpipeline.events.lines import Lines
+from logpipeline.producer.line_reader import UTF_8, Line, LineReader, line_reader
+
+FEW = 2  # lines of a chunk that are not worth a look at all of it
+
+
+class Conversion:
+    """Converts a file's bytes from `offset` on; `joiner` joins its lines, `lines` make the events.
+
+    If it is `followed`, the acknowledgement of each event is to be reported, in order.
+    """
+
+    def __init__(
+        self, lines: Lines, joiner: Joiner, offset: int = 0, followed: bool = True
+    ) -> None:
+        self._lines, self._joiner = lines, joiner
+        self._encoding = UTF_8
+        self._reader: LineReader | None = None
+        self._at = offset  # where the first line begins that was not given to the joiner
+        # Of the events that Kafka has not acknowledged, where they begin.
+        self._starts: deque[int] = deque(maxlen=None if followed else 0)
+
+    def begin(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._reader = line_reader(encoding, self._at)
+
+    @property
+    def has_begun(self) -> bool:
+        return self._reader is not None
+
+    @property
+    def nuls(self) -> int:
+        return self._reader.nuls if self._reader else 0
+
+    @property
+    def offset(self) -> int:
+        """The start of the first line that Kafka may not have."""
+        return min(self.unconverted, self._starts[0]) if self._starts else self.unconverted
+
+    @property
+    def unconverted(self) -> int:
+        """The start of the first line that is not in an event."""
+        pending = self._joiner.pending_from
+        return self._at if pending is None else min(self._at, pending)
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether an event waits for its continuation."""
+        return self._joiner.pending_from is not None
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return not self._starts
+
+    def events(self, data: bytes) -> list[bytes]:
+        """The events that the next bytes complete."""
+        found = self._reader.feed(data) if self._reader else []
+        made: list[bytes] = []
+        if self._encoding == UTF_8 and len(found) > FEW and self._joiner.separate(data):
+            made += self._converted(found[:1])
+            made += self._of(self._joiner.end())
+            made += self._separate(found[1:-1])
+            found = found[-1:]
+        made += self._converted(found)
+        if self._reader and not self._reader.unfinished:
+            self._at = self._reader.at  # after NULs
+        return made
+
+    def late_events(self, with_unfinished: bool) -> list[bytes]:
+        """Those that need not wait any longer for a continuation; with the unfinished line or
+        without."""
+        unfinished = self._unfinished() if with_unfinished else []
+        return unfinished + self._of(self._joiner.expired(time.monotonic()))
+
+    def last_events(self, with_unfinished: bool = True) -> list[bytes]:
+        """The rest, of a file that is finished."""
+        unfinished = self._unfinished() if with_unfinished else []
+        return unfinished + self._of(self._joiner.end())
+
+    def acknowledge(self) -> None:
+        """Record that Kafka has the oldest event that it had not acknowledged."""
+        self._starts.popleft()
+
+    def skip_to(self, offset: int) -> None:
+        self._at = offset
+
+    def drop(self) -> int:
+        """Forget what is not in an event. Returns the position where that begins."""
+        self._at = self.unconverted
+        self._reader = None
+        self._joiner.end()
+        return self._at
+
+    def _unfinished(self) -> list[bytes]:
+        return self._converted(self._reader.end()) if self._reader else []
+
+    def _converted(self, found: list[Line]) -> list[bytes]:
+        now = time.monotonic()
+        made: list[bytes] = []
+        for line, size, end in found:
+            joined = self._joiner.feed(line, size, self._at, now)
+            self._at = end
+            if joined:
+                made += self._of(joined)
+        return made
+
+    def _separate(self, found: list[Line]) -> list[bytes]:
+        """The events of lines that are one each."""
+        event, starts, at = self._lines.event, self._starts, self._at
+        made = []
+        for line, size, end in found:
+            value = event(line, size)
+            if value is not None:
+                starts.append(at)
+                made.append(value)
+            at = end
+        self._at = at
+        return made
+
+    def _of(self, joined: Iterable[Joined]) -> list[bytes]:
+        """The events; positions stay before all of them until Kafka has them."""
+        made = []
+        for each in joined:
+            self._lines.count += each.lines - 1
+            value = self._lines.event(each.text, each.size)
+            if value is not None:
+                made.append(value)
+                self._push(each.start)
+        return made
+
+    def _push(self, start: int) -> None:
+        """A container's streams may overlap: an event that begins earlier holds the others."""
+        starts = self._starts
+        starts.append(start)
+        at = len(starts) - 2
+        while at >= 0 and starts[at] > start:
+            starts[at] = start
+            at -= 1
