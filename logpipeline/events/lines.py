@@ -7,6 +7,7 @@ import msgspec
 
 from logpipeline.events import event, json_formats, text_formats, times
 from logpipeline.events.event import InvalidRecord
+from logpipeline.events.joining import Joined
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
@@ -65,6 +66,11 @@ class Lines:
             made = self.event(line, size)
             if made is not None:
                 yield made
+
+    def joined(self, event: Joined) -> bytes | None:
+        """The event of a Joiner's; None for a blank line."""
+        self.count += event.lines - 1
+        return self.event(event.text, event.size)
 
     def event(self, line: bytes, size: int) -> bytes | None:
         """The event in a line without its newline; None for a blank one.
