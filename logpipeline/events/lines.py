@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from logpipeline.events import event, json_formats, text_formats, times
+from logpipeline.events import event, json_formats, reading, times
 from logpipeline.events.event import InvalidRecord
 from logpipeline.events.joining import Joined
+from logpipeline.events.text_formats import Row
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
@@ -57,6 +58,7 @@ class Lines:
         self.cut = 0
         self.replaced = 0
         self.blank = 0
+        self._likely: Row | None = None  # the format of the last line
         self._service = msgspec.json.encode(service) if service else b""
         self._tail = b',"service":' + self._service + b"}" if service else b"}"
 
@@ -100,8 +102,7 @@ class Lines:
             except (ValueError, RecursionError):  # a number or nesting that Python cannot hold
                 made = None
         if made is None:
-            level, seconds = text_formats.read(text)
-            made = self._event(level, json_formats.encoded(text), seconds)
+            made = self._of_text(line, text)
         if len(made) > MOST or not whole:
             made = self._cut(made, text, size)
         return made
@@ -129,6 +130,16 @@ class Lines:
         if line.count(b"[") + line.count(b"{") > BRACKETS and not event.is_event(made):
             return None
         return made
+
+    def _of_text(self, line: bytes, text: str) -> bytes:
+        """The event of a line of text, which is its message."""
+        level, seconds, fields, row, _ = reading.read(line, text, self._likely)
+        self._likely = row or self._likely
+        made = self._event(level, json_formats.encoded(text), seconds)
+        if not fields:
+            return made
+        tail = b"}" if "service" in fields else self._tail
+        return made[: -len(self._tail)] + b"," + msgspec.json.encode(fields)[1:-1] + tail
 
     def _event(self, level: str | None, message: bytes, seconds: str | None) -> bytes:
         stamp = (seconds or times.now()).encode()

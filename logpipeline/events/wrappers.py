@@ -37,6 +37,7 @@ class Wrapped(NamedTuple):
 
     `stream` separates the lines of several writers. `head` is what precedes the content, or for
     Docker the other `fields`. `part` says that the next line of the stream continues this one.
+    `time` and `labels` (stream, container, pod) are what the frame states.
     """
 
     stream: bytes
@@ -44,6 +45,8 @@ class Wrapped(NamedTuple):
     head: bytes = b""
     part: bool = False
     fields: dict[str, object] | None = None
+    time: bytes = b""
+    labels: tuple[tuple[str, bytes], ...] = ()
 
     def around(self, content: bytes) -> bytes:
         """The line that the runtime would have written for `content`."""
@@ -67,24 +70,29 @@ def unwrapped(line: bytes) -> Wrapped | None:
         return _docker(line) if b'"log"' in line[:4_096] else None
     if first == BRACKET:
         found = KUBECTL.match(line)
+        names: tuple[str, ...] = ("pod", "container")
     else:
         found = COMPOSE.match(line) if b"| " in line[:200] else None
         if found and found[1].decode() in LEVEL_OF:
             return None
+        names = ("container",)
     if not found:
         return None
-    head = found[0]
-    if stamp := DOCKER_TIME.match(line, len(head)):  # --timestamps
+    head, stamp = found[0], DOCKER_TIME.match(line, found.end())  # --timestamps
+    if stamp:
         head += stamp[0]
-    return Wrapped(found[0], line[len(head) :], head)
+    time = stamp[0] if stamp else b""
+    labels = tuple(zip(names, found.groups(), strict=True))
+    return Wrapped(found[0], line[len(head) :], head, time=time, labels=labels)
 
 
 def _timed(line: bytes) -> Wrapped | None:
     if found := CRI.match(line):
-        head = found[1] + b"F "
-        return Wrapped(found[2], line[found.end() :], head, found[3] == b"P")
+        head, part, time = found[1] + b"F ", found[3] == b"P", found[1][: -len(found[2]) - 1]
+        content = line[found.end() :]
+        return Wrapped(found[2], content, head, part, time=time, labels=(("stream", found[2]),))
     if found := DOCKER_TIME.match(line):
-        return Wrapped(b"-t", line[found.end() :], found[0])
+        return Wrapped(b"-t", line[found.end() :], found[0], time=found[0])
     return None
 
 
