@@ -19,6 +19,7 @@ FIRST = (
         r" \d+ (?P<bytes>\d{1,15}+) (?P<ms>\d{1,15}+|-) ", "",
         '[2024-05-01T10:00:00.500Z] "GET /x HTTP/1.1" 503 UF 0 91 12 - "10.0.0.1" "curl" "-" "a"',
         r"\[[\dTZ:.+-]{19,40}\] \"",
+        needs='] "',
     ),
     Format(
         "Gin access", "[",
@@ -43,17 +44,17 @@ FIRST = (
         r"\[[DIWEC] ",
     ),
     Format(
-        "uvicorn access", "a",
+        "uvicorn access", "I",
         rf"(?P<l>INFO): +(?P<client>\S+):\d+ - {REQUEST} (?P<code>\d{{3}})\b", "",
         'INFO:     127.0.0.1:1234 - "GET /pay HTTP/1.1" 500 Internal Server Error',
     ),
     Format(
-        "Rails", "a",
+        "Rails", "S",
         rf'Started (?P<method>[A-Z]++) "(?P<path>{QUOTED})" for (?P<client>\S+) at {ISO}', "",
         'Started GET "/pay" for 127.0.0.1 at 2024-03-23 22:56:07 +0000',
     ),
     Format(
-        "Rails, completed", "a",
+        "Rails, completed", "C",
         r"Completed (?P<status>\d{3}) [\w ]{1,40}? in (?P<ms>[\d.]++)ms", "",
         "Completed 500 Internal Server Error in 12ms (ActiveRecord: 1.2ms)",
     ),
@@ -65,12 +66,14 @@ ACCESS = (
         rf"\[(?P<at>\d\d/{MONTH}/\d{{4}}:{HMS} (?P<z>[+-]\d{{4}})\] {REQUEST} {STATUS}",
         "%d/%b/%Y:%H:%M",
         '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a.gif HTTP/1.0" 200 2326',
+        needs='] "',
     ),
     Format(
         "Python http.server and Werkzeug access", "0a:",
         rf"(?P<client>\S+) \S+ \S+ \[(?P<at>\d\d/{MONTH}/\d{{4}} {HMS}\] {REQUEST} {STATUS}",
         "%d/%b/%Y %H:%M",
         '127.0.0.1 - - [10/Oct/2000 13:55:36] "GET /a.gif HTTP/1.0" 200 -',
+        needs='] "',
     ),
     Format(
         "S3 access", "0a",
@@ -81,14 +84,16 @@ ACCESS = (
         "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be bucket "
         "[06/Feb/2019:00:00:38 +0000] 192.0.2.3 79a59df9 3E57427F3 REST.GET.OBJECT a.gif "
         '"GET /bucket/a.gif HTTP/1.1" 404 - 113 113 7 - "-" "S3Console/0.4" -',
+        needs="] ",
     ),
     Format(
-        "AWS load balancer", "0a",
+        "AWS load balancer", "0hgw",
         rf"(?:(?:https?|h2|grpcs|wss?) )?{ISO} \S+ (?P<client>\S+):\d+ \S+ \S+ "
         rf"(?P<seconds>\S+) \S+ (?P<status>\d{{3}}|-) \S+ \d+ (?P<bytes>\d{{1,15}}+) {REQUEST}", "",
         "https 2018-07-02T22:23:00.186641Z app/my-lb/50dc6c495c0c9188 192.168.131.39:2817 "
         "10.0.0.1:80 0.086 0.048 0.037 502 200 0 57 "
         '"GET https://www.example.com:443/ HTTP/1.1" "curl/7.46.0"',
+        needs=' "',
     ),
     Format(
         "Unix seconds: squid", "0",

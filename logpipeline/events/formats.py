@@ -15,6 +15,12 @@ from logpipeline.events.parts import (
 )
 from logpipeline.events.times import ISO
 
+# First characters: of BGL's alerts, and of the levels' names.
+CAPITALS = "-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+INITIALS = "".join(
+    sorted({letter for word in WORDS.split("|") for letter in word[0] + word[0].lower()})
+)
+
 FORMATS = (
     *access_formats.FIRST,
     Format(
@@ -111,18 +117,18 @@ FORMATS = (
         "[23-Mar-2024 22:56:07 UTC] PHP Fatal error:  Uncaught Error in /srv/index.php:3",
     ),
     Format(
-        "BGL", "-a",
+        "BGL", CAPITALS,
         r"(?:-|[A-Z]\w*) (?P<epoch>\d{9,10}) \d{4}\.\d\d\.\d\d \S* ?[\d-]{10}-\d\d\.\d\d\.\d\d\."
         rf"(?P<f>\d+) (?:\S*+ )?\S++ \S++ (?P<l>{WORDS})\b", "",
         "- 1117838570 2005.06.03 R02-M1-N0-C:J12-U11 2005-06-03-15.42.50.363779 "
         "R02-M1-N0-C:J12-U11 RAS KERNEL INFO instruction cache parity error corrected",
     ),
     Format(
-        "Thunderbird", "-a", r"(?:-|[A-Z]\w*) (?P<epoch>\d{9,10}) \d{4}\.\d\d\.\d\d ", "",
+        "Thunderbird", CAPITALS, r"(?:-|[A-Z]\w*) (?P<epoch>\d{9,10}) \d{4}\.\d\d\.\d\d ", "",
         "- 1131566461 2005.11.09 dn228 Nov 9 12:01:01 dn228/dn228 crond(pam_unix)[2915]: closed",
     ),
     Format(
-        "syslog: Linux, OpenSSH, Mac", "a", SYSLOG, "%b %d %H:%M",
+        "syslog: Linux, OpenSSH, Mac", "JFMASOND", SYSLOG, "%b %d %H:%M",
         "Jun 14 15:16:01 combo sshd(pam_unix)[19939]: authentication failure; logname= uid=0",
     ),
     Format(
@@ -138,7 +144,7 @@ FORMATS = (
         "<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 - An event",
     ),
     Format(
-        "Cisco", "a*%",
+        "Cisco", "*%JFMASOND",
         rf"\*?(?:{MOMENT}(?: (?P<z>[A-Z]{{3,5}}))?: )?"
         r"%[A-Z][A-Z0-9_-]{0,40}?-(?P<pri>[0-7])-\w+: ",
         "%b %d %H:%M",
@@ -151,37 +157,38 @@ FORMATS = (
     Format(
         "OpenStack, in one file", "a", rf"\S{{1,200}}?\.log\S{{0,200}} {ISO}{THEN_LEVEL}", "",
         "nova-api.log.1.2017-05-16_13:53:08 2017-05-16 00:00:00.008 25746 INFO nova.osapi status",
+        needs=".log",
     ),
     Format(
-        "klog", "a",
+        "klog", "IWEF",
         rf"(?P<l>[IWEF])(?P<at>\d{{4}} {HMS}\.(?P<f>\d{{6}}) +\d+ (?P<logger>[^\s:]++):\d+\]",
         "%m%d %H:%M",
         "E0323 22:56:07.890123    1 server.go:10] can't reach the API server",
     ),
     Format(
-        "glog", "a",
+        "glog", "IWEF",
         rf"(?P<l>[IWEF])(?P<at>\d{{8}} {HMS}\.(?P<f>\d{{6}}) +\d+ (?P<logger>[^\s:]++):\d+\]",
         "%Y%m%d %H:%M",
         "W20240323 22:56:07.890123   1 server.cc:10] slow",
     ),
     Format(
-        "Ruby", "a", rf"(?P<l>[DIWEFA]), \[{ISO} ?#\d+\]", "",
+        "Ruby", "DIWEFA", rf"(?P<l>[DIWEFA]), \[{ISO} ?#\d+\]", "",
         "E, [2024-03-23T22:56:07.890123 #1234] ERROR -- : no such order",
     ),
     Format(
-        "Android logcat, brief", "a",
+        "Android logcat, brief", "VDIWEFA",
         r"(?P<l>[VDIWEFA])/(?P<logger>[^(\s]{1,80}+)\s*\( *\d+\): ", "",
         "W/ActivityManager( 1702): Scheduling restart of crashed service",
     ),
     Format(
-        "java.util.logging", "a",
+        "java.util.logging", "JFMASOND",
         rf"(?P<at>{MONTH} \d\d?, \d{{4}}),? (?P<clock>\d\d?:\d\d):(?P<s>[0-6]\d)"
         r"[ \u00a0\u202f](?P<more>[AP]M)(?: (?P<logger>[\w$]{1,80}+(?:\.[\w$]{1,80}+){1,30})"
         rf"(?: [\w$<>]++)?[ \t\r]*(?:\n(?P<l>{WORDS}|CONFIG): )?)?", "%b %d, %Y %I:%M %p",
         "Mar 23, 2024 10:56:07 PM com.example.App main",
     ),
     Format(
-        "geth and log15", "a",
+        "geth and log15", INITIALS,
         rf"(?P<l>{WORDS}) {{0,2}}\[(?P<at>\d\d-\d\d\|{HMS}(?:\.(?P<f>\d{{1,9}}))?\]", "%m-%d|%H:%M",
         "EROR[03-23|22:56:07] cannot reach the API server  err=timeout",
     ),
@@ -190,7 +197,8 @@ FORMATS = (
         "=ERROR REPORT==== 23-Mar-2024::22:56:07.890 ===",
     ),
     Format(
-        "level first: Python, Maven, uvicorn", "a[", rf"(?:{LEVEL}|\[(?P<l4>[DIWEFC])\](?= ))", "",
+        "level first: Python, Maven, uvicorn", "[" + INITIALS,
+        rf"(?:{LEVEL}|\[(?P<l4>[DIWEFC])\](?= ))", "",
         "ERROR:root:can't open the database",
     ),
 )  # fmt: skip

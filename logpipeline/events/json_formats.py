@@ -8,6 +8,7 @@ json-file, journald (`journalctl -o json`), and the access logs of nginx, Caddy 
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,9 +19,11 @@ from logpipeline.events.json_names import Role, roles
 from logpipeline.events.json_values import decoded
 
 Fields = dict[str, msgspec.Raw]
+Known = dict[str, list[tuple[Role, str]]]
 Stated = tuple[str | None, bytes, str | None, Fields]
 
 OURS = ("level", "message", "timestamp")
+MOST_NAMES = 50  # of a set of fields that is remembered
 DEEPEST_INSIDE = 2  # logs within logs
 HEX = re.compile(rb"\\[^x]|((?:\\x[0-9A-Fa-f]{2})+)")
 
@@ -44,9 +47,10 @@ def mapped(fields: Fields, line: str) -> Stated | None:
     Without a message field the `line` is the message. A level or a time without a field is read
     from the message, which may itself be a line of a log.
     """
-    known = _known(fields)
+    names = tuple(fields)
+    known = _known(names) if len(names) <= MOST_NAMES else _known.__wrapped__(names)
     message_name, text = _first(fields, known.get("message"), json_values.message)
-    level_name, level = _first(fields, known.get("level"), json_levels.Belonging(fields).level)
+    level_name, level = _level(fields, known.get("level"))
     time_name, seconds = _first(fields, known.get("time"), json_values.time)
     if not (message_name or level_name or time_name):
         return None
@@ -111,15 +115,16 @@ def raw(value: Any) -> msgspec.Raw:
     return value if isinstance(value, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(value))
 
 
-def _known(fields: Fields) -> dict[str, list[tuple[Role, str]]]:
-    """The fields that have a role, by its kind, in the order of their ranks."""
-    known: dict[str, list[tuple[Role, str]]] = {}
-    for name in fields:
+@lru_cache(maxsize=1_000)
+def _known(names: tuple[str, ...]) -> Known:
+    """The fields that have a role, by its kind, in the order of their ranks. Cached: the lines of a
+    log have few sets of fields."""
+    known: Known = {}
+    for name in names:
         for role in roles(name):
             known.setdefault(role.kind, []).append((role, name))
     for some in known.values():
-        if len(some) > 1:
-            some.sort(key=_rank)
+        some.sort(key=_rank)
     return known
 
 
@@ -139,7 +144,15 @@ def _first(
     return None, None
 
 
-def _add_origin(fields: Fields, known: dict[str, list[tuple[Role, str]]], others: Fields) -> None:
+def _level(fields: Fields, some: list[tuple[Role, str]] | None) -> tuple[str | None, str | None]:
+    for role, name in some or ():
+        raw_level = bytes(fields[name])
+        if (found := json_levels.stated(role.what, name, raw_level, fields)) is not None:
+            return name, found
+    return None, None
+
+
+def _add_origin(fields: Fields, known: Known, others: Fields) -> None:
     """Add the service and the host of OpenTelemetry and journald."""
     for role, name in (*known.get("service", ()), *known.get("host", ())):
         if role.kind == "host" and name != "_HOSTNAME":

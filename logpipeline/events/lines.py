@@ -8,6 +8,7 @@ import msgspec
 from logpipeline.events import event, json_formats, reading, times
 from logpipeline.events.event import InvalidRecord
 from logpipeline.events.joining import Joined
+from logpipeline.events.redaction import Redaction
 from logpipeline.events.text_formats import Row
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
@@ -50,14 +51,15 @@ class Lines:
     """Converts the lines of one log into events.
 
     It counts all lines, those `cut`, those with `replaced` bytes and the `blank` ones. Events
-    without a service get `service`; "" leaves them without one.
+    without a service get `service`; "" leaves them without one. `redaction` is applied to each.
     """
 
-    def __init__(self, service: str = "") -> None:
+    def __init__(self, service: str = "", redaction: Redaction | None = None) -> None:
         self.count = 0
         self.cut = 0
         self.replaced = 0
         self.blank = 0
+        self._redaction = redaction
         self._likely: Row | None = None  # the format of the last line
         self._service = msgspec.json.encode(service) if service else b""
         self._tail = b',"service":' + self._service + b"}" if service else b"}"
@@ -103,6 +105,8 @@ class Lines:
                 made = None
         if made is None:
             made = self._of_text(line, text)
+        if self._redaction is not None:
+            made = self._redaction.event(made)
         if len(made) > MOST or not whole:
             made = self._cut(made, text, size)
         return made
@@ -150,6 +154,7 @@ class Lines:
         self.cut += 1
         stated = event.parse(made)
         seconds = repr(stated.timestamp)
+        text = self._redaction.text(text) if self._redaction else text
         return cut(text, size, lambda message: self._event(stated.level, message, seconds))
 
 

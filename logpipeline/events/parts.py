@@ -49,14 +49,14 @@ STATUS = r"(?P<status>\d{3})\b(?: (?P<bytes>\d{1,15}+)(?=\s|$))?"
 
 
 class Format(NamedTuple):
-    """`first` has the kinds of first character: 0 a digit, a a letter, or the character itself.
+    """`first` has the kinds of first character: 0 a digit, a any letter, or the character itself.
 
     Of the pattern's groups `at` is the time down to the minute in strptime's `clock` ("" for
     ISO) with `more` after it, `s` the seconds, `f` their fraction, `z` the zone, `epoch` Unix
     seconds, `l…` a level's name, `pri` syslog's priority. `method`, `path`, `status`, `bytes`,
     `client`, `ms` or `seconds` (of its duration) are a request's; `service`, `host` and `logger`
     are fields of the event. `lead` matches the beginning of every line that the pattern matches,
-    and of few others; "" is any.
+    and of few others; `needs` is in each of them. "" is any.
     """
 
     name: str
@@ -65,3 +65,4 @@ class Format(NamedTuple):
     clock: str
     example: str
     lead: str = ""
+    needs: str = ""

@@ -32,6 +32,14 @@ YEARS = 8  # that are tried for a time without a year: February 29 occurs within
 EARLIEST = Decimal(10**8)
 UNITS = ((Decimal(10**11), 0), (Decimal(10**14), 3), (Decimal(10**17), 6), (Decimal(10**20), 9))
 
+# The same for whole numbers, by their digits; -1 for seconds.
+PLACES = {
+    **dict.fromkeys((9, 10, 11), -1),
+    **dict.fromkeys((12, 13, 14), 3),
+    **dict.fromkeys((15, 16, 17), 6),
+    **dict.fromkeys((18, 19, 20), 9),
+}
+
 
 def now() -> str:
     return f"{time.time():.6f}"
@@ -69,6 +77,8 @@ def of_text(text: str) -> str | None:
 
 def of_number(text: str) -> str | None:
     """Unix seconds, milliseconds, microseconds or nanoseconds; None for another number."""
+    if text.isdecimal() and text.isascii() and text[0] != "0" and (places := PLACES.get(len(text))):
+        return f"{text[:-places]}.{text[-places:]}" if places > 0 else text
     if len(text) > 40 or not NUMBER.fullmatch(text):
         return None
     try:
