@@ -183,8 +183,8 @@ FORMATS = (
     Format(
         "java.util.logging", "JFMASOND",
         rf"(?P<at>{MONTH} \d\d?, \d{{4}}),? (?P<clock>\d\d?:\d\d):(?P<s>[0-6]\d)"
-        r"[ \u00a0\u202f](?P<more>[AP]M)(?: (?P<logger>[\w$]{1,80}+(?:\.[\w$]{1,80}+){1,30})"
-        rf"(?: [\w$<>]++)?[ \t\r]*(?:\n(?P<l>{WORDS}|CONFIG): )?)?", "%b %d, %Y %I:%M %p",
+        r"[ \u00a0\u202f](?P<more>[AP]M) (?P<logger>[\w$]{1,80}+(?:\.[\w$]{1,80}+){1,30})"
+        rf"(?: [\w$<>]++)?[ \t\r]*(?:\n(?P<l>{WORDS}|CONFIG): )?", "%b %d, %Y %I:%M %p",
         "Mar 23, 2024 10:56:07 PM com.example.App main",
     ),
     Format(

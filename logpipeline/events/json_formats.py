@@ -23,6 +23,7 @@ Known = dict[str, list[tuple[Role, str]]]
 Stated = tuple[str | None, bytes, str | None, Fields]
 
 OURS = ("level", "message", "timestamp")
+JSON = text_formats.Row(text_formats.Format("JSON", "", r"(?!)", "", "{}"))
 MOST_NAMES = 50  # of a set of fields that is remembered
 DEEPEST_INSIDE = 2  # logs within logs
 HEX = re.compile(rb"\\[^x]|((?:\\x[0-9A-Fa-f]{2})+)")
@@ -75,6 +76,17 @@ def mapped(fields: Fields, line: str) -> Stated | None:
     return level, raw if whole else encoded(text), seconds, others
 
 
+def chosen(fields: Fields) -> list[str]:
+    """Which fields are the level, the message and the time, as "level=severity"."""
+    known = _known.__wrapped__(tuple(fields))
+    names = {
+        "level": _level(fields, known.get("level"))[0],
+        "message": _first(fields, known.get("message"), json_values.message)[0],
+        "time": _first(fields, known.get("time"), json_values.time)[0],
+    }
+    return [f"{role}={name}" for role, name in names.items() if name]
+
+
 def inside(text: str, depth: int = 0) -> text_formats.Understood | None:
     """What a logger's JSON states that is a part of a line: level, time, and its other fields."""
     fields = decode(text.encode("utf-8", "replace")) if depth < DEEPEST_INSIDE else None
@@ -84,7 +96,7 @@ def inside(text: str, depth: int = 0) -> text_formats.Understood | None:
     if stated is None:
         return None
     level, _, seconds, others = stated
-    return text_formats.Understood(level, seconds, dict(others))
+    return text_formats.Understood(level, seconds, dict(others), JSON)
 
 
 def encoded(text: str) -> bytes:

@@ -8,8 +8,8 @@ import re
 from typing import NamedTuple
 
 MESSAGES = (
-    *("message", "msg", "@m", "renderedmessage", "@mt", "shortmessage", "textpayload"),
-    *("logmessage", "log", "event", "text", "body", "messagetemplate", "jsonpayload", "record"),
+    *("record", "message", "msg", "@m", "renderedmessage", "@mt", "shortmessage", "textpayload"),
+    *("logmessage", "log", "event", "text", "body", "messagetemplate", "jsonpayload"),
 )
 LEVELS = (
     *("level", "severity", "levelname", "lvl", "loglevel", "log", "errorseverity", "severitytext"),

@@ -32,7 +32,7 @@ DATE = (
     r"|(?P<y8>\d\d)(?P<m8>\d\d)(?P<d8>\d\d)"  # 240501
     ")"
 )
-UNREADABLE = r"(?P<bad>[+-]\d| ?(?![AP]M)[A-Z]{3,5}(?=[\])]| \d{4}\b)| [A-Z][a-z]+/[A-Z])"
+UNREADABLE = r"(?P<bad>[+-]\d| ?(?![AP]M)[A-Z]{3,5}(?=[\])]| \d{4}\b)| [A-Z][a-z]+/[A-Z]\w*+)"
 CLOCK = re.compile(
     r"(?<![\d.])(?<!\D\d\d:)(?<!\D\d:)(?P<h>\d\d?)(?P<c>[:.])(?P<n>\d\d)"
     r"(?:(?P=c)(?P<s>[0-6]\d)|(?=[ \u00a0\u202f][AaPp][Mm]\b))(?:[.,:](?P<f>\d{1,9})(?!\d))?"

@@ -190,7 +190,7 @@ def _is_head(text: str, end: int) -> bool:
     if len(words) > MOST_WORDS:
         return False
     last = words[-1] if words else ""
-    if last[-1:] in ("=", ":"):
+    if last[-1:] in ("=", ":") and last[-2:] != "==":
         last = last[:-1]
         return last.lower() in KEYS or named(last) is not None or not last.strip("[|:=#")
     if last.isalpha() and last.islower():
