@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a line of a log is one line
 """Lines as real systems write them: level, time and fields, by kinds."""
 
 import json

@@ -34,7 +34,7 @@ TOKEN = re.compile(
     r"|\bxox[abeoprs]-[\w-]{10,}|\b[rs]k_(?:live|test)_\w{10,}|\bAIza[\w-]{35}|\bnpm_\w{30,}"
     r"|\bsk-[\w-]{20,}|\bhvs\.[\w-]{20,}"
     r"|(?i:(?<=bearer )|(?<=basic )|(?<=digest ))[\w.~+/=-]{8,}"
-    r"|(?<=://)[^\s:/@\"']{0,100}:[^\s/@\"']{1,200}(?=@)"  # a URL's user and password
+    r"|(?<=://)(?!\[token)[^\s:/@\"']{0,100}:[^\s/@\"']{1,200}(?=@)"  # a URL's user and password
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]*+-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 )
 # password=…, "api_key": "…", --token …

@@ -16,7 +16,7 @@ from logpipeline.settings import (
     size,
 )
 
-PATTERN_LINE = re.compile(r"(?:([A-Za-z][\w-]{0,39})\s*=\s*)?(\S.*)")
+PATTERN_LINE = re.compile(r"(?:([A-Za-z][\w-]{0,39})\s+=\s+)?(\S.*)")
 
 
 class EventSettings(RoomSettings):
