@@ -131,15 +131,10 @@ class TestSettings:
     def test_patterns_of_a_file_have_names_and_groups(self, tmp_path: Path) -> None:
         path = tmp_path / "patterns"
         path.write_text("# ours\n\ncustomer = \\bK-\\d{6}\\b\nname=(\\w+)\n\\bsecret-\\w+\n")
-        redaction = RedactionSettings(redact_file=path).redaction()
+        redaction = RedactionSettings(redact_file=str(path)).redaction()
         assert redaction is not None
-        assert redaction.text(
-            "K-123456 name=bob secret-x"
-        ) == "[customer] name=[redacted] [redacted]"[:0] + (
-            redaction.text("K-123456 name=bob secret-x")
-        )
-        assert redaction.text("K-123456") == "[customer]"
-        assert redaction.text("secret-x") == "[redacted]"
+        text = redaction.text("K-123456 name=bob secret-x K-12")
+        assert text == "[customer] name=[redacted] [redacted] K-12"
 
     @pytest.mark.parametrize(
         ("text", "said"),
@@ -149,7 +144,7 @@ class TestSettings:
         path = tmp_path / "patterns"
         path.write_text(text)
         with pytest.raises(SettingsError, match=said) as caught:
-            RedactionSettings(redact_file=path).redaction()
+            RedactionSettings(redact_file=str(path)).redaction()
         assert "\n" not in str(caught.value)
 
     def test_an_unknown_kind_is_refused(self) -> None:

@@ -1,4 +1,4 @@
-"""Explain what is understood of each line of a log: python -m logpipeline.events FILE …"""
+"""Explain what is understood of each line of a log."""
 
 import argparse
 import sys

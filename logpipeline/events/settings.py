@@ -45,8 +45,8 @@ class RedactionSettings(RoomSettings):
         f"some of {', '.join(KINDS)}, separated by commas, or empty",
     )
     redact_key: str = secret("", "key of the hashes that replace it; empty: no hashes", "a text")
-    redact_file: Path | None = setting(
-        None, "file of further patterns: NAME = REGEX, one a line", "a file's path, or empty"
+    redact_file: str = setting(
+        "", "file of further patterns: NAME = REGEX, one a line", "a file's path, or empty"
     )
 
     @field_validator("redact")
@@ -59,11 +59,11 @@ class RedactionSettings(RoomSettings):
     @field_validator("redact_file", mode="before")
     @classmethod
     def _file(cls, value: object) -> object:
-        return file_path(value) if value else None
+        return str(file_path(value)) if value else ""
 
     def redaction(self) -> Redaction | None:
         """What replaces it; None when nothing is. Raises SettingsError for an invalid pattern."""
-        patterns = _patterns(self.redact_file) if self.redact_file else []
+        patterns = _patterns(Path(self.redact_file)) if self.redact_file else []
         kinds = _split(self.redact)
         return Redaction(kinds, self.redact_key, patterns) if kinds or patterns else None
 
