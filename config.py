@@ -10,6 +10,7 @@ from logpipeline.alerts.settings import AlertsSettings
 from logpipeline.archive.settings import RotationSettings, StoreSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
+from logpipeline.events.settings import RedactionSettings
 from logpipeline.producer.settings import ProducerSettings
 from logpipeline.recent.settings import RedisSettings
 from logpipeline.replay.settings import ReplaySettings
@@ -17,7 +18,7 @@ from logpipeline.settings import MetricsSettings
 from logpipeline.verify.settings import VerifySettings
 
 
-class Producer(MetricsSettings, ProducerSettings):
+class Producer(MetricsSettings, RedactionSettings, ProducerSettings):
     """producer.py: log files and simulated events → Kafka."""
 
 

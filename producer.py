@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import config
 from logpipeline import command_line
+from logpipeline.events.redaction import Redaction
 from logpipeline.health import Endpoint
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.pace import paced
@@ -25,6 +26,7 @@ from logpipeline.producer.metrics import ProducerMetrics
 from logpipeline.producer.progress import Progress
 from logpipeline.producer.source import Simulated, Source
 from logpipeline.producer.tail import TailError
+from logpipeline.settings import SettingsError
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("producer")
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command_line.log_to_stderr()
     stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
+    redaction = redaction_of(settings)
     metrics = ProducerMetrics()
     endpoint = Endpoint(metrics.registry, stop, metrics.missing)
     endpoint.serve(settings.metrics_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
@@ -70,11 +73,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         closing(outbox),
     ):
         events = paced(source.events(outbox), options.rate, options.count, stop)
-        for event in events:
-            if not outbox.send(*event):
+        for key, value, *on_ack in events:
+            if redaction:
+                value = redaction.event(value)
+            if not outbox.send(key, value, *on_ack):
                 outbox.undelivered += 1 + sum(1 for _ in events)
             progress.show()
+    if redaction:
+        log.info("redacted %s", redaction.summary() or "nothing")
     return totals(outbox, source, time.monotonic() - start)
+
+
+def redaction_of(settings: config.Producer) -> Redaction | None:
+    try:
+        return settings.redaction()
+    except SettingsError as error:
+        refuse(str(error))
 
 
 def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdown) -> Source:

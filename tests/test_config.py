@@ -111,6 +111,8 @@ IMPOSSIBLE = {
     "ALERTS_FILE": ["", " ", "/", ".", "..", "rules/", "/tmp", "a\0b"],  # noqa: S108
     "ALERT_URLS": ["mail", "a@b", ",", "json://a mail://", "://a", "json:a"],
     "STATE_DIR": ["", " ", "a\0b", __file__],
+    "REDACT": ["mail", "email;ip", "all"],
+    "REDACT_FILE": [" ", "/", "patterns/", "/tmp", "a\0b"],  # noqa: S108
     "METRICS_HOST": [*NO_NAMES, "local host"],
     "DASHBOARD_HOST": [*NO_NAMES, "local host"],
     "DASHBOARD_PASSWORD": [" ", "1234567", "x" * 201],
@@ -255,6 +257,9 @@ class TestFlags:
         "AWS_REGION": "eu-central-1",
         "ARCHIVE_URL": "s3://KEY:sec%2Fret+1@bucket/logs/host-1",
         "STATE_DIR": "/var/lib/my pipeline",
+        "REDACT": "email,card",
+        "REDACT_KEY": "a key",
+        "REDACT_FILE": "my patterns",
         "METRICS_HOST": "0.0.0.0",  # noqa: S104
         "DASHBOARD_HOST": "::1",
         "DASHBOARD_PASSWORD": "correct horse",

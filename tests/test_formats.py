@@ -10,7 +10,17 @@ from functools import partial
 
 import pytest
 
-from logpipeline.events import text_formats, times
+from logpipeline.events import (
+    continuation,
+    formats,
+    json_values,
+    levels,
+    moments,
+    redaction,
+    text_formats,
+    times,
+    wrappers,
+)
 from logpipeline.events.text_formats import FORMATS, Format, Row, read
 
 NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
@@ -200,7 +210,7 @@ IN_FULL = [
         "2024-03-23T22:56:07.890",
         '2024-03-23 22:56:07.890 UTC [612] app@shop ERROR:  relation "FATAL" does not exist',
     ),
-    ("DEBUG", "2024-03-24T02:56:07.890", "2024-03-23 22:56:07.890 CET [9] DEBUG3:  x ERROR"),
+    ("DEBUG", "2024-03-23T21:56:07.890", "2024-03-23 22:56:07.890 CET [9] DEBUG3:  x ERROR"),
     (None, "2024-03-23T22:56:07.890", "2024-03-23 22:56:07.890 UTC [1] LOG:  ERROR: database"),
     ("WARNING", "2024-03-24T02:56:07.890", "612:M 23 Mar 2024 22:56:07.890 # ERROR overcommit"),
     ("CRITICAL", "2003-10-11T22:14:15.003", "<34>1 2003-10-11T22:14:15.003Z my su - ID47 - info"),
@@ -266,7 +276,9 @@ def test_every_format_reads_its_own_example_in_each_of_its_places() -> None:
         assert re.match(form.pattern, form.example), form.name
         assert read(form.example) != (None, None), form.name
         kind = "0" if form.example[0].isdigit() else "a" if form.example[0].isalpha() else ""
-        assert (kind or form.example[0]) in form.first, form.name
+        assert {kind, form.example[0]} & {*form.first}, form.name
+        assert re.match(form.lead, form.example), form.name
+        assert form.needs in form.example, form.name
 
 
 YEARLESS = [
@@ -282,8 +294,8 @@ YEARLESS = [
 
 
 @pytest.mark.parametrize(("level", "clock", "line"), YEARLESS)
-@pytest.mark.parametrize("days_ago", [-1, 0, 1, 30, 200, 363])
-def test_a_time_without_year_is_of_the_newest_that_is_not_in_the_future(
+@pytest.mark.parametrize("days_ago", [-170, -30, -1, 0, 1, 30, 170])
+def test_a_time_without_a_year_is_the_one_nearest_to_now(
     level: str | None, clock: str, line: str, days_ago: int
 ) -> None:
     when = datetime.now().replace(microsecond=0) - timedelta(days=days_ago)
@@ -332,6 +344,39 @@ OTHERS: list[tuple[Callable[[str], object], str]] = [
     ),
     (times.of_text, "2024-03-23T22:56:07.890123+01:00"),
     (times.of_text, "-1711234567.890123e+9"),
+    (json_values.of_text, "Wed, 01 May 2024 10:00:00 +0000"),
+    (levels.named, "\x1b[31mERROR+4\x1b[0m"),
+    (moments.find, "Wednesday, May 01, 2024, 10:00:00.123 PM Europe/Berlin"),
+    (moments.find, "10:00:00.123 CEST 2024-May-01"),
+    (moments.find, "Wed May  1 10:00:00 CEST 2024"),
+    (partial(text_formats.ANY_LEVEL.search, endpos=moments.HEAD), "a [ERROR] b | W Shop: x"),
+    (text_formats.LOGGER.match, " 1 --- [main] [x] - com.example.Shop - x"),
+    (redaction.EMAIL.search, "to a%2Bb.c@mail.example.org"),
+    (redaction.CARD.search, "4111 1111 1111 1112"),
+    (redaction.TOKEN.search, "eyJhbGciOi.a.b AKIA0123456789 postgres://a:b@c Bearer abcdefghi"),
+    (redaction.TOKEN.search, "-----BEGIN RSA PRIVATE KEY-----a-----END RSA PRIVATE KEY-----"),
+    (redaction.PAIR.search, "db_password = 'abc' api-key: \\\"x"),
+    (redaction.IPV4.search, "192.168.100.200.1"),
+    (redaction.IPV6.search, "2001:db8:0:0:1::1.2.3.4"),
+    (lambda line: redaction.JSON.sub(b"", line.encode()), '{"a\\"b" : 4111111111111111}'),
+]
+OTHERS += [
+    (lambda line, match=pattern.match: match(line.encode()), example)  # type: ignore[misc]
+    for pattern, example in [
+        (continuation.CONTINUES, "java.lang.a.IOException: x"),
+        (continuation.CONTINUES, "com.example.Refused"),
+        (continuation.CONTINUES, "/srv/a-b/c.rb:12:in `x'"),
+        (continuation.CONTINUES, '"}]);  '),
+        (continuation.JAVA, "May 1, 2024 10:00:00 AM com.example.Shop pay"),
+        (continuation.STARTS, "a.b.Exception: x"),
+        (continuation.ERROR_LINE, "a.b.Error: x"),
+        (continuation.GO_CALL, "main.(*Shop).pay(0x0, {0x1})"),
+        (continuation.SPECIAL, "\n  a"),
+        (wrappers.CRI, "2024-05-01T10:00:00.5+00:00 stdout P:abc x"),
+        (wrappers.DOCKER_TIME, "2024-05-01T10:00:00.123456789Z   x"),
+        (wrappers.KUBECTL, "[pod/web-0/app] x"),
+        (wrappers.COMPOSE, "\x1b[36mweb-1  | \x1b[0mx"),
+    ]
 ]
 
 
@@ -353,13 +398,18 @@ def cpu(work: Callable[[str], object], line: str) -> float:
     return time.thread_time() - began
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
+ALL_FORMATS = (*FORMATS, *formats.TAILS)
+
+
+@pytest.mark.parametrize("form", ALL_FORMATS, ids=[form.name for form in ALL_FORMATS])
 def test_no_end_of_a_line_makes_its_format_slow(form: Format) -> None:
-    assert slow(Row(form).match, form.example) == []
+    match = Row(form).match
+    begin = form.example.index(" ", 15) if form in formats.TAILS else 0
+    assert slow(lambda line: match(line, begin), form.example) == []
     assert slow(read, form.example) == []
 
 
-@pytest.mark.parametrize(("work", "example"), OTHERS)
+@pytest.mark.parametrize(("work", "example"), OTHERS, ids=[example for _, example in OTHERS])
 def test_no_end_of_a_line_makes_anything_else_slow(
     work: Callable[[str], object], example: str
 ) -> None:

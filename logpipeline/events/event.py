@@ -13,13 +13,22 @@ import msgspec
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Names that loggers use for these five: Python, syslog (RFC 5424), log4j, slf4j,
-# java.util.logging, .NET, Go's slog, Rust's tracing, Android, Windows.
+# java.util.logging, .NET, Go's slog and logrus, Rust's tracing, Android, Windows, GCP, MySQL.
 ALIASES = {
-    "DEBUG": ("DBG", "TRACE", "VERBOSE", "FINE", "FINER", "FINEST", "NOTSET", "ALL", "SILLY"),
-    "INFO": ("INF", "INFORMATION", "INFORMATIONAL", "NOTICE", "CONFIG", "LOG", "OK", "SUCCESS"),
-    "WARNING": ("WARN", "WRN"),
-    "ERROR": ("ERR", "EROR", "SEVERE", "FAILURE"),
-    "CRITICAL": ("CRIT", "CRT", "FATAL", "FTL", "EMERG", "EMERGENCY", "ALERT", "PANIC", "DPANIC"),
+    "DEBUG": (
+        *("DBG", "DBUG", "DEBU", "TRACE", "TRC", "TRCE", "TRAC", "VERBOSE", "VERB", "VRB"),
+        *("FINE", "FINER", "FINEST", "NOTSET", "ALL", "SILLY"),
+    ),
+    "INFO": (
+        *("INF", "INFORMATION", "INFORMATIONAL", "NOTICE", "NOTE", "CONFIG", "LOG", "OK"),
+        *("SUCCESS", "DEFAULT", "SYSTEM", "AUDIT"),
+    ),
+    "WARNING": ("WARN", "WRN", "WARNI"),
+    "ERROR": ("ERR", "ERRO", "EROR", "SEVERE", "FAIL", "FAILED", "FAILURE"),
+    "CRITICAL": (
+        *("CRIT", "CRT", "CRITI", "FATAL", "FATA", "FTL", "EMERG", "EMERGENCY", "ALERT", "ALRT"),
+        *("PANIC", "PANI", "DPANIC", "DISASTER"),
+    ),
 }
 JSON_SPACE = b" \t\r\n"
 # A JSON string, which has no raw line break in it, or the white space between two tokens.

@@ -1,35 +1,32 @@
 """JSON formats: the fields of an event, from the JSON lines of other programs.
 
-pino, bunyan, winston, zap, zerolog, slog, logrus, structlog, python-json-logger, Serilog, ECS,
-logstash, GELF, GCP, MongoDB, Docker's json-file and journald (`journalctl -o json`).
+pino, bunyan, winston, zap, zerolog, slog, logrus, structlog, loguru, hclog, python-json-logger,
+Serilog, log4j, ECS, logstash, GELF, GCP, OpenTelemetry, Postgres, MongoDB, Nextcloud, Docker's
+json-file, journald (`journalctl -o json`), and the access logs of nginx, Caddy and Traefik.
 """
 
 import json
+import re
 from collections.abc import Callable
-from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from logpipeline.events import text_formats, times
-from logpipeline.events.event import is_deep, level_of
+from logpipeline.events import json_levels, json_requests, json_values, levels, text_formats
+from logpipeline.events.event import is_deep
+from logpipeline.events.json_names import Role, roles
+from logpipeline.events.json_values import decoded
 
 Fields = dict[str, msgspec.Raw]
+Known = dict[str, list[tuple[Role, str]]]
+Stated = tuple[str | None, bytes, str | None, Fields]
 
-# Names that loggers use, the most specific first. A field counts only when its value is valid.
-MESSAGES = (
-    *("message", "msg", "MESSAGE", "@m", "@mt", "short_message", "textPayload", "Message"),
-    *("log", "event", "text", "body"),
-)
-LEVELS = (
-    *("level", "severity", "levelname", "lvl", "log.level", "loglevel", "level_name", "Level"),
-    *("LogLevel", "severity_text", "severityText", "@l", "PRIORITY", "levelno", "s"),
-)
-TIMES = (
-    *("timestamp", "time", "@timestamp", "ts", "datetime", "@t", "asctime", "Timestamp"),
-    *("eventTime", "_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP", "date", "created", "t"),
-)
 OURS = ("level", "message", "timestamp")
+JSON = text_formats.Row(text_formats.Format("JSON", "", r"(?!)", "", "{}"))
+MOST_NAMES = 50  # of a set of fields that is remembered
+DEEPEST_INSIDE = 2  # logs within logs
+HEX = re.compile(rb"\\[^x]|((?:\\x[0-9A-Fa-f]{2})+)")
 
 _decode = msgspec.json.Decoder(Fields).decode
 
@@ -45,40 +42,61 @@ def decode(line: bytes) -> Fields | None:
         return _decode_slowly(line)
 
 
-def mapped(fields: Fields, line: str) -> tuple[str | None, bytes, str | None, Fields] | None:
+def mapped(fields: Fields, line: str) -> Stated | None:
     """Level, message as JSON, time, and the other fields; None when the first three are missing.
 
     Without a message field the `line` is the message. A level or a time without a field is read
     from the message, which may itself be a line of a log.
     """
-    message_name, text = _first(fields, MESSAGES, _message)
-    level_name, level = _first(fields, LEVELS, _level)
-    time_name, seconds = _first(fields, TIMES, _time)
+    names = tuple(fields)
+    known = _known(names) if len(names) <= MOST_NAMES else _known.__wrapped__(names)
+    message_name, text = _first(fields, known.get("message"), json_values.message)
+    level_name, level = _level(fields, known.get("level"))
+    time_name, seconds = _first(fields, known.get("time"), json_values.time)
     if not (message_name or level_name or time_name):
         return None
-    if text is None:
-        text = line
-    elif level is None or seconds is None:
-        stated = inner(text)
-        level, seconds = level or stated[0], seconds or stated[1]
-    if level is None and "status" in fields:
-        level = text_formats.of_status(bytes(fields["status"]).decode().strip('"'))
     taken = {message_name, level_name, time_name}
     others = {
         f"original_{name}" if name in OURS else name: value
         for name, value in fields.items()
         if name not in taken
     }
+    if "request" in known:
+        status = json_requests.add(fields, known["request"], others)
+        level = level or (status and levels.of_status(status))
+    if text is None:
+        text = line
+    elif level is None or seconds is None or message_name == "log":
+        level, seconds = _with_inside(text, message_name == "log", level, seconds, others)
+    level = level or json_levels.of_an_error(fields)
+    if "service" in known or "host" in known:
+        _add_origin(fields, known, others)
     raw = bytes(fields[message_name]) if message_name else b""
     whole = raw[:1] == b'"' and message_name != "log"
     return level, raw if whole else encoded(text), seconds, others
 
 
-def inner(text: str) -> text_formats.Reading:
-    """The level and time in a line of text or of a logger's JSON."""
-    if text[:1] == "{" and (fields := decode(text.encode("utf-8", "replace"))):
-        return _first(fields, LEVELS, _level)[1], _first(fields, TIMES, _time)[1]
-    return text_formats.read(text)
+def chosen(fields: Fields) -> list[str]:
+    """Which fields are the level, the message and the time, as "level=severity"."""
+    known = _known.__wrapped__(tuple(fields))
+    names = {
+        "level": _level(fields, known.get("level"))[0],
+        "message": _first(fields, known.get("message"), json_values.message)[0],
+        "time": _first(fields, known.get("time"), json_values.time)[0],
+    }
+    return [f"{role}={name}" for role, name in names.items() if name]
+
+
+def inside(text: str, depth: int = 0) -> text_formats.Understood | None:
+    """What a logger's JSON states that is a part of a line: level, time, and its other fields."""
+    fields = decode(text.encode("utf-8", "replace")) if depth < DEEPEST_INSIDE else None
+    if not fields:
+        return None
+    stated = mapped(fields, text)
+    if stated is None:
+        return None
+    level, _, seconds, others = stated
+    return text_formats.Understood(level, seconds, dict(others), JSON)
 
 
 def encoded(text: str) -> bytes:
@@ -89,76 +107,84 @@ def encoded(text: str) -> bytes:
         return msgspec.json.encode(_whole(text))
 
 
-def _whole(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _with_inside(
+    text: str, is_wrapped: bool, level: str | None, seconds: str | None, others: Fields
+) -> tuple[str | None, str | None]:
+    """Level and time, where they are missing, of a message that is itself a line of a log. The
+    fields of a line that is `is_wrapped` are added to `others`."""
+    if text[:1] == "{":
+        stated = inside(text) or text_formats.NOTHING
+    else:
+        stated = text_formats.understand(text)
+    if is_wrapped and stated.fields:
+        for name, value in stated.fields.items():
+            if name not in others and name not in OURS:
+                others[name] = raw(value)
+    return level or stated.level, seconds or stated.seconds
+
+
+def raw(value: Any) -> msgspec.Raw:
+    return value if isinstance(value, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(value))
+
+
+@lru_cache(maxsize=1_000)
+def _known(names: tuple[str, ...]) -> Known:
+    """The fields that have a role, by its kind, in the order of their ranks. Cached: the lines of a
+    log have few sets of fields."""
+    known: Known = {}
+    for name in names:
+        for role in roles(name):
+            known.setdefault(role.kind, []).append((role, name))
+    for some in known.values():
+        some.sort(key=_rank)
+    return known
+
+
+def _rank(some: tuple[Role, str]) -> int:
+    return some[0].rank
 
 
 def _first(
-    fields: Fields, names: tuple[str, ...], meaning: Callable[[str, bytes], str | None]
+    fields: Fields,
+    some: list[tuple[Role, str]] | None,
+    meaning: Callable[[str, str, bytes], str | None],
 ) -> tuple[str | None, str | None]:
-    """The first of `names` with a valid value, and its meaning; two None without one."""
-    for name in names:
-        if name in fields and (found := meaning(name, bytes(fields[name]))) is not None:
+    """The first field with a valid value, and its meaning; two None without one."""
+    for role, name in some or ():
+        if (found := meaning(role.what, name, bytes(fields[name]))) is not None:
             return name, found
     return None, None
 
 
-def _message(name: str, raw: bytes) -> str | None:
-    kind = raw[:1]
-    if kind == b'"':
-        text = str(_value(raw))
-        return text.removesuffix("\n") if name == "log" else text  # Docker keeps the newline
-    if name == "MESSAGE" and kind == b"[":  # journald: bytes that are not UTF-8, as numbers
-        with suppress(TypeError, ValueError):
-            return bytes(_value(raw)).decode("utf-8", "replace")
-    if name in {"message", "msg"} and raw != b"null":
-        return raw.decode()
-    return None
+def _level(fields: Fields, some: list[tuple[Role, str]] | None) -> tuple[str | None, str | None]:
+    for role, name in some or ():
+        raw_level = bytes(fields[name])
+        if (found := json_levels.stated(role.what, name, raw_level, fields)) is not None:
+            return name, found
+    return None, None
 
 
-def _level(name: str, raw: bytes) -> str | None:
-    text = raw.decode().strip('" ')
-    if text.isdecimal() and text.isascii():
-        return _numbered(int(text[:9]), name)
-    if name == "s":  # MongoDB's; other programs use it for anything
-        return text_formats.named(text[:1]) if text.rstrip("12345") in text_formats.SHORT else None
-    return level_of(text)
+def _add_origin(fields: Fields, known: Known, others: Fields) -> None:
+    """Add the service and the host of OpenTelemetry and journald."""
+    for role, name in (*known.get("service", ()), *known.get("host", ())):
+        if role.kind == "host" and name != "_HOSTNAME":
+            continue
+        value = decoded(bytes(fields[name]))
+        if isinstance(value, dict):
+            value = json_values.attribute(value, "service.name")
+        if isinstance(value, str) and value:
+            others.setdefault(role.kind, raw(value))
 
 
-def _numbered(number: int, name: str) -> str:
-    """The level of a number: below 8 syslog's (journald, GELF), then the tens of pino and bunyan,
-    those of Python, which are one level higher, and Monolog's hundreds."""
-    if number < 8:
-        return text_formats.SYSLOG_LEVELS[number]
-    if number >= 100:
-        number = number // 10 + 10
-    elif name == "levelno":
-        number += 10
-    return ("DEBUG", "DEBUG", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")[min(number // 10, 6)]
-
-
-def _time(name: str, raw: bytes) -> str | None:
-    kind = raw[:1]
-    if kind == b'"':
-        return times.of_text(str(_value(raw)))
-    if kind == b"{":  # MongoDB: {"$date": "2024-03-23T22:56:07.890+00:00"}
-        date = _value(raw).get("$date")
-        return times.of_text(date) if isinstance(date, str) else None
-    return times.of_number(raw.decode())
-
-
-def _value(raw: bytes) -> Any:
-    """Decode JSON, also what msgspec refuses: lone surrogates, endless numbers."""
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
-        return json.loads(raw, parse_int=float)
+def _whole(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _decode_slowly(line: bytes) -> Fields | None:
-    """Decode JSON that RFC 8259 allows and msgspec refuses: a lone surrogate in a string."""
+    """Decode what msgspec refuses: a lone surrogate in a string, which RFC 8259 allows, and nginx'
+    \\x22, which it does not."""
     try:
-        fields = json.loads(line)
+        fields = json.loads(HEX.sub(_unescaped, line) if b"\\x" in line else line)
         if not isinstance(fields, dict):
             return None
         return {
@@ -167,3 +193,11 @@ def _decode_slowly(line: bytes) -> Fields | None:
         }
     except ValueError:
         return None
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    """nginx' escaped bytes as JSON has them."""
+    if not found[1]:
+        return found[0]
+    text = bytes.fromhex(found[1].decode().replace("\\x", "")).decode("utf-8", "replace")
+    return json.dumps(text)[1:-1].encode()

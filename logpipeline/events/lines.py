@@ -5,8 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from logpipeline.events import event, json_formats, text_formats, times
+from logpipeline.events import event, json_formats, reading, times
 from logpipeline.events.event import InvalidRecord
+from logpipeline.events.joining import Joined
+from logpipeline.events.redaction import Redaction
+from logpipeline.events.text_formats import Row
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
@@ -48,14 +51,16 @@ class Lines:
     """Converts the lines of one log into events.
 
     It counts all lines, those `cut`, those with `replaced` bytes and the `blank` ones. Events
-    without a service get `service`; "" leaves them without one.
+    without a service get `service`; "" leaves them without one. `redaction` is applied to each.
     """
 
-    def __init__(self, service: str = "") -> None:
+    def __init__(self, service: str = "", redaction: Redaction | None = None) -> None:
         self.count = 0
         self.cut = 0
         self.replaced = 0
         self.blank = 0
+        self._redaction = redaction
+        self._likely: Row | None = None  # the format of the last line
         self._service = msgspec.json.encode(service) if service else b""
         self._tail = b',"service":' + self._service + b"}" if service else b"}"
 
@@ -65,6 +70,11 @@ class Lines:
             made = self.event(line, size)
             if made is not None:
                 yield made
+
+    def joined(self, event: Joined) -> bytes | None:
+        """The event of a Joiner's; None for a blank line."""
+        self.count += event.lines - 1
+        return self.event(event.text, event.size)
 
     def event(self, line: bytes, size: int) -> bytes | None:
         """The event in a line without its newline; None for a blank one.
@@ -94,8 +104,9 @@ class Lines:
             except (ValueError, RecursionError):  # a number or nesting that Python cannot hold
                 made = None
         if made is None:
-            level, seconds = text_formats.read(text)
-            made = self._event(level, json_formats.encoded(text), seconds)
+            made = self._of_text(line, text)
+        if self._redaction is not None:
+            made = self._redaction.event(made)
         if len(made) > MOST or not whole:
             made = self._cut(made, text, size)
         return made
@@ -124,6 +135,16 @@ class Lines:
             return None
         return made
 
+    def _of_text(self, line: bytes, text: str) -> bytes:
+        """The event of a line of text, which is its message."""
+        level, seconds, fields, row, _ = reading.read(line, text, self._likely)
+        self._likely = row or self._likely
+        made = self._event(level, json_formats.encoded(text), seconds)
+        if not fields:
+            return made
+        tail = b"}" if "service" in fields else self._tail
+        return made[: -len(self._tail)] + b"," + msgspec.json.encode(fields)[1:-1] + tail
+
     def _event(self, level: str | None, message: bytes, seconds: str | None) -> bytes:
         stamp = (seconds or times.now()).encode()
         return BEGINNINGS[level or "INFO"] + message + b',"timestamp":' + stamp + self._tail
@@ -133,6 +154,7 @@ class Lines:
         self.cut += 1
         stated = event.parse(made)
         seconds = repr(stated.timestamp)
+        text = self._redaction.text(text) if self._redaction else text
         return cut(text, size, lambda message: self._event(stated.level, message, seconds))
 
 

@@ -1,247 +1,152 @@
-"""Text formats: the level and the time in lines of text.
+"""Text formats: what a line of text states: level, time, and fields.
 
-A line's first character selects the rows that are tried, in order; the first match wins. A level
-counts only where its format has one: a word such as "error" in the message is text.
+A line's first character selects the rows of FORMATS that are tried, in order; the first match wins.
+What they do not give is looked for in the line's head. A level counts only where its format has
+one: a word such as "error" in the message is text.
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from logpipeline.events import times
-from logpipeline.events.event import LEVEL_OF, level_of
-from logpipeline.events.times import ISO
+from logpipeline.events import levels, moments, requests, times
+from logpipeline.events.formats import FORMATS, TAILS
+from logpipeline.events.levels import COLOURS, named
+from logpipeline.events.parts import LETTER, LEVEL, THEN_LEVEL, Format
 
-# Names that are also ordinary words count as levels only where a format has its level.
-USUAL = {name for name in LEVEL_OF if name.isupper()} - {"ALL", "OK", "LOG", "CONFIG", "NOTSET"}
-WORDS = "|".join(sorted(USUAL, key=len, reverse=True))
-# A level by its place: in brackets, or in capitals, or set off from what follows.
-LEVEL = (
-    rf"(?:[\[<(]\s*(?P<l1>(?i:{WORDS}))\d?\s*[\])>]"
-    rf"|(?P<l2>{WORDS})\d?(?=[\s:|,;/\]\-]|$)"
-    rf"|(?P<l3>(?i:{WORDS}))(?=\s*[:|\]]|\s\s|\t|\s-\s))"
-)
-# Between a time and a level there may be [thread], {file:line}, 1234, "logger.name - ", and
-# Postgres' "CET [" and user@database.
-HEAD = (
-    r"(?:\[[^\]]*+\]|\{[^}]*+\}|\([^)]*+\)|\d++|[\w.$/@:-]++\s(?=[-|]\s)|[A-Z]{3,5}\s(?=\[)"
-    r"|[\w-]++@[\w-]++)"
-)
-GAP = r"[\s,:|\]\-]*+"
-THEN_LEVEL = rf"(?:{GAP}(?:{HEAD}{GAP}){{0,4}}?{LEVEL})?"
-MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-SYSLOG = rf"(?P<at>{MONTH} +\d{{1,2}} \d\d:\d\d):(?P<s>[0-6]\d)(?:\.(?P<f>\d{{1,9}}))?(?= )"
-HMS = r"\d\d:\d\d):(?P<s>[0-6]\d)"  # closes the group that `(?P<at>` opens
-
-# Letters and signs for levels: Android, klog, Ruby, MongoDB; Redis.
-SHORT = {
-    **dict.fromkeys("VDT.-", "DEBUG"),
-    **dict.fromkeys("I*", "INFO"),
-    **dict.fromkeys("W#", "WARNING"),
-    "E": "ERROR",
-    **dict.fromkeys("FA", "CRITICAL"),
-}
-NAMES = SHORT | LEVEL_OF
-SYSLOG_LEVELS = ("CRITICAL",) * 3 + ("ERROR", "WARNING", "INFO", "INFO", "DEBUG")  # RFC 5424
-
-
-class Format(NamedTuple):
-    """`first` has the kinds of first character: 0 a digit, a a letter, or the character itself.
-
-    Of the pattern's groups `at` is the time down to the minute in strptime's `clock` ("" for
-    ISO) with `more` after it, `s` the seconds, `f` their fraction, `z` the zone, `epoch` Unix
-    seconds, `l…` a level's name, `pri` syslog's priority, `status` HTTP's.
-    """
-
-    name: str
-    first: str
-    pattern: str
-    clock: str
-    example: str
-
-
-FORMATS = (
-    Format(
-        "ISO time: Hadoop, Zookeeper, Windows CBS, log4j, Python, nginx error, Kafka", "0[",
-        rf"\[?{ISO}{THEN_LEVEL}", "",
-        "2015-10-18 18:01:47,978 INFO [main] org.apache.hadoop.mapreduce.v2.app.MRAppMaster: Up",
-    ),
-    Format(
-        "HDFS", "0", rf"(?P<at>\d{{6}} \d{{4}})(?P<s>[0-6]\d)(?= ){THEN_LEVEL}", "%y%m%d %H%M",
-        "081109 203615 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 terminating",
-    ),
-    Format(
-        "Spark", "0", rf"(?P<at>\d\d/\d\d/\d\d {HMS}{THEN_LEVEL}", "%y/%m/%d %H:%M",
-        "17/06/09 20:10:40 INFO executor.CoarseGrainedExecutorBackend: Registered signal handlers",
-    ),
-    Format(
-        "Android logcat", "0",
-        rf"(?P<at>\d\d-\d\d {HMS}\.(?P<f>\d{{3,9}})(?: +\d+ +\d+)? (?P<l>[VDIWEFA])[ /]",
-        "%m-%d %H:%M",
-        "03-17 16:13:38.811  1702  2395 D WindowManager: printFreezingDisplayLogs",
-    ),
-    Format(
-        "HealthApp", "0",
-        r"(?P<at>\d{8}-\d{1,2}:\d{1,2}):(?P<s>\d{1,2}):(?P<ms>\d{1,3})\|", "%Y%m%d-%H:%M",
-        "20171223-22:15:29:606|Step_LSC|30002312|onStandStepChanged 3579",
-    ),
-    Format(
-        "HPC", "0", r"\d+ \S+ \S+ \S+ (?P<epoch>\d{9,10}) \d ", "",
-        "134681 node-246 unix.hw state_change.unavailable 1077804742 1 Component State Change",
-    ),
-    Format(
-        "Redis", "0",
-        rf"\d+:[XCSM] (?P<at>\d\d {MONTH} \d{{4}} {HMS}\.(?P<f>\d+) (?P<l>[.*#-]) ",
-        "%d %b %Y %H:%M",
-        "612:M 23 Mar 2024 22:56:07.890 # WARNING overcommit_memory is set to 0!",
-    ),
-    Format(
-        "Apache and nginx access", "0a:",
-        rf"\S+ (?:\S+ )?\S+ [^\[\"]*\[(?P<at>\d\d/{MONTH}/\d{{4}}:{HMS} (?P<z>[+-]\d{{4}})\] "
-        r'"(?:[^"\\]|\\.)*+" (?P<status>\d{3})\b', "%d/%b/%Y:%H:%M",
-        '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a.gif HTTP/1.0" 200 2326',
-    ),
-    Format(
-        "Unix seconds: squid", "0", r"(?P<epoch>\d{10})\.(?P<f>\d{1,9})\s", "",
-        "1711234567.890    123 10.0.0.1 TCP_MISS/200 4412 GET http://example.org/ - - text/html",
-    ),
-    Format(
-        "logback and log4j without a date", "0",
-        rf"(?:\d\d:\d\d:\d\d[.,]\d{{3}}|\d+) \[[^\]]*\] (?P<l>{WORDS}) ", "",
-        "22:56:07.890 [main] WARN  com.example.App - pool is almost empty",
-    ),
-    Format(
-        "Apache error", "[",
-        rf"\[(?P<at>[A-Z][a-z]{{2}} {MONTH} +\d{{1,2}} {HMS}(?:\.(?P<f>\d+))? (?P<more>\d{{4}})\]"
-        rf"(?: \[(?:[\w-]*:)?(?P<l>(?i:{WORDS}))\d?\])?", "%a %b %d %H:%M %Y",
-        "[Sun Dec 04 04:47:44 2005] [error] mod_jk child workerEnv in error state 6",
-    ),
-    Format(
-        "Proxifier", "[", rf"\[(?P<at>\d\d\.\d\d {HMS}\] ", "%m.%d %H:%M",
-        "[10.30 16:49:06] chrome.exe - proxy.cse.cuhk.edu.hk:5070 open through proxy HTTPS",
-    ),
-    Format(
-        "PHP", "[",
-        rf"\[(?P<at>\d\d-{MONTH}-\d{{4}} {HMS}(?: (?P<z>UTC))?[^\]]*\]"
-        rf"(?: (?:PHP )?(?P<l>(?i:{WORDS}))\b)?", "%d-%b-%Y %H:%M",
-        "[23-Mar-2024 22:56:07 UTC] PHP Fatal error:  Uncaught Error in /srv/index.php:3",
-    ),
-    Format(
-        "BGL", "-a",
-        r"(?:-|[A-Z]\w*) (?P<epoch>\d{9,10}) \d{4}\.\d\d\.\d\d \S* ?[\d-]{10}-\d\d\.\d\d\.\d\d\."
-        rf"(?P<f>\d+) (?:\S*+ )?\S++ \S++ (?P<l>{WORDS})\b", "",
-        "- 1117838570 2005.06.03 R02-M1-N0-C:J12-U11 2005-06-03-15.42.50.363779 "
-        "R02-M1-N0-C:J12-U11 RAS KERNEL INFO instruction cache parity error corrected",
-    ),
-    Format(
-        "Thunderbird", "-a", r"(?:-|[A-Z]\w*) (?P<epoch>\d{9,10}) \d{4}\.\d\d\.\d\d ", "",
-        "- 1131566461 2005.11.09 dn228 Nov 9 12:01:01 dn228/dn228 crond(pam_unix)[2915]: closed",
-    ),
-    Format(
-        "syslog: Linux, OpenSSH, Mac", "a", SYSLOG, "%b %d %H:%M",
-        "Jun 14 15:16:01 combo sshd(pam_unix)[19939]: authentication failure; logname= uid=0",
-    ),
-    Format(
-        "syslog with a priority", "<", rf"<(?P<pri>\d{{1,3}})>{SYSLOG}", "%b %d %H:%M",
-        "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
-    ),
-    Format(
-        "syslog of RFC 5424", "<", rf"<(?P<pri>\d{{1,3}})>(?:1 )?{ISO} ", "",
-        "<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 - An event",
-    ),
-    Format(
-        "kernel and systemd", "<", r"<(?P<pri>\d{1,3})>", "",
-        "<4>[   12.345678] usb 1-1: device descriptor read/64, error -71",
-    ),
-    Format(
-        "OpenStack, in one file", "a", rf"\S{{1,200}}?\.log\S{{0,200}} {ISO}{THEN_LEVEL}", "",
-        "nova-api.log.1.2017-05-16_13:53:08 2017-05-16 00:00:00.008 25746 INFO nova.osapi status",
-    ),
-    Format(
-        "klog", "a", rf"(?P<l>[IWEF])(?P<at>\d{{4}} {HMS}\.(?P<f>\d{{6}}) +\d+ \S+:\d+\]",
-        "%m%d %H:%M",
-        "E0323 22:56:07.890123    1 server.go:10] can't reach the API server",
-    ),
-    Format(
-        "glog", "a", rf"(?P<l>[IWEF])(?P<at>\d{{8}} {HMS}\.(?P<f>\d{{6}}) +\d+ \S+:\d+\]",
-        "%Y%m%d %H:%M",
-        "W20240323 22:56:07.890123   1 server.cc:10] slow",
-    ),
-    Format(
-        "Ruby", "a", rf"(?P<l>[DIWEFA]), \[{ISO} ?#\d+\]", "",
-        "E, [2024-03-23T22:56:07.890123 #1234] ERROR -- : no such order",
-    ),
-    Format(
-        "Android logcat, brief", "a", r"(?P<l>[VDIWEFA])/[^(]*\( *\d+\): ", "",
-        "W/ActivityManager( 1702): Scheduling restart of crashed service",
-    ),
-    Format(
-        "java.util.logging", "a",
-        rf"(?P<at>{MONTH} \d\d?, \d{{4}} \d\d?:\d\d):(?P<s>[0-6]\d)(?P<more> [AP]M) ",
-        "%b %d, %Y %I:%M %p",
-        "Mar 23, 2024 10:56:07 PM com.example.App main",
-    ),
-    Format(
-        "level first: Python, Maven, uvicorn", "a[", LEVEL, "",
-        "ERROR:root:can't open the database",
-    ),
-)  # fmt: skip
+__all__ = ["COLOURS", "FORMATS", "MOST", "Format", "Row", "Understood", "read", "understand"]
 
 PAIRS = re.compile(r'([\w.@/-]{1,64}+)=("(?:[^"\\]|\\.)*+"|\S*+)', re.ASCII)  # logfmt
-PAIR_LEVELS = {"level", "lvl", "severity", "loglevel"}
-PAIR_TIMES = {"time", "ts", "t", "timestamp"}
-COLOURS = re.compile(r"\x1b\[[\d;]*m")
+PAIR_LEVELS = {"level", "lvl", "severity", "loglevel", "@level", "priority"}
+PAIR_TIMES = {"time", "ts", "t", "timestamp", "datetime", "eventtime", "@timestamp"}
 MOST = 8_192  # characters of a line that are scanned: an access log's status follows the URL
+NEXT_LEVEL = re.compile(THEN_LEVEL, re.ASCII)
+ANY_LEVEL = re.compile(rf"(?<![\w.=/-])(?:{LEVEL}|{LETTER})", re.ASCII)
+# A Java logger: dotted, or a class before a dash.
+LOGGER = re.compile(
+    r"[\s:|\]-]*+(?:\d++ --- )?(?:\[[^\]]*+\]\s*+){0,2}(?:- )?\[?"
+    r"((?:[A-Za-z_$][\w$-]{0,80}+\.){1,20}(?![\w$]*(?:Exception|Error)\b)[\w$-]{1,80}+"
+    r"|[A-Z][\w$]{1,80}+(?= - ))(?:\s*[:\]]|\s+- )",
+    re.ASCII,
+)
+BRACKETED = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|\"[^\"]*\"")
+MOST_WORDS = 6  # before a time
+KEYS = ("time", "timestamp", "date", "datetime", "ts", "at")
 
 Reading = tuple[str | None, str | None]  # one of LEVELS, Unix seconds; None if missing
+Fields = dict[str, Any]
+
+
+class Understood(NamedTuple):
+    """What a line states. `row` is its format; its own text begins at `rest`, 0 for the whole."""
+
+    level: str | None = None
+    seconds: str | None = None
+    fields: Fields | None = None
+    row: "Row | None" = None
+    rest: int = 0
+
+
+NOTHING = Understood()
+_new = tuple.__new__
 
 
 def read(text: str) -> Reading:
     """The level and the time in a line."""
+    found = understand(text)
+    return found.level, found.seconds
+
+
+def understand(text: str, likely: "Row | None" = None) -> Understood:
+    """What a line states. `likely` is the format of the line before it, which is tried first if
+    none that comes before it in the table can match."""
     text = text[:MOST]
     if "\x1b[" in text:
         text = COLOURS.sub("", text)
     first = text[:1]
-    kind = "0" if first.isdecimal() else "a" if first.isalpha() else first
+    kind = first if first in ROWS else "0" if first.isdecimal() else "a" if first.isalpha() else ""
+    if likely is not None and (earlier := likely.earlier.get(kind)) and not earlier(text):
+        found = likely.match(text)
+        if found and (stated := likely.understood(found, text)):
+            return stated
     for row in ROWS.get(kind, ()):
-        found = row.match(text)
-        if found and (reading := row.reading(found)):
-            return reading
-    return _pairs(text) if kind == "a" else (None, None)
-
-
-def named(name: str) -> str | None:
-    """The one of LEVELS that a name or letter means; None for an unknown name."""
-    return NAMES.get(name) or level_of(name)
+        if row.needs in text:
+            found = row.match(text)
+            if found and (stated := row.understood(found, text)):
+                return stated
+    if "=" in text and first.isalpha() and PAIRS.match(text):
+        return _pairs(text)
+    return _in_head(text) if ":" in text or "." in text else NOTHING
 
 
 class Row:
-    """A compiled format."""
+    """A compiled format. `earlier` tells, by kind, whether a row before it in the table may match
+    a line; a kind is missing if that would cost as much as to try these rows."""
 
     def __init__(self, form: Format) -> None:
         pattern = re.compile(form.pattern, re.ASCII)
         groups = pattern.groupindex
+        self.name = form.name
         self.match = pattern.match
+        self.needs = form.needs
+        self.earlier: dict[str, Any] = {}
         self._clock = form.clock
-        self._levels = [groups[name] for name in groups if name[0] == "l"]
+        self._levels = [groups[name] for name in groups if name[0] == "l" and name != "logger"]
         self._moment = [groups.get(name, 0) for name in ("at", "s", "f", "z")]
         self._has = groups.keys()
+        self._is_request = "status" in groups or "method" in groups
+        self._request = requests.Groups(groups)
+        self._named = [name for name in ("service", "tag", "host", "logger") if name in groups]
+        self._is_frame = "service" in groups
+        self._is_java = "l3" in groups and form.first != "a["
+        self._is_iso = "l3" in groups and not form.clock
 
-    def reading(self, found: re.Match[str]) -> Reading | None:
-        """The level and time of a matching line; None when its time is invalid."""
+    def understood(self, found: re.Match[str], text: str) -> Understood | None:
+        """What a matching line states; None when its time is invalid."""
         level, has = self._level(found), self._has
-        if "at" in has:
-            at, second, fraction, zone = found.group(*self._moment)
-            if not self._moment[2]:
-                fraction = found["ms"].zfill(3) if "ms" in has else None
-            if not self._moment[3]:
-                zone = None
-            if "more" in has:
-                at = f"{at} {found['more'].strip()}"
-            seconds = times.seconds(at, self._clock, second, fraction, zone)
-            return (level, seconds) if seconds else None
-        if "epoch" in has:
-            return level, times.joined(int(found["epoch"]), found["f"] if "f" in has else None)
-        return level, None
+        seconds, end = None, found.end()
+        fields: Fields | None = self._request.fields(found, text) if self._is_request else None
+        if "at" in has and found["at"]:
+            seconds = self._seconds(found)
+            if seconds is None:
+                return None
+        elif "epoch" in has:
+            seconds = times.joined(int(found["epoch"]), found["f"] if "f" in has else None)
+        elif "number" in has:
+            seconds = times.of_number(found["number"])
+        elif text[:1] != "<":
+            seconds = _time_in_head(text)
+        for name in self._named:
+            if value := found[name]:
+                fields = fields or {}
+                fields["service" if name == "tag" else name] = value
+        if level is not None and self._is_java and (logger := LOGGER.match(text, end)):
+            fields = fields or {}
+            fields["logger"] = logger[1]
+        elif level is None and self._is_iso and end < len(text):
+            for tail in TAIL_ROWS:
+                if after := tail.match(text, end):
+                    return tail.after(after, text, seconds)
+        rest = end if self._is_frame else 0
+        return _new(Understood, (level, seconds, fields, self, rest))  # at a third of the cost
+
+    def after(self, found: re.Match[str], text: str, seconds: str | None) -> Understood:
+        """What a line with an ISO time states, whose rest matches."""
+        fields = self._request.fields(found, text) if self._is_request else {}
+        fields |= {name: found[name] for name in self._named if found[name]}
+        rest = found.end() if self._is_frame else 0
+        return Understood(self._level(found), seconds, fields, self, rest)
+
+    def _seconds(self, found: re.Match[str]) -> str | None:
+        at, second, fraction, zone = found.group(*self._moment)
+        if not self._moment[2]:
+            fraction = found["ms"].zfill(3) if "ms" in self._has and not self._is_request else None
+        if not self._moment[3]:
+            zone = None
+        if "clock" in self._has:
+            at = f"{at} {found['clock']}"
+        if "more" in self._has:
+            at = f"{at} {found['more'].strip()}"
+        return times.seconds(at, self._clock, second, fraction, zone)
 
     def _level(self, found: re.Match[str]) -> str | None:
         last = found.lastindex
@@ -249,32 +154,92 @@ class Row:
             if name := found[group]:
                 return named(name)
         if "pri" in self._has:
-            return SYSLOG_LEVELS[int(found["pri"]) & 7]
-        if "status" in self._has:
-            return of_status(found["status"])
+            return levels.on_scale(int(found["pri"]), "syslog")
+        if "status" in self._has and found["status"]:
+            return levels.of_status(found["status"])
         return None
 
 
-def of_status(status: str) -> str | None:
-    """The level of an HTTP status; None for a status below 400."""
-    return {"5": "ERROR", "4": "WARNING"}.get(status[:1]) if len(status) == 3 else None
+def _time_in_head(text: str) -> str | None:
+    """The time in the head of a line whose format has none."""
+    found = moments.find(text)
+    return found.seconds if found and _is_head(text, found.start) else None
 
 
-def _pairs(text: str) -> Reading:
+def _in_head(text: str) -> Understood:
+    """The time and the level in the head of a line without a known format."""
+    found = moments.find(text)
+    if not found or not _is_head(text, found.start):
+        return NOTHING
+    after = NEXT_LEVEL.match(text, found.end)
+    name = after and after.lastindex and after[after.lastindex]
+    end = after.end() if name and after else found.end
+    if not name and (before := ANY_LEVEL.search(text, 0, found.start)):
+        name = before[before.lastindex or 0]
+    level = named(name) if name else None
+    fields = {"logger": logger[1]} if level and (logger := LOGGER.match(text, end)) else None
+    return Understood(level, found.seconds, fields, IN_HEAD)
+
+
+def _is_head(text: str, end: int) -> bool:
+    """Whether what precedes a time is no sentence, whose time would be another one's."""
+    before = text[:end].rstrip()
+    if not before:
+        return True
+    words = BRACKETED.sub(" ", before).split()
+    if len(words) > MOST_WORDS:
+        return False
+    last = words[-1] if words else ""
+    if last[-1:] in ("=", ":") and last[-2:] != "==":
+        last = last[:-1]
+        return last.lower() in KEYS or named(last) is not None or not last.strip("[|:=#")
+    if last.isalpha() and last.islower():
+        return named(last) is not None or last == "time"
+    return last[-1:] not in ("'", "(") and not last.endswith('="')
+
+
+def _pairs(text: str) -> Understood:
     """logfmt: time=2024-03-23T22:56:07Z level=error msg="no such order"."""
-    if not PAIRS.match(text):
-        return None, None
-    level = seconds = None
+    level = seconds = date = None
     for found in PAIRS.finditer(text):
-        name, value = found[1], found[2].strip('"')
+        name, value = found[1].lower(), found[2].strip('"')
         if level is None and name in PAIR_LEVELS:
-            level = level_of(value)
+            level = named(value) if not value.isdecimal() else None
         elif seconds is None and name in PAIR_TIMES:
-            seconds = times.of_text(value)
-    return level, seconds
+            seconds = times.of_text(value) or (date and times.of_text(f"{date} {value}"))
+        elif name == "date":
+            date = value
+    return Understood(level, seconds, None, LOGFMT)
 
 
-ROWS = {
-    kind: [Row(form) for form in FORMATS if kind in form.first]
-    for kind in {kind for form in FORMATS for kind in form.first}
-}
+def _before(rows: list[Row], leads: list[str]) -> Any:
+    """Whether one of the rows may match a line; None without a quick way to know."""
+    if not all(leads):
+        return None
+    pattern = "|".join(leads) if rows else r"(?!)"
+    return re.compile(pattern, re.ASCII).match
+
+
+def _kinds(form: Format) -> set[str]:
+    """The first characters of a format's lines; "a" stands for the letters that no format names."""
+    return {*form.first, *LETTERS} if "a" in form.first else {*form.first}
+
+
+def _rows() -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {}
+    leads: dict[str, list[str]] = {}
+    for form in FORMATS:
+        row = Row(form)
+        for kind in _kinds(form):
+            before = rows.setdefault(kind, [])
+            row.earlier[kind] = _before(before, leads.setdefault(kind, []))
+            before.append(row)
+            leads[kind].append(form.lead)
+    return rows
+
+
+LETTERS = {letter for form in FORMATS for letter in form.first if letter.isalpha()}
+ROWS = _rows()
+TAIL_ROWS = [Row(form) for form in TAILS]
+LOGFMT = Row(Format("logfmt", "a", r"(?!)", "", 'level=error msg="no such order"'))
+IN_HEAD = Row(Format("a date and time in the line's head", "", r"(?!)", "", ""))

@@ -15,6 +15,7 @@ import threading
 import weakref
 from typing import Any
 
+from logpipeline.events.settings import RedactionSettings
 from logpipeline.kafka.outbox import MOST_EVENTS
 from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.producer.delivery import THREAD, Delivery
@@ -23,6 +24,7 @@ from logpipeline.producer.log_record import event_of
 CAPACITY = 10_000  # records that wait for Kafka
 BLOCK = 0.1  # seconds that a record waits for room
 MOST_BLOCK = 3_600.0
+REDACTION = RedactionSettings.names()
 MOST_SERVICE = 1_000  # characters: it is the key of the records
 
 
@@ -38,9 +40,9 @@ class KafkaLogHandler(logging.Handler):
     find no room are dropped and counted, and an event reports their number. Records of
     kafka-python and of the background thread are not sent.
 
-    `settings` are Kafka's settings by name (kafka_topic="app"); the others come from the
-    environment and .env. Raises SettingsError (a ValueError), ValueError or TypeError, with one
-    line that names the argument or setting.
+    `settings` are Kafka's settings and those of redaction by name (kafka_topic="app",
+    redact="email"); the others come from the environment and .env. Raises SettingsError (a
+    ValueError), ValueError or TypeError, with one line that names the argument or setting.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class KafkaLogHandler(logging.Handler):
         _check_names(settings)
         _check(service, capacity, block)
         self._service = service
+        chosen = {name: settings.pop(name) for name in REDACTION & settings.keys()}
+        self._redaction = RedactionSettings.checked(**chosen).redaction()
         self._about = KafkaSettings.checked(**settings), service, capacity, block
         self._delivery = Delivery(*self._about)
         super().__init__(level)  # registers it for logging.shutdown
@@ -71,7 +75,7 @@ class KafkaLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if not _is_of_delivery(record):
-                self._delivery.put(event_of(record, self._service))
+                self._delivery.put(event_of(record, self._service, self._redaction))
         except Exception:  # noqa: BLE001 - logging must not break an application
             self.handleError(record)
 

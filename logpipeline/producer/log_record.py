@@ -12,6 +12,7 @@ import msgspec
 from logpipeline.events import event
 from logpipeline.events.json_formats import encoded
 from logpipeline.events.lines import MOST
+from logpipeline.events.redaction import Redaction
 from logpipeline.producer.json_value import Plain, is_plain, text
 
 BOUNDS = (20, 30, 40, 50)  # lowest levelno of INFO, WARNING, ERROR and CRITICAL
@@ -20,7 +21,9 @@ MOST_NAME = 100  # characters of a field's name in such an event
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
-def event_of(record: logging.LogRecord, service: str = "") -> bytes:
+def event_of(
+    record: logging.LogRecord, service: str = "", redaction: Redaction | None = None
+) -> bytes:
     """The event of a record, in at most MOST bytes. `service` is used if the record has none."""
     fields: dict[str, Any] = {
         "level": _level(record),
@@ -36,6 +39,10 @@ def event_of(record: logging.LogRecord, service: str = "") -> bytes:
         fields["stack"] = text(record.stack_info)
     cut = _add_extra(record, fields)
     made = msgspec.json.encode(fields)
+    if redaction is not None:
+        made = redaction.event(made)
+        if len(made) > MOST:
+            fields = msgspec.json.decode(made)
     return made if len(made) <= MOST else _fitted(fields, cut)
 
 

@@ -1,0 +1,84 @@
+"""Requests: the fields of an event that reports an HTTP request.
+
+method, path, status, bytes (of the response), duration_ms and client.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+PARTS = ("method", "path", "status", "bytes", "client")
+UNITS = {
+    "s": 1_000.0,
+    "ms": 1.0,
+    "µs": 0.001,
+    "us": 0.001,
+    "μs": 0.001,
+    "ns": 0.000_001,
+    "m": 60_000,
+}
+TOOK = re.compile(r"([\d.]{1,20})([nuµμm]?s)")
+# nginx's and Traefik's, behind the fields that all access logs have.
+IN_SECONDS = re.compile(r"\b(?:rt|request_time|req_time)[=:] ?\"?(\d{1,9}\.\d{1,6})")
+IN_MILLISECONDS = re.compile(r" (\d{1,12})ms\s*$")
+
+
+class Groups:
+    """The groups of a pattern that are a request's parts."""
+
+    def __init__(self, groups: Mapping[str, int]) -> None:
+        self._parts = [groups.get(name, 0) for name in PARTS]
+        self._took = {name: groups[name] for name in ("ms", "seconds", "took") if name in groups}
+        if "code" in groups:
+            self._parts[2] = groups["code"]
+
+    def fields(self, found: re.Match[str], text: str) -> dict[str, Any]:
+        """The fields in a match, and in the rest of the line."""
+        method, path, status, size, client = found.group(*self._parts)
+        has_method, _, has_status, has_size, has_client = self._parts
+        made: dict[str, Any] = {}
+        if has_method and method:
+            made["method"] = method
+            made["path"] = path
+        if has_status and status and status != "-":
+            made["status"] = int(status)
+        if has_size and size and size != "-":
+            made["bytes"] = int(size)
+        if self._took:
+            self._add_duration(made, found)
+        elif "rt=" in text or "_time" in text or text.endswith("ms"):
+            _add_duration_behind(made, text)
+        if has_client and client:
+            made["client"] = client
+        return made
+
+    def _add_duration(self, made: dict[str, Any], found: re.Match[str]) -> None:
+        for name, group in self._took.items():
+            text = found[group] or "-"
+            unit = 1_000.0 if name == "seconds" else 1.0
+            took = milliseconds(text) if name == "took" else rounded(text, unit)
+            if took is not None:
+                made["duration_ms"] = took
+
+
+def milliseconds(text: str) -> float | None:
+    """A duration with its unit, such as 1.27ms."""
+    found = TOOK.fullmatch(text)
+    return rounded(found[1], UNITS[found[2]]) if found else None
+
+
+def rounded(number: str | float, unit: float = 1.0) -> float | None:
+    """A number of `unit` milliseconds; None for a dash or a negative number."""
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    made = round(value * unit, 6)
+    return None if made < 0 else int(made) if made == int(made) else made
+
+
+def _add_duration_behind(made: dict[str, Any], text: str) -> None:
+    if found := IN_SECONDS.search(text):
+        made["duration_ms"] = rounded(found[1], 1_000.0)
+    elif found := IN_MILLISECONDS.search(text):
+        made["duration_ms"] = rounded(found[1])
