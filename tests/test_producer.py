@@ -211,6 +211,26 @@ def test_acknowledgements_come_in_order_whatever_their_partitions_and_verdicts(
     assert (sender.delivered, sender.undelivered) == (991, 10)
 
 
+def test_pairs_sent_together_are_acknowledged_once_in_order_with_the_number_refused(
+    settings: Settings,
+) -> None:
+    sender = Outbox.when_ready(settings, Shutdown())
+    assert sender
+    acknowledged: list[object] = []
+    large = bytes(2**20)  # refused before the others are sent
+    with closing(sender):
+        for value in (b"1", large, b"3"):
+            assert sender.send(b"key", value, partial(acknowledged.append, value[:1]))
+        pairs = [(b"%d" % number, b"value") for number in range(100)]
+        assert sender.send_all(pairs, acknowledged.append)
+        assert sender.send_all([*pairs, (b"a", large), (b"b", large)], acknowledged.append)
+        assert sender.send_all([], acknowledged.append)
+        assert sender.send_all(pairs)
+        assert sender.send(b"key", b"4", partial(acknowledged.append, b"4"))
+    assert acknowledged == [b"1", b"\0", b"3", 0, 2, 0, b"4"]
+    assert (sender.delivered, sender.undelivered) == (303, 3)
+
+
 def test_what_is_given_up_is_not_acknowledged(own_kafka: Kafka, settings: Settings) -> None:
     stop = Shutdown()
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})

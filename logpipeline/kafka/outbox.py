@@ -7,8 +7,8 @@ events of one key keep their order, even in outages.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Self
 
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -23,6 +23,7 @@ from logpipeline.shutdown import Shutdown
 log = logging.getLogger(__name__)
 
 OnAck = Callable[[], object]
+OnAcks = Callable[[int], object]  # called with the number of events that Kafka has refused
 
 # At 500 events/s these cover an outage of 100 s. kafka-python takes about 1 KB for each beside its
 # bytes, and has no bound of its own.
@@ -56,6 +57,7 @@ class Outbox:
         self.delivered_bytes = 0
         self.undelivered = 0
         self._given_up = False
+        self._refused_last = False
         self._settings = settings
         self._stop = stop
         # (future, bytes, callback), oldest first.
@@ -108,6 +110,29 @@ class Outbox:
         self._bytes += len(value)
         return True
 
+    def send_all(self, pairs: Sequence[tuple[bytes, bytes]], on_ack: OnAcks | None = None) -> bool:
+        """Accept all `pairs`, once there is room. False, and none is accepted, when a stop was
+        requested first.
+
+        `on_ack` is called once for all of them, as `send` does, with the number of those that
+        Kafka has refused: 0 when Kafka has all.
+        """
+        refused = 0
+
+        def count(last: bool) -> None:
+            nonlocal refused
+            refused += self._refused_last
+            if last and on_ack:
+                on_ack(refused)
+
+        if not pairs and on_ack:
+            on_ack(0)
+        sent = [
+            self.send(key, value, partial(count, number == len(pairs)))
+            for number, (key, value) in enumerate(pairs, 1)
+        ]
+        return all(sent)
+
     @property
     def waiting(self) -> int:
         """Events that Kafka has not acknowledged yet."""
@@ -151,6 +176,7 @@ class Outbox:
         while waiting and waiting[0][0].is_done:
             future, size, on_ack = waiting.popleft()
             self._bytes -= size
+            self._refused_last = bool(future.exception)
             if future.exception:
                 self._refuse(future.exception)
             else:
