@@ -257,7 +257,7 @@ def test_outbox_is_bounded_in_events_and_bytes(
     with closing(sender):
         for size in (1, 1, 1, 1, 1, 1, 600, 600, 600, 5_000, 1):
             assert sender.send(b"key", bytes(size))
-            assert len(sender._waiting) <= 5
+            assert sender.waiting <= 5
             assert sender._bytes < 1_000 + size
     assert sender.delivered == 11
     assert sender._bytes == 0

@@ -1,0 +1,164 @@
+"""Batching: pairs into the batches that kafka-python collects for each partition.
+
+`Batching` puts batches of its own into the library's accumulator while they are open. `OneByOne`
+uses the library's `send`, which takes ten times as long.
+"""
+
+import logging
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import kafka
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.record.memory_records import MemoryRecordsBuilder
+
+from logpipeline.kafka.encoding import OVERHEAD, Pair
+from logpipeline.kafka.outgoing import FORMAT, OutgoingBatch
+from logpipeline.kafka.partitioning import partition
+from logpipeline.kafka.parts import BatchPart, FuturePart, Part, Refused
+
+log = logging.getLogger(__name__)
+
+KNOWN = "3.0.12"  # the version of kafka-python whose internals are used here
+ROOM = 100  # bytes that a request needs beside a record's key and value
+
+
+class OneByOne:
+    """Sends by the library's own `send`."""
+
+    def __init__(self, producer: KafkaProducer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    def add(self, pairs: Sequence[Pair]) -> list[Part]:
+        """Send them. Raises KafkaTimeoutError when the topic does not exist, KafkaError."""
+        self._producer.partitions_for(self._topic)
+        return [self._send(key, value) for key, value in pairs]
+
+    def _send(self, key: bytes, value: bytes) -> Part:
+        try:
+            return FuturePart(self._producer.send(self._topic, value, key), len(value))
+        except (MessageSizeTooLargeError, KafkaTimeoutError) as error:
+            return Refused(error, len(value))
+
+
+class Batching:
+    """Adds records to the library's accumulator. For one thread."""
+
+    def __init__(self, producer: KafkaProducer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._accumulator = producer._accumulator
+        config = self._accumulator.config
+        self._shape = config["compression_attrs"], config["batch_size"]
+        self._most = producer.config["max_request_size"] - ROOM
+
+    def add(self, pairs: Sequence[Pair]) -> list[Part]:
+        """Send them. Raises KafkaTimeoutError when the topic does not exist, KafkaError."""
+        partitions = len(self._producer.partitions_for(self._topic))
+        shares: dict[int, list[Pair]] = {}
+        parts: list[Part] = []
+        for pair in pairs:
+            key, value = pair
+            if len(key) + len(value) > self._most and (error := self._problem(key, value)):
+                parts.append(Refused(error, len(value)))
+                continue
+            number = partition(key, partitions)
+            if number in shares:
+                shares[number].append(pair)
+            else:
+                shares[number] = [pair]
+        for number, share in shares.items():
+            parts += self._send(TopicPartition(self._topic, number), share)
+        return parts
+
+    def _problem(self, key: bytes, value: bytes) -> Exception | None:
+        """Why a record is too large, by the library's own measure."""
+        try:
+            size = self._producer._estimate_size_in_bytes(key, value)
+            self._producer._ensure_valid_record_size(size)
+        except MessageSizeTooLargeError as problem:
+            found: Exception = problem
+            return found
+        return None
+
+    def _send(self, at: TopicPartition, pairs: list[Pair]) -> Iterator[Part]:
+        ends = list(accumulate([len(key) + len(value) + OVERHEAD for key, value in pairs]))
+        begin, before = 0, 0
+        while begin < len(pairs):
+            batch, first, end = self._fill(at, pairs, ends, begin, before)
+            if end > begin:
+                size = sum([len(value) for _, value in pairs[begin:end]])
+                yield BatchPart(batch, first, end - begin, size)
+                begin, before = end, ends[end - 1]
+
+    def _fill(
+        self, at: TopicPartition, pairs: list[Pair], ends: list[int], begin: int, before: int
+    ) -> tuple[OutgoingBatch, int, int]:
+        """Add the pairs from `begin` on that fit to the open batch of a partition, or to a new one.
+
+        Returns the batch, the place of the first, and the end of those added.
+        """
+        with self._accumulator._tp_lock(at):
+            batch, is_new = self._open(at)
+            room = batch.records.room()
+            end = bisect_right(ends, before + room, begin)
+            if is_new:
+                end = max(end, begin + 1)
+            first = batch.records.next_offset()
+            if end > begin:
+                batch.records.add(pairs[begin:end], ends[end - 1] - before)
+            full = batch.records.fill_up() if end < len(pairs) else None
+        if full:
+            full.seal()
+        if full or is_new:
+            self._producer._sender.wakeup()
+        return batch, first, end
+
+    def _open(self, at: TopicPartition) -> tuple[OutgoingBatch, bool]:
+        """The partition's last batch, if records can be added, or a new one, which is True."""
+        waiting = self._accumulator._batches[at]
+        last = waiting[-1] if waiting else None
+        if isinstance(last, OutgoingBatch) and last.records.room() > 0:
+            return last, False
+        batch = OutgoingBatch(at, *self._shape)
+        waiting.append(batch)
+        self._accumulator._incomplete.add(batch)
+        return batch, True
+
+
+def batching(producer: KafkaProducer, topic: str) -> Batching | OneByOne:
+    """The faster one, if this is the version of kafka-python that it knows."""
+    if kafka.__version__ == KNOWN and _works(producer):
+        return Batching(producer, topic)
+    log.warning(
+        "kafka-python %s is not the supported %s: using its own, slower encoder",
+        *(kafka.__version__, KNOWN),
+    )
+    return OneByOne(producer, topic)
+
+
+def _works(producer: KafkaProducer) -> bool:
+    """Whether the library and we encode a small batch alike, and its internals are there."""
+    pairs = [(b"key", b"value %d" % number) for number in range(3)]
+    compression = 0
+    try:
+        theirs = MemoryRecordsBuilder(FORMAT, compression, 4096)
+        ours = OutgoingBatch(TopicPartition("self-check", 0), compression, 4096).records
+        ours.add(pairs, 60)
+        for key, value in pairs:
+            theirs.append(ours._builder._first_timestamp, key, value)
+        for records in (ours, theirs):
+            records.set_producer_state(1, 2, 3, False)
+            records.close()
+        accumulator = producer._accumulator
+        internals = accumulator._tp_lock, accumulator._incomplete.add, producer._sender.wakeup
+        return (
+            all(map(callable, internals))
+            and ours.buffer() == theirs.buffer()
+            and accumulator._batches == {}
+        )
+    except Exception:  # noqa: BLE001 - another version may differ in any way
+        return False
