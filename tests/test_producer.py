@@ -23,7 +23,7 @@ from logpipeline.events import event
 from logpipeline.kafka import outbox
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
-from logpipeline.pace import CATCH_UP, paced
+from logpipeline.pace import CATCH_UP, bursts, paced
 from logpipeline.producer.simulator import simulate
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
@@ -384,6 +384,27 @@ def test_pace_catches_up_after_a_stall_but_not_without_end(
 
     assert stalled_for(2) == pytest.approx(20, abs=1)
     assert stalled_for(600) == pytest.approx(10 * CATCH_UP, abs=1)
+
+
+@pytest.mark.parametrize("rate", [1, 7, 500, 40_000])
+def test_a_burst_has_all_that_is_due_and_nothing_that_is_not(
+    rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    seen = 0
+    for burst in bursts(numbers(), rate, 10_001, clock, 50):
+        assert burst == [*range(seen, seen + len(burst))]
+        assert 1 <= len(burst) <= 50
+        assert burst[-1] / rate <= clock.now - 1_000 + 1e-6
+        seen += len(burst)
+        clock.now += 0.003  # that sending takes
+    assert seen == 10_001
+
+
+def test_a_burst_without_a_rate_is_as_large_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    assert [len(burst) for burst in bursts(numbers(), 0, 1_100, clock, 500)] == [500, 500, 100]
+    assert list(bursts(iter([1, 2]), 0, None, clock, 500)) == [[1, 2]]
 
 
 def test_pace_ends_with_its_events_or_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
