@@ -18,6 +18,7 @@ from logpipeline.kafka.encoding import OVERHEAD, Pair
 from logpipeline.kafka.outgoing import FORMAT, OutgoingBatch
 from logpipeline.kafka.partitioning import partition
 from logpipeline.kafka.parts import BatchPart, FuturePart, Part, Refused
+from logpipeline.kafka.sequences import Sequences
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Batching:
         config = self._accumulator.config
         self._shape = config["compression_attrs"], config["batch_size"]
         self._most = producer.config["max_request_size"] - ROOM
+        producer._transaction_manager.__class__ = Sequences
 
     def add(self, pairs: Sequence[Pair]) -> list[Part]:
         """Send them. Raises KafkaTimeoutError when the topic does not exist, KafkaError."""
