@@ -175,6 +175,8 @@ class Outbox:
         log.warning("Kafka unavailable, retrying: %s events are waiting%s", count, why)
         self.unavailable = True
         self.outages += 1
+        if not problem:  # the topic may have been deleted
+            topics.ensure(self._settings, self._stop, topics.to_send(self._settings))
 
     def _count(self, parts: list[Part], on_ack: OnAcks | None) -> None:
         refused = 0
