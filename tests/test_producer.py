@@ -33,6 +33,7 @@ from tests.support.topics import Pair, records
 from tests.support.waiting import until
 
 SEED = 5
+MEMORY = 80 * 2**20  # bytes that it may take
 
 
 def without_time(value: bytes) -> bytes:
@@ -301,12 +302,37 @@ def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
         "Kafka unavailable, retrying: "
     )  # how many are waiting by then is the machine's speed
     time.sleep(12)
-    assert _resident(run) < 200 * 2**20
+    assert _resident(run) < MEMORY
     own_kafka.start()
     assert run.wait(120) == 0, run
     assert run.output().count("Kafka unavailable") == 1
     assert run.output().count("Kafka available again") == 1
     assert_each_once_in_order(records(own_kafka.bootstrap, settings.kafka_topic), int(sent), 0)
+
+
+def test_memory_is_bounded_in_an_outage_whatever_the_lines(
+    run_script: RunScript,
+    environment: dict[str, str],
+    own_kafka: Kafka,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    """Of random characters, which lz4 makes only half as long."""
+    env = away(environment, own_kafka)
+    path = tmp_path / "app.log"
+    with path.open("w") as file:
+        file.writelines(f"{os.urandom(5_000).hex()}\n" for _ in range(4_000))
+    assert run_script("producer.py", "--rate", "0", "--count", "1", env=env).wait(60) == 0
+    run = run_script("producer.py", "--input", str(path), "--rate", "500", env=env)
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    until(lambda: _end(mine) > 1)
+    own_kafka.pause()
+    run.wait_for("Kafka unavailable")
+    time.sleep(3)  # more lines than may wait
+    assert _resident(run) < MEMORY
+    own_kafka.resume()
+    assert run.wait(60) == 0, run
+    assert "sent 4,000 events" in run.output()
 
 
 def _resident(run: Process) -> int:

@@ -7,7 +7,8 @@ uses the library's `send`, which takes ten times as long.
 import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
+from operator import add
 
 import kafka
 from kafka import KafkaProducer, TopicPartition
@@ -45,6 +46,20 @@ class OneByOne:
             return Refused(error, len(value))
 
 
+class Shares(dict[bytes, list[Pair]]):
+    """Lists of pairs, by key; the keys of a partition have one list."""
+
+    def __init__(self, partitions: int) -> None:
+        super().__init__()
+        self.by_number: dict[int, list[Pair]] = {}
+        self._partitions = partitions
+
+    def __missing__(self, key: bytes) -> list[Pair]:
+        number = partition(key, self._partitions)
+        share = self[key] = self.by_number.setdefault(number, [])
+        return share
+
+
 class Batching:
     """Adds records to the library's accumulator. For one thread."""
 
@@ -59,20 +74,15 @@ class Batching:
 
     def add(self, pairs: Sequence[Pair]) -> list[Part]:
         """Send them. Raises KafkaTimeoutError when the topic does not exist, KafkaError."""
-        partitions = len(self._producer.partitions_for(self._topic))
-        shares: dict[int, list[Pair]] = {}
+        shares = Shares(len(self._producer.partitions_for(self._topic)))
         parts: list[Part] = []
+        if max(map(len, chain.from_iterable(pairs)), default=0) > self._most // 2:
+            problems = [(pair, self._problem(*pair)) for pair in pairs]
+            parts += [Refused(problem, len(pair[1])) for pair, problem in problems if problem]
+            pairs = [pair for pair, problem in problems if not problem]
         for pair in pairs:
-            key, value = pair
-            if len(key) + len(value) > self._most and (error := self._problem(key, value)):
-                parts.append(Refused(error, len(value)))
-                continue
-            number = partition(key, partitions)
-            if number in shares:
-                shares[number].append(pair)
-            else:
-                shares[number] = [pair]
-        for number, share in shares.items():
+            shares[pair[0]].append(pair)
+        for number, share in shares.by_number.items():
             parts += self._send(TopicPartition(self._topic, number), share)
         return parts
 
@@ -87,37 +97,32 @@ class Batching:
         return None
 
     def _send(self, at: TopicPartition, pairs: list[Pair]) -> Iterator[Part]:
-        ends = list(accumulate([len(key) + len(value) + OVERHEAD for key, value in pairs]))
-        begin, before = 0, 0
-        while begin < len(pairs):
-            batch, first, end = self._fill(at, pairs, ends, begin, before)
-            if end > begin:
-                size = sum([len(value) for _, value in pairs[begin:end]])
-                yield BatchPart(batch, first, end - begin, size)
-                begin, before = end, ends[end - 1]
+        while pairs:
+            sizes = list(map(len, chain.from_iterable(pairs)))  # of key and value in turn
+            batch, first, count = self._fill(at, pairs, sizes)
+            if count:
+                yield BatchPart(batch, first, count, sum(sizes[1 : 2 * count : 2]))
+                pairs = pairs[count:]
 
     def _fill(
-        self, at: TopicPartition, pairs: list[Pair], ends: list[int], begin: int, before: int
+        self, at: TopicPartition, pairs: list[Pair], sizes: list[int]
     ) -> tuple[OutgoingBatch, int, int]:
-        """Add the pairs from `begin` on that fit to the open batch of a partition, or to a new one.
+        """Add the first pairs, as many as fit, to the open batch of a partition, or to a new one.
 
-        Returns the batch, the place of the first, and the end of those added.
+        Returns the batch, the place of the first, and the number of those added.
         """
         with self._accumulator._tp_lock(at):
             batch, is_new = self._open(at)
-            room = batch.records.room()
-            end = bisect_right(ends, before + room, begin)
-            if is_new:
-                end = max(end, begin + 1)
+            count, size = _fitting(sizes, batch.records.room(), int(is_new))
             first = batch.records.next_offset()
-            if end > begin:
-                batch.records.add(pairs[begin:end], ends[end - 1] - before)
-            full = batch.records.fill_up() if end < len(pairs) else None
+            if count:
+                batch.records.add(pairs[:count] if count < len(pairs) else pairs, size)
+            full = batch.records.fill_up() if count < len(pairs) else None
         if full:
             full.seal()
         if full or is_new:
             self._producer._sender.wakeup()
-        return batch, first, end
+        return batch, first, count
 
     def _open(self, at: TopicPartition) -> tuple[OutgoingBatch, bool]:
         """The partition's last batch, if records can be added, or a new one, which is True."""
@@ -129,6 +134,21 @@ class Batching:
         waiting.append(batch)
         self._accumulator._incomplete.add(batch)
         return batch, True
+
+
+def _fitting(sizes: list[int], room: int, least: int) -> tuple[int, int]:
+    """How many records fit into `room` bytes, at least `least` of them, and the bytes they take.
+
+    `sizes` are those of each key and value in turn.
+    """
+    count = len(sizes) // 2
+    size = sum(sizes) + count * OVERHEAD
+    if size <= room:
+        return count, size
+    ends = [0, *accumulate(map(add, sizes[::2], sizes[1::2]))]
+    ends = [end + number * OVERHEAD for number, end in enumerate(ends)]
+    count = max(least, bisect_right(ends, room) - 1)
+    return count, ends[count]
 
 
 def batching(producer: KafkaProducer, topic: str) -> Batching | OneByOne:

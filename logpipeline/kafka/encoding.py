@@ -11,6 +11,7 @@ from kafka.record.util import encode_varint
 Pair = tuple[bytes, bytes]  # a record's key and value
 
 COMMON = 2**14  # numbers whose varint is kept: sizes and places in a batch
+KEYS, SHORT = 10_000, 200  # keys that are kept, and the bytes of the longest one
 OVERHEAD = 21  # bytes that a record takes beside its key and value, at most
 
 
@@ -29,6 +30,19 @@ class Varints(dict[int, bytes]):
 VARINT = Varints()
 
 
+class Keys(dict[bytes, bytes]):
+    """Keys after their size."""
+
+    def __missing__(self, key: bytes) -> bytes:
+        field = VARINT[len(key)] + key
+        if len(self) < KEYS and len(key) <= SHORT:
+            self[key] = field
+        return field
+
+
+KEY = Keys()
+
+
 def encode(runs: Iterable[tuple[int, list[Pair]]]) -> bytes:
     """The records of format 2 (kafka.apache.org/documentation/#record), without headers.
 
@@ -43,10 +57,10 @@ def encode(runs: Iterable[tuple[int, list[Pair]]]) -> bytes:
 
 def _parts(start: bytes, pairs: list[Pair], numbers: Iterator[int]) -> Iterator[bytes]:
     """The bytes before each value, the value, and the number of its headers."""
-    varint = VARINT
+    varint, field = VARINT, KEY
     for (key, value), number in zip(pairs, numbers, strict=False):
         size = len(value)
-        head = start + varint[number] + varint[len(key)] + key + varint[size]
+        head = start + varint[number] + field[key] + varint[size]
         yield varint[len(head) + size + 1] + head
         yield value
         yield b"\0"

@@ -25,10 +25,9 @@ log = logging.getLogger(__name__)
 OnAck = Callable[[], object]
 OnAcks = Callable[[int], object]  # called with the number of events that Kafka has refused
 
-# At 500 events/s these cover an outage of 100 s. kafka-python takes about 1 KB for each beside its
-# bytes, and has no bound of its own.
+# At 500 events/s of usual size these cover an outage of 90 s, and producer.py stays below 80 MB.
 MOST_EVENTS = 50_000
-MOST_BYTES = 32 * 2**20
+MOST_BYTES = 8 * 2**20
 QUIET = 5.0  # seconds without an acknowledgement until an outage is reported
 PROBE = 2.0  # seconds to find the reason of an outage
 FLUSH = 7.0  # seconds that a stop waits for acknowledgements; Docker kills after 10

@@ -6,7 +6,7 @@ from typing import Any
 from kafka.partitioner import Partitioner
 from kafka.partitioner.default import murmur2
 
-SHORT = 200  # bytes of a key whose hash is kept
+from logpipeline.kafka.encoding import KEYS, SHORT
 
 
 class ByKey(Partitioner):  # type: ignore[misc]
@@ -27,4 +27,4 @@ def _hash(key: bytes) -> int:
     return int(murmur2(key)) & 0x7FFFFFFF
 
 
-_cached = lru_cache(maxsize=10_000)(_hash)
+_cached = lru_cache(maxsize=KEYS)(_hash)
