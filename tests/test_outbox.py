@@ -79,7 +79,7 @@ def test_each_event_arrives_once_in_order_with_any_version_of_the_library(
         ours = version == kafka.__version__
         assert isinstance(box._batching, Batching if ours else OneByOne)
         while sent < 20_000:
-            count = chance.choice((1, 2, 30, 1_000))
+            count = chance.choice((1, 2, 30, 1_000, batching.TOGETHER + 1))
             assert box.send_all(events(sent, sent + count), refused.append)
             sent += count
             assert box.send(*events(sent, sent + 1)[0])

@@ -24,6 +24,7 @@ from logpipeline.kafka.sequences import Sequences
 log = logging.getLogger(__name__)
 
 KNOWN = "3.0.12"  # the version of kafka-python whose internals are used here
+TOGETHER = 5_000  # pairs that are divided among partitions at once
 ROOM = 100  # bytes that a request needs beside a record's key and value
 
 
@@ -74,7 +75,15 @@ class Batching:
 
     def add(self, pairs: Sequence[Pair]) -> list[Part]:
         """Send them. Raises KafkaTimeoutError when the topic does not exist, KafkaError."""
-        shares = Shares(len(self._producer.partitions_for(self._topic)))
+        partitions = len(self._producer.partitions_for(self._topic))
+        return [
+            part
+            for begin in range(0, len(pairs), TOGETHER)
+            for part in self._add(pairs[begin : begin + TOGETHER], partitions)
+        ]
+
+    def _add(self, pairs: Sequence[Pair], partitions: int) -> list[Part]:
+        shares = Shares(partitions)
         parts: list[Part] = []
         if max(map(len, chain.from_iterable(pairs)), default=0) > self._most // 2:
             problems = [(pair, self._problem(*pair)) for pair in pairs]
