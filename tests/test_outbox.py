@@ -2,10 +2,15 @@
 
 import os
 import random
+import re
+import shutil
+import uuid
+from base64 import urlsafe_b64encode
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import kafka
 import pytest
@@ -16,7 +21,9 @@ from logpipeline.kafka import batching, outbox
 from logpipeline.kafka.batching import Batching, OneByOne
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
+from tests.support.servers import started
 from tests.support.topics import Pair, records
 from tests.support.waiting import until
 
@@ -154,6 +161,60 @@ def test_a_broker_killed_again_and_again_loses_doubles_and_reorders_nothing(
     assert box.outages <= 3
     assert acknowledged == [0] * (sent // 500)
     assert numbers(settings) == in_turn(sent)
+
+
+@contextmanager
+def joined(first: Kafka, folder: Path, controller: int) -> Iterator[Kafka]:
+    """A second broker, without a controller of its own."""
+    port = free_port()
+    meta = (first.folder / "data" / "meta.properties").read_text()
+    meta = re.sub(r"node\.id=1", "node.id=2", meta)
+    name = urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "meta.properties").write_text(
+        re.sub(r"directory\.id=.*", f"directory.id={name}", meta)
+    )
+    more = [
+        "process.roles=broker",
+        "node.id=2",
+        f"controller.quorum.voters=1@127.0.0.1:{controller}",
+        f"listeners=PLAINTEXT://127.0.0.1:{port}",
+    ]
+    second = Kafka(folder, port, "\n".join(more))
+    try:
+        second.start()
+        yield second
+    finally:
+        second.kill()
+
+
+def test_of_two_brokers_one_may_be_killed(
+    formatted: Path, settings: Settings, tmp_path: Path
+) -> None:
+    controller, port = free_port(), free_port()
+    shutil.copytree(formatted, tmp_path / "first" / "data")
+    more = [
+        f"controller.quorum.voters=1@127.0.0.1:{controller}",
+        f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+    ]
+    acknowledged = list[int]()
+    with started(Kafka(tmp_path / "first", port, "\n".join(more))) as first:
+        settings = settings_for(settings, first)
+        with joined(first, tmp_path / "second", controller) as second:
+            with closing(KafkaAdminClient(bootstrap_servers=first.bootstrap)) as admin:
+                until(lambda: len(admin.describe_cluster()["brokers"]) == 2, 60)
+            with opened(settings) as box:
+                for begin in range(0, 10_000, 500):
+                    box.send_all(events(begin, begin + 500), acknowledged.append)
+                until(lambda: not box.settle(), 60)
+                leaders = box._producer._metadata._partitions[settings.kafka_topic].values()
+                assert {each.leader_id for each in leaders} == {1, 2}
+                second.kill()
+                for begin in range(10_000, 20_000, 500):
+                    box.send_all(events(begin, begin + 500), acknowledged.append)
+                second.start()
+            assert acknowledged == [0] * 40
+            assert numbers(settings) == in_turn(20_000)
 
 
 def test_added_partitions_are_used_and_keys_keep_their_order(
