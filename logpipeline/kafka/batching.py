@@ -76,6 +76,9 @@ class Batching:
     def add(self, pairs: Sequence[Pair]) -> list[Part]:
         """Send them. Raises KafkaTimeoutError when the topic does not exist, KafkaError."""
         partitions = len(self._producer.partitions_for(self._topic))
+        if len(pairs) == 1 and len(b"".join(pairs[0])) < self._most // 2:
+            at = TopicPartition(self._topic, partition(pairs[0][0], partitions))
+            return list(self._send(at, pairs))
         return [
             part
             for begin in range(0, len(pairs), TOGETHER)
