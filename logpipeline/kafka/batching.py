@@ -108,7 +108,7 @@ class Batching:
             return found
         return None
 
-    def _send(self, at: TopicPartition, pairs: list[Pair]) -> Iterator[Part]:
+    def _send(self, at: TopicPartition, pairs: Sequence[Pair]) -> Iterator[Part]:
         while pairs:
             sizes = list(map(len, chain.from_iterable(pairs)))  # of key and value in turn
             batch, first, count = self._fill(at, pairs, sizes)
@@ -117,7 +117,7 @@ class Batching:
                 pairs = pairs[count:]
 
     def _fill(
-        self, at: TopicPartition, pairs: list[Pair], sizes: list[int]
+        self, at: TopicPartition, pairs: Sequence[Pair], sizes: list[int]
     ) -> tuple[OutgoingBatch, int, int]:
         """Add the first pairs, as many as fit, to the open batch of a partition, or to a new one.
 
