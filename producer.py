@@ -19,12 +19,12 @@ from logpipeline import command_line
 from logpipeline.events.redaction import Redaction
 from logpipeline.health import Endpoint
 from logpipeline.kafka.outbox import Outbox
-from logpipeline.pace import paced
+from logpipeline.pace import bursts
 from logpipeline.producer.follow import Follow
 from logpipeline.producer.input import Input
 from logpipeline.producer.metrics import ProducerMetrics
 from logpipeline.producer.progress import Progress
-from logpipeline.producer.source import Simulated, Source
+from logpipeline.producer.source import Simulated, Source, sent
 from logpipeline.producer.tail import TailError
 from logpipeline.settings import SettingsError
 from logpipeline.shutdown import Shutdown
@@ -72,12 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         closing(Progress(outbox, source, options.count)) as progress,
         closing(outbox),
     ):
-        events = paced(source.events(outbox), options.rate, options.count, stop)
-        for key, value, *on_ack in events:
-            if redaction:
-                value = redaction.event(value)
-            if not outbox.send(key, value, *on_ack):
-                outbox.undelivered += 1 + sum(1 for _ in events)
+        events = source.events(outbox)
+        left = bursts(events, options.rate, options.count, stop, source.burst)
+        for burst in left:
+            if not sent(burst, outbox, redaction):
+                outbox.undelivered += len(burst) + sum(map(len, left))
             progress.show()
     if redaction:
         log.info("redacted %s", redaction.summary() or "nothing")

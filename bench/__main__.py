@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import chart, crowd, latency, report, rivals
+from bench import chart, crowd, end_to_end, latency, report, rivals, senders
 from bench.contender import Contender, ContenderError, Filled, Result, race
 from bench.stage import Stage
 from logpipeline.localstack.server import ServerError
@@ -18,7 +18,8 @@ from logpipeline.localstack.server import ServerError
 HERE = Path(__file__).resolve().parent
 ROUNDS = 5
 EVENTS = 1_000_000
-SENT = 200_000
+SENT = 1_000_000
+LINES = 500_000
 RATES = (100, 1_000, 10_000, 50_000)  # events/s
 BACKLOGS, LARGEST = (10_000, 100_000), 10_000_000
 SMOKE_EVENTS = 500_000
@@ -58,9 +59,27 @@ the broker and Redis.
 
 {sending}
 
-{sent} events made beforehand, by the same client library. The outbox is what producer.py sends
-with: idempotent, acknowledged by all replicas, lz4, every event counted; the bare loop is
-`KafkaProducer.send` with its defaults.
+![Events sent per second](sending.svg)
+
+{sent} events made beforehand; a fifth of them for the slow ones. The outbox is what producer.py
+sends with: idempotent, acknowledged by all replicas, lz4, every event counted. confluent-kafka,
+kcat and the library's send are as reliable; the bare loop is `KafkaProducer.send` with its
+defaults. `producer.py --rate 0` makes its events while it sends them. A program's events are timed
+in the topic, from the first one seen to the last.
+
+## Shipping a file
+
+{shipping}
+
+{lines} lines of each kind. kcat and rsyslog send a line as it is; producer.py makes it an event.
+
+## From a file to logs.txt and Redis
+
+{whole}
+
+producer.py ships an access log of {lines} lines while consumer.py reads it, with all their
+promises: from the first event in Kafka until the last one is in logs.txt, on disk, and in Redis.
+The CPU time and memory are those of both.
 
 ## From event to file and to Redis
 
@@ -92,7 +111,10 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="bench-") as folder,
             Stage(Path(folder)).running() as stage,
         ):
-            smoke(stage) if options.smoke else measure(stage, options.full)
+            if options.sending:
+                send(stage)
+            else:
+                smoke(stage) if options.smoke else measure(stage, options.full)
     except (ServerError, ContenderError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -112,7 +134,9 @@ def measure(stage: Stage, full: bool) -> None:
     filled = stage.filled(4, EVENTS)
     reading = compete(ROUNDS, lambda: rivals.all_here(stage, filled), filled)
     to_send = Filled("", SENT, 0)
-    sending = compete(ROUNDS, lambda: rivals.senders(stage, SENT), to_send)
+    sending = compete(ROUNDS, lambda: senders.of_events(stage, SENT), to_send)
+    shipping = {kind: ship(stage, kind) for kind in senders.KINDS}
+    whole = [end_to_end.measure(stage, LINES) for _ in range(ROUNDS)]
     latencies = [latency.measure(stage, rate, SECONDS) for rate in RATES]
     backlogs = {
         f"{count:,}": [crowd.measure(stage, 1, 4, count) for _ in range(3)] for count in BACKLOGS
@@ -127,6 +151,8 @@ def measure(stage: Stage, full: bool) -> None:
     }
     rates = {name: report.middle(runs).rate for name, runs in reading.items()}
     (HERE / "results.svg").write_text(chart.bars("events per second", rates, rivals.OURS))
+    sent = {name: report.middle(runs).rate for name, runs in sending.items()}
+    (HERE / "sending.svg").write_text(chart.bars("events sent per second", sent, senders.TOGETHER))
     text = TEXT.format(
         machine=machine,
         race=report.results_table(reading, "reading"),
@@ -136,6 +162,9 @@ def measure(stage: Stage, full: bool) -> None:
         share=rivals.SHARE,
         sending=report.results_table(sending, "sending"),
         sent=f"{SENT:,}",
+        shipping="\n\n".join(report.results_table(runs, kind) for kind, runs in shipping.items()),
+        lines=f"{LINES:,}",
+        whole=report.results_table({"file to logs.txt and Redis": whole}, "end to end"),
         latency=report.latency_table(latencies),
         seconds=SECONDS,
         backlogs=report.results_table(backlogs, "events waiting"),
@@ -143,6 +172,21 @@ def measure(stage: Stage, full: bool) -> None:
     )
     (HERE / "RESULTS.md").write_text(text)
     print(text)
+
+
+def ship(stage: Stage, kind: str) -> dict[str, list[Result]]:
+    """The race of those that send a file's lines."""
+    lines = senders.log_of(stage, kind, LINES)
+    return compete(ROUNDS, lambda: senders.of_lines(stage, lines), Filled("", LINES, 0))
+
+
+def send(stage: Stage) -> None:
+    """Only the races of senders, in three rounds."""
+    tables = [compete(3, lambda: senders.of_events(stage, SENT), Filled("", SENT, 0))]
+    tables += [ship(stage, kind) for kind in senders.KINDS]
+    print(*(report.results_table(runs, "sending") for runs in tables), sep="\n\n")
+    whole = [end_to_end.measure(stage, LINES) for _ in range(3)]
+    print(report.results_table({"file to logs.txt and Redis": whole}, "end to end"))
 
 
 def compete(
@@ -164,6 +208,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="run one short race, under a minute")
     parser.add_argument(
         "--full", action="store_true", help="add 10,000,000 events, and each of 1 to 8 consumers"
+    )
+    parser.add_argument(
+        "--sending", action="store_true", help="run the races of senders alone, and write nothing"
     )
     return parser.parse_args()
 

@@ -39,9 +39,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Contender:
-    """`command` writes each event to `log`, or prints a number at the first and at the last one, or
-    ends after the last one. With a `log` it must also be `finished`. `share` is the part of the
-    topic that it has to read."""
+    """`command` writes each event to `log`, or sends it to a topic in which so many have `arrived`,
+    or prints a number at the first and at the last one, or ends after the last one. With a `log` it
+    must also be `finished`. `share` is the part of the events that it has to read or send."""
 
     name: str
     command: list[str]
@@ -50,6 +50,7 @@ class Contender:
     finished: Callable[[], bool] = lambda: True
     prints: bool = False
     share: float = 1.0
+    arrived: Callable[[], int] | None = None
 
 
 def race(contender: Contender, filled: Filled) -> Result:
@@ -67,7 +68,10 @@ def race(contender: Contender, filled: Filled) -> Result:
     try:
         if contender.log:
             return _by_file(contender, contender.log, process, filled)
-        return _by_output(process, filled.count) if contender.prints else _by_end(process, filled)
+        count = int(filled.count * contender.share)
+        if contender.arrived:
+            return _by_topic(contender, contender.arrived, process, count)
+        return _by_output(process, count) if contender.prints else _by_end(process, filled)
     finally:
         process.kill()
         process.communicate()
@@ -93,6 +97,23 @@ def _by_file(
 def size(log: Path) -> int:
     """The size in bytes, 0 while the file does not exist."""
     return log.stat().st_size if log.exists() else 0
+
+
+def _by_topic(
+    contender: Contender, arrived: Callable[[], int], process: subprocess.Popen[bytes], count: int
+) -> Result:
+    deadline = time.monotonic() + PATIENCE
+    first, began, busy, memory = 0, 0.0, 0.0, 0.0
+    while (there := arrived()) < count:
+        if there and not first:
+            first, began, busy = there, time.monotonic(), cpu_seconds(process.pid)
+        memory = peak_megabytes(process.pid) or memory
+        if time.monotonic() > deadline:
+            raise ContenderError(f"{contender.name} sent {there} of {count} events")
+        time.sleep(LOOK)
+    if not first:
+        raise ContenderError(f"{count} events are too few for {contender.name}")
+    return replace(_result(process, count - first, began, busy), memory=memory)
 
 
 def _by_output(process: subprocess.Popen[bytes], count: int) -> Result:

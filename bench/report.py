@@ -17,7 +17,16 @@ from logpipeline.localstack.jars import KAFKA_VERSION
 from logpipeline.localstack.redis import binary
 
 Results = Mapping[str, Sequence[Result]]
-PACKAGES = ("kafka-python", "crc32c", "lz4", "redis", "hiredis", "msgspec", "confluent-kafka")
+PACKAGES = (
+    "kafka-python",
+    "aiokafka",
+    "crc32c",
+    "lz4",
+    "redis",
+    "hiredis",
+    "msgspec",
+    "confluent-kafka",
+)
 
 
 def middle(results: Sequence[Result]) -> Result:

@@ -11,7 +11,6 @@ from bench.stage import Stage
 
 OURS, TUTORIAL, BARE = "consumer.py", "tutorial loop", "bare kafka-python polling"
 CONFLUENT, KCAT, RSYSLOG = "bare confluent-kafka polling", "kcat to /dev/null", "rsyslog"
-OUTBOX, SEND = "producer.py's outbox", "bare KafkaProducer.send"
 SHARE = 0.02  # of the events for the tutorial loop: it is slow
 
 CONF = """\
@@ -35,7 +34,7 @@ def all_here(stage: Stage, filled: Filled) -> list[Contender]:
     found = [consumer(stage, filled), *loops(stage, filled)]
     if shutil.which("kcat"):
         found.append(kcat(stage, filled.topic))
-    if has_rsyslog():
+    if has_rsyslog("imkafka", "omhiredis"):
         found.append(rsyslog(stage, filled.topic))
     return found
 
@@ -72,10 +71,10 @@ def kcat(stage: Stage, topic: str) -> Contender:
     return Contender(KCAT, [*command, "-e", "-q", "-X", "check.crcs=true"])
 
 
-def has_rsyslog() -> bool:
-    """Whether it is installed with its modules for Kafka and Redis."""
+def has_rsyslog(*wanted: str) -> bool:
+    """Whether it is installed with these modules."""
     modules = {path.stem for path in Path("/usr/lib").glob("*/rsyslog/*.so")}
-    return bool(shutil.which("rsyslogd")) and {"imkafka", "omhiredis"} <= modules
+    return bool(shutil.which("rsyslogd")) and {*wanted} <= modules
 
 
 def rsyslog(stage: Stage, topic: str) -> Contender:
@@ -93,16 +92,3 @@ def rsyslog(stage: Stage, topic: str) -> Contender:
     conf.write_text(text)
     command = ["rsyslogd", "-n", "-f", str(conf), "-i", str(conf.with_suffix(".pid"))]
     return Contender(RSYSLOG, command, log=log)
-
-
-def senders(stage: Stage, count: int) -> list[Contender]:
-    """producer.py's outbox and the bare loop, each with its own topic."""
-    python = [sys.executable, "-m"]
-    return [
-        Contender(
-            name,
-            [*python, f"bench.loops.{loop}", stage.topic(4), stage.kafka.bootstrap, str(count)],
-            prints=True,
-        )
-        for name, loop in ((OUTBOX, "outbox"), (SEND, "send"))
-    ]

@@ -3,13 +3,13 @@
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
@@ -55,6 +55,15 @@ class Stage:
             shape = {"num_partitions": partitions, "replication_factor": 1}
             admin.create_topics({name: shape}, wait_for_metadata=True)
         return name
+
+    def arrived(self, topic: str) -> Callable[[], int]:
+        """A function that returns the number of records in a topic."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "bench"})
+        partitions = [
+            TopicPartition(topic, number)
+            for number in consumer.list_topics(topic).topics[topic].partitions
+        ]
+        return lambda: sum(consumer.get_watermark_offsets(at)[1] for at in partitions)
 
     def wait_for_group(self, group: str, members: int) -> None:
         """Wait until all its members have partitions. Raises TimeoutError."""

@@ -509,7 +509,7 @@ def test_what_kafka_refuses_is_told_at_the_end(
     assert said == ["KafkaLogHandler: records not delivered: 1, dropped: 0"]
 
 
-@pytest.mark.parametrize("name", ["send", "settle", "when_ready"])
+@pytest.mark.parametrize("name", ["send_all", "settle", "when_ready"])
 def test_an_error_that_nobody_foresaw_is_said_once_and_loses_nothing(
     name: str,
     settings: Settings,
@@ -567,13 +567,13 @@ def test_what_the_deliverys_thread_logs_is_not_sent(
     settings: Settings, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever's logger it is: a warning of Python, or of a library that it uses."""
-    real = Outbox.send
+    real = Outbox.send_all
 
     def chatty(*args: Any) -> Any:
         logger.info("sending")
         return real(*args)
 
-    monkeypatch.setattr(Outbox, "send", chatty)
+    monkeypatch.setattr(Outbox, "send_all", chatty)
     attach(logger, handler(settings))
     logger.info("mine")
     logger.handlers[0].close()

@@ -23,7 +23,7 @@ from logpipeline.events import event
 from logpipeline.kafka import outbox
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
-from logpipeline.pace import CATCH_UP, paced
+from logpipeline.pace import CATCH_UP, bursts, paced
 from logpipeline.producer.simulator import simulate
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
@@ -33,6 +33,7 @@ from tests.support.topics import Pair, records
 from tests.support.waiting import until
 
 SEED = 5
+MEMORY = 80 * 2**20  # bytes that it may take
 
 
 def without_time(value: bytes) -> bytes:
@@ -211,6 +212,26 @@ def test_acknowledgements_come_in_order_whatever_their_partitions_and_verdicts(
     assert (sender.delivered, sender.undelivered) == (991, 10)
 
 
+def test_pairs_sent_together_are_acknowledged_once_in_order_with_the_number_refused(
+    settings: Settings,
+) -> None:
+    sender = Outbox.when_ready(settings, Shutdown())
+    assert sender
+    acknowledged: list[object] = []
+    large = bytes(2**20)  # refused before the others are sent
+    with closing(sender):
+        for value in (b"1", large, b"3"):
+            assert sender.send(b"key", value, partial(acknowledged.append, value[:1]))
+        pairs = [(b"%d" % number, b"value") for number in range(100)]
+        assert sender.send_all(pairs, acknowledged.append)
+        assert sender.send_all([*pairs, (b"a", large), (b"b", large)], acknowledged.append)
+        assert sender.send_all([], acknowledged.append)
+        assert sender.send_all(pairs)
+        assert sender.send(b"key", b"4", partial(acknowledged.append, b"4"))
+    assert acknowledged == [b"1", b"\0", b"3", 0, 2, 0, b"4"]
+    assert (sender.delivered, sender.undelivered) == (303, 3)
+
+
 def test_what_is_given_up_is_not_acknowledged(own_kafka: Kafka, settings: Settings) -> None:
     stop = Shutdown()
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
@@ -237,7 +258,7 @@ def test_outbox_is_bounded_in_events_and_bytes(
     with closing(sender):
         for size in (1, 1, 1, 1, 1, 1, 600, 600, 600, 5_000, 1):
             assert sender.send(b"key", bytes(size))
-            assert len(sender._waiting) <= 5
+            assert sender.waiting <= 5
             assert sender._bytes < 1_000 + size
     assert sender.delivered == 11
     assert sender._bytes == 0
@@ -281,12 +302,37 @@ def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
         "Kafka unavailable, retrying: "
     )  # how many are waiting by then is the machine's speed
     time.sleep(12)
-    assert _resident(run) < 200 * 2**20
+    assert _resident(run) < MEMORY
     own_kafka.start()
     assert run.wait(120) == 0, run
     assert run.output().count("Kafka unavailable") == 1
     assert run.output().count("Kafka available again") == 1
     assert_each_once_in_order(records(own_kafka.bootstrap, settings.kafka_topic), int(sent), 0)
+
+
+def test_memory_is_bounded_in_an_outage_whatever_the_lines(
+    run_script: RunScript,
+    environment: dict[str, str],
+    own_kafka: Kafka,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    """Of random characters, which lz4 makes only half as long."""
+    env = away(environment, own_kafka)
+    path = tmp_path / "app.log"
+    with path.open("w") as file:
+        file.writelines(f"{os.urandom(5_000).hex()}\n" for _ in range(4_000))
+    assert run_script("producer.py", "--rate", "0", "--count", "1", env=env).wait(60) == 0
+    run = run_script("producer.py", "--input", str(path), "--rate", "500", env=env)
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    until(lambda: _end(mine) > 1)
+    own_kafka.pause()
+    run.wait_for("Kafka unavailable")
+    time.sleep(3)  # more lines than may wait
+    assert _resident(run) < MEMORY
+    own_kafka.resume()
+    assert run.wait(60) == 0, run
+    assert "sent 4,000 events" in run.output()
 
 
 def _resident(run: Process) -> int:
@@ -364,6 +410,27 @@ def test_pace_catches_up_after_a_stall_but_not_without_end(
 
     assert stalled_for(2) == pytest.approx(20, abs=1)
     assert stalled_for(600) == pytest.approx(10 * CATCH_UP, abs=1)
+
+
+@pytest.mark.parametrize("rate", [1, 7, 500, 40_000])
+def test_a_burst_has_all_that_is_due_and_nothing_that_is_not(
+    rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    seen = 0
+    for burst in bursts(numbers(), rate, 10_001, clock, 50):
+        assert burst == [*range(seen, seen + len(burst))]
+        assert 1 <= len(burst) <= 50
+        assert burst[-1] / rate <= clock.now - 1_000 + 1e-6
+        seen += len(burst)
+        clock.now += 0.003  # that sending takes
+    assert seen == 10_001
+
+
+def test_a_burst_without_a_rate_is_as_large_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    assert [len(burst) for burst in bursts(numbers(), 0, 1_100, clock, 500)] == [500, 500, 100]
+    assert list(bursts(iter([1, 2]), 0, None, clock, 500)) == [[1, 2]]
 
 
 def test_pace_ends_with_its_events_or_its_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,9 +34,13 @@ class Columns:
 
     @classmethod
     def of(cls, polled: "Iterable[Record | Columns]", details: bool = False) -> "Columns":
-        """All records that `KafkaConsumer.poll` returned for one partition."""
+        """All records that `KafkaConsumer.poll` returned for one partition. A single part is
+        returned as it is."""
+        parts = list(polled)
+        if len(parts) == 1 and isinstance(parts[0], Columns):
+            return parts[0]
         whole = cls()
-        for part in polled:
+        for part in parts:
             if not isinstance(part, Columns):
                 detail = _details(part) if details else []
                 part = cls([part.offset], [part.key], [part.value], detail)
@@ -67,6 +71,10 @@ class Columns:
 
     def cut(self, count: int) -> "Columns":
         """Remove and return the first `count` records."""
+        if count >= len(self):
+            everything = Columns(self.offsets, self.keys, self.values, self.details, self.epoch)
+            self.offsets, self.keys, self.values, self.details = [], [], [], []
+            return everything
         first = self.part(0, count)
         del self.offsets[:count], self.keys[:count], self.values[:count], self.details[:count]
         return first

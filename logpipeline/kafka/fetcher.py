@@ -81,8 +81,11 @@ class Fetched(Fetcher.PartitionRecords):  # type: ignore[misc]
                 break
             if not self._rest or -1 < taken.epoch != self._rest.epoch:
                 break
-            taken.epoch = self._rest.epoch
-            taken.extend(self._rest.cut(n - len(taken)))
+            part = self._rest.cut(n - len(taken))
+            if taken:
+                taken.extend(part)
+            else:
+                taken = part
             self.next_fetch_offset = taken.offsets[-1] + 1
         return taken
 

@@ -18,6 +18,7 @@ from logpipeline.events.columns import Columns, Headers
 from logpipeline.events.event import BEGINNING, Partial, Value
 from logpipeline.kafka.codecs import unpacked
 from logpipeline.kafka.decoding import decode
+from logpipeline.kafka.native import decode_all
 from logpipeline.kafka.stream import Stream
 
 PIECE = 1 * 2**20  # bytes
@@ -53,10 +54,12 @@ class Payload:
         problem: object = None
         if self._left > self._batch.last_offset - self._previous:
             problem = "it has more records than offsets"
+        whole = None if problem else self._whole()
         while self._left > 0 and not problem:
-            piece = Columns()
+            piece = whole or Columns()
             try:
-                self._add(piece)
+                if not piece:
+                    self._add(piece)
             except (ValueError, IndexError, EOFError) as error:
                 problem = error
                 count = len(piece.offsets)
@@ -69,6 +72,16 @@ class Payload:
             problem = "it has more bytes than its records" if more else self._stream.problem
         if problem and self._previous < self._batch.last_offset:
             yield self._rest(problem)
+
+    def _whole(self) -> Columns | None:
+        """All records at once, if they fit into a piece and nothing is wrong with them."""
+        stream = self._stream
+        if self._details or not stream.fill(PIECE) or not stream.ended or stream.problem:
+            return None
+        records = decode_all(self._batch, stream.data)
+        if records:
+            stream.at = len(stream.data)
+        return records
 
     def _add(self, piece: Columns) -> None:
         """Add some records; also those before an error. Raises ValueError, IndexError, EOFError."""

@@ -23,6 +23,11 @@ class Stream:
         self.problem: Exception | None = None
 
     @property
+    def ended(self) -> bool:
+        """Whether no more bytes will arrive."""
+        return self._ended
+
+    @property
     def position(self) -> int:
         """The number of bytes read."""
         return self._passed + self.at

@@ -19,6 +19,7 @@ from logpipeline.shutdown import Shutdown
 EXIT = 5.0  # seconds that a flush, and so a program's exit, waits for Kafka
 JOIN = 2.0  # further seconds that a program's exit waits for the thread
 AT_ONCE = 1.0  # seconds within which a program's exit flushes and closes
+TOGETHER = 500  # events sent at once, at most
 STEP = 0.02  # seconds between checks of what Kafka has acknowledged
 REPORT = 5.0  # seconds between events that report dropped records
 THREAD = "KafkaLogHandler"
@@ -54,7 +55,7 @@ class Delivery:
         self._thread: threading.Thread | None = None
         self._outbox: Outbox | None = None
         self._problem = ""
-        self._next: bytes | None = None  # taken from the queue, not sent yet
+        self._next: list[bytes] = []  # taken from the queue, not sent yet
 
     @property
     def waiting(self) -> int:
@@ -165,32 +166,35 @@ class Delivery:
         outbox.close(patience=STEP)
 
     def _send_next(self, outbox: Outbox) -> bool:
-        """Send the next event, if any. Returns False at the end of the queue or after a stop."""
+        """Send the next events, if any. Returns False at the end of the queue or after a stop."""
         if self._dropped > self._reported and time.monotonic() > self._reported_at + REPORT:
             self._report_dropped(outbox)
-        if self._next is None:
-            self._next = self._queued(outbox)
-        if self._next is None:
-            return True
-        if self._next == END or not outbox.send(self._key, self._next, self._on_ack):
+        self._next = self._next or self._queued(outbox)
+        ended = END in self._next[-1:]
+        pairs = [(self._key, value) for value in self._next[: -1 if ended else None]]
+        if pairs and not outbox.send_all(pairs, lambda _: self._on_acks(len(pairs))):
             return False
-        self._next = None
-        return True
+        self._next = self._next[len(pairs) :]
+        return not ended
 
-    def _queued(self, outbox: Outbox) -> bytes | None:
-        """The next event, or None after STEP seconds if events or reports are pending."""
-        try:
-            return self._queue.get_nowait()
-        except Empty:
-            pass
+    def _queued(self, outbox: Outbox) -> list[bytes]:
+        """The next events; none after STEP seconds if events or reports are pending. END is the
+        last entry."""
+        values: list[bytes] = []
+        with suppress(Empty):
+            while len(values) < TOGETHER and END not in values[-1:]:
+                values.append(self._queue.get_nowait())
+        if values:
+            return values
         busy = outbox.settle() or self._dropped > self._reported
         with suppress(Empty):
-            return self._queue.get(timeout=STEP if busy else None)
-        return None
+            values.append(self._queue.get(timeout=STEP if busy else None))
+        return values
 
-    def _on_ack(self) -> None:
-        self._answered += 1
-        self._room.put(None)
+    def _on_acks(self, count: int) -> None:
+        self._answered += count
+        for _ in range(count):
+            self._room.put(None)
 
     def _report_dropped(self, outbox: Outbox) -> None:
         """Send an event with the number of dropped records, if there is room for it."""
@@ -201,7 +205,7 @@ class Delivery:
             message = f"dropped {dropped} records: {self._capacity} were waiting for Kafka"
             fields = {"level": "WARNING", "message": message, "timestamp": time.time()}
             value = msgspec.json.encode(fields | {"logger": "logpipeline.producer.handler"})
-            outbox.send(self._key, value, self._on_ack)
+            outbox.send(self._key, value, lambda: self._on_acks(1))
 
 
 def _print(what: str) -> None:

@@ -5,7 +5,9 @@ import logging
 import random
 from collections.abc import Iterator
 from itertools import takewhile
+from typing import cast
 
+from logpipeline.events.redaction import Redaction
 from logpipeline.kafka.outbox import OnAck, Outbox
 from logpipeline.producer.simulator import simulate, spoil
 from logpipeline.shutdown import Shutdown
@@ -20,12 +22,14 @@ class Source:
     """Events in order, those of a key in one partition; a request to stop ends them.
 
     `size` is in bytes, None when unknown; `position` counts the bytes read. `complete` is False
-    when some of the input was not read.
+    when some of the input was not read. `burst` is the number of events that may be sent together:
+    1 if one may have to wait for the next, or has a callback.
     """
 
     size: int | None = None
     position = 0
     complete = True
+    burst = 1
 
     def events(self, outbox: Outbox) -> Iterator[Event]:
         """After a request to stop, only those already read. They are for `outbox`."""
@@ -39,8 +43,21 @@ class Source:
         """Called after the outbox has closed, when all deliveries are known."""
 
 
+def sent(burst: list[Event], outbox: Outbox, redaction: Redaction | None = None) -> bool:
+    """Send events that are due together, redacted. False when a stop was requested first."""
+    if redaction:
+        burst = [
+            cast("Event", (key, redaction.event(value), *on_ack)) for key, value, *on_ack in burst
+        ]
+    if len(burst) == 1:
+        return outbox.send(*burst[0])
+    return outbox.send_all(cast("list[Pair]", burst))
+
+
 class Simulated(Source):
     """The endless events of a small company, by --seed, --rate and --malformed."""
+
+    burst = 500
 
     def __init__(self, options: argparse.Namespace, stop: Shutdown) -> None:
         self._options = options
