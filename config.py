@@ -10,6 +10,7 @@ from logpipeline.alerts.settings import AlertsSettings
 from logpipeline.archive.settings import RotationSettings, StoreSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
+from logpipeline.find.settings import FindSettings
 from logpipeline.producer.settings import ProducerSettings
 from logpipeline.recent.settings import RedisSettings
 from logpipeline.replay.settings import ReplaySettings
@@ -41,5 +42,9 @@ class Replay(ReplaySettings):
     """replay.py: dead letters and rotated files → Kafka again."""
 
 
-class Settings(Dashboard, Alerts, Producer, Consumer, Replay, Verify):
+class Find(FindSettings):
+    """find.py: logs.txt and its rotated files → a terminal."""
+
+
+class Settings(Dashboard, Alerts, Producer, Consumer, Replay, Verify, Find):
     """All of them: what `.env` may hold."""

@@ -1,7 +1,7 @@
-"""Grams: which short pieces of text a block has, as a bitmap that may say yes too often, never no.
+"""Grams: which short pieces of text a block has, as a bitmap that may err by saying yes, never no.
 
-A text is folded first: bit 0x20 of each byte is set, so that ASCII letters have one case. The bitmap
-has two kinds of pieces:
+A text is folded first: bit 0x20 of each byte is set, so that ASCII letters have one case. The
+bitmap has two kinds of pieces:
 
 - four bytes at each even position, unless all are hexadecimal digits: nearly all of those occur in
   any block. So of any text either those at its even positions or those at its odd ones are there;

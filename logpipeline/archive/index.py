@@ -79,15 +79,15 @@ class Index:
         self._bitmaps = bitmaps
 
     @classmethod
-    def load(cls, path: Path, file: Path) -> Self:
-        """The index at `path` of the packed or plain file. Raises BadIndex, OSError."""
+    def load(cls, path: Path, file: Path | None) -> Self:
+        """The index at `path` of the packed or plain file, if that is here. Raises BadIndex,
+        OSError."""
         fd = open_file(path, os.O_RDONLY)
         try:
             table = _table(fd)
         finally:
             os.close(fd)
-        size, tail = end_of(file)
-        if (table.packed_size, table.tail) != (size, tail):
+        if file and (table.packed_size, table.tail) != end_of(file):
             raise BadIndex("it is of a file with other contents")
         begin = path.stat().st_size - table.rest
         return cls(table, path, begin)
@@ -97,7 +97,7 @@ class Index:
         """Bytes of the file's lines."""
         return sum(block.length for block in self.blocks)
 
-    def keys(self, block: Block) -> Iterator[tuple[Key | tuple[int, str, None], int]]:
+    def keys(self, block: Block) -> Iterator[tuple[tuple[int, str, str | None], int]]:
         """(bin, level, service) and their events; the service of OTHERS is None."""
         levels, services = self.table.levels, self.table.services
         for bin_, level, service, events in block.counts:

@@ -20,7 +20,16 @@ import msgspec
 from crc32c import crc32c
 
 from logpipeline.archive.frames import pieces
-from logpipeline.archive.index import Block, Key, Table, bin_of, end_of, index_path, merged, save_index
+from logpipeline.archive.index import (
+    Block,
+    Key,
+    Table,
+    bin_of,
+    end_of,
+    index_path,
+    merged,
+    save_index,
+)
 from logpipeline.archive.packing import BROKEN
 from logpipeline.archive.rotated import RotatedFile
 from logpipeline.events.event import LEVEL_OF

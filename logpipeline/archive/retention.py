@@ -1,4 +1,4 @@
-"""Retention: packs and indexes rotated files, sends them to the store if one is set, and deletes the oldest.
+"""Retention: packs, indexes, sends to the store if one is set, and deletes rotated files.
 
 It has a thread of its own. Of all consumers that share a logs.txt, one does it at a time, the one
 that holds `logs.txt.keeper.lock`. A kill at any moment leaves a file plain, packed, or both.

@@ -42,7 +42,8 @@ class Readable:
 
     def values(self, name: str) -> list[str]:
         """The values of a field by its name, or that of a nested one, http.status; of an array each
-        of its elements. The level has its own spelling, and that of the five."""
+        of its elements; an object has none. The level has two: its own spelling, and that of the
+        five."""
         if name == "level":
             return [self.level, self.fields["level"]]
         return list(_values(self.fields, name))
@@ -81,10 +82,10 @@ def leaf(value: Any) -> str:
 
 
 def _texts(name: str, value: Any) -> Iterator[str]:
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict):
         for key, inner in value.items():
             yield from _texts(f"{name}.{key}", inner)
-    elif isinstance(value, list) and value:
+    elif isinstance(value, list):
         for inner in value:
             yield from _texts(name, inner)
     else:
@@ -97,13 +98,20 @@ def _values(value: Any, name: str) -> Iterator[str]:
             yield from _values(inner, name)
     elif isinstance(value, dict):
         if name in value:
-            found = value[name]
-            yield from map(leaf, found if isinstance(found, list) and found else [found])
+            yield from _leaves(value[name])
         at = name.find(".")
         while at >= 0:
             if (inner := value.get(name[:at])) is not None:
                 yield from _values(inner, name[at + 1 :])
             at = name.find(".", at + 1)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+    elif not isinstance(value, dict):
+        yield leaf(value)
 
 
 def _refuse(name: str) -> NoReturn:
