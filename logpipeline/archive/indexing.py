@@ -54,8 +54,10 @@ class Event(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(Event)
 
 
-def index(file: RotatedFile, stop: Callable[[], bool] = lambda: False) -> None:
-    """Make the file's index. Raises OSError, also when the file cannot be unpacked;
+def index(
+    file: RotatedFile, stop: Callable[[], bool] = lambda: False, small: int = SMALL
+) -> None:
+    """Make the file's index, without bitmaps up to `small` packed bytes. Raises OSError, also when the file cannot be unpacked;
     InterruptedError once `stop` says so."""
     path = file.path()
     size, tail = end_of(path)
@@ -68,7 +70,7 @@ def index(file: RotatedFile, stop: Callable[[], bool] = lambda: False) -> None:
         for lines in blocks(path):
             if stop():
                 raise InterruptedError("the program stops")
-            block, bitmap, others = _block(lines, at, levels, services, size > SMALL)
+            block, bitmap, others = _block(lines, at, levels, services, size > small)
             made.append(block)
             bitmaps.append(bitmap)
             at += len(bitmap)
@@ -98,7 +100,7 @@ def blocks(path: Path) -> Iterator[Lines]:
             yield _lines(starts, begin, rest[:cut], None)
             rest, begin = rest[cut:], begin + cut
     if rest:
-        yield _lines(starts, begin, rest, path.stat().st_size)
+        yield _lines(starts, begin, rest, path.stat().st_size if path.suffix == ".zst" else None)
 
 
 def _lines(starts: list[tuple[int, int]], begin: int, lines: bytes, frame_end: int | None) -> Lines:

@@ -69,7 +69,7 @@ def readable(line: bytes) -> Readable | None:
 
 
 def service_text(value: Any) -> str:
-    return "" if value is None else leaf(value)
+    return "" if value is None else str(leaf(value))  # no Number
 
 
 def leaf(value: Any) -> str:

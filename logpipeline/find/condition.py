@@ -72,7 +72,6 @@ def _number(value: str) -> float | None:
 
 
 def _is_ordered(left: float | str, operator: str, right: float | str) -> bool:
-    assert type(left) is type(right) or not isinstance(left, str)
     if operator.endswith("=") and left == right:
         return True
     return left < right if operator.startswith("<") else left > right  # type: ignore[operator]
