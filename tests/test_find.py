@@ -46,10 +46,12 @@ def found(log_file: Path, query: Query, newest: int = 0, processes: int = 1) -> 
 
 
 def counted(log_file: Path, query: Query) -> Counter[tuple[int, str]]:
-    with closing(Sources(log_file)) as sources:
-        with Search(sources, Matcher(query), counts=True, processes=1) as search:
-            totals = sum((each.counts for each in search.results()), Counter())
-            totals += search.totals
+    with (
+        closing(Sources(log_file)) as sources,
+        Search(sources, Matcher(query), counts=True, processes=1) as search,
+    ):
+        totals = sum((each.counts for each in search.results()), Counter())
+        totals += search.totals
     by_level: Counter[tuple[int, str]] = Counter()
     for (bin_, level, _), events in totals.items():
         by_level[bin_, level] += events

@@ -54,11 +54,20 @@ class Event(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(Event)
 
 
-def index(
-    file: RotatedFile, stop: Callable[[], bool] = lambda: False, small: int = SMALL
-) -> None:
-    """Make the file's index, without bitmaps up to `small` packed bytes. Raises OSError, also when the file cannot be unpacked;
-    InterruptedError once `stop` says so."""
+def index(file: RotatedFile, stop: Callable[[], bool] = lambda: False, small: int = SMALL) -> None:
+    """Make the file's index, without bitmaps up to `small` packed bytes.
+
+    Raises OSError, also when the file cannot be unpacked; InterruptedError once `stop` says so.
+    """
+    path = file.path()
+    table, bitmaps = made_of(file, path.stat().st_size > small, stop)
+    save_index(index_path(file), table, bitmaps, permissions(path.lstat()))
+
+
+def made_of(
+    file: RotatedFile, with_bitmaps: bool, stop: Callable[[], bool] = lambda: False
+) -> tuple[Table, list[bytes]]:
+    """What the index of the file says, and its bitmaps. Raises as `index` does."""
     path = file.path()
     size, tail = end_of(path)
     levels: list[str] = []
@@ -70,15 +79,14 @@ def index(
         for lines in blocks(path):
             if stop():
                 raise InterruptedError("the program stops")
-            block, bitmap, others = _block(lines, at, levels, services, size > small)
+            block, bitmap, others = _block(lines, at, levels, services, with_bitmaps)
             made.append(block)
             bitmaps.append(bitmap)
             at += len(bitmap)
             odd += others
     except BROKEN as error:
         raise OSError(f"cannot unpack {path}: {error}") from None
-    table = Table(size, tail, odd, levels, services, made, at)
-    save_index(index_path(file), table, bitmaps, permissions(path.lstat()))
+    return Table(size, tail, odd, levels, services, made, at), bitmaps
 
 
 def blocks(path: Path) -> Iterator[Lines]:
