@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 
-import config
 from logpipeline import command_line
 from logpipeline.archive.store import Store, StoreError
 from logpipeline.find import indexes
@@ -19,8 +18,10 @@ from logpipeline.find.options import add_options, query_of
 from logpipeline.find.output import Output
 from logpipeline.find.query import Matcher
 from logpipeline.find.run import UNUSABLE, Run
+from logpipeline.find.settings import FindSettings
 from logpipeline.find.sources import NoArchive, Sources
 from logpipeline.find.word import BadQuery
+from logpipeline.shutdown import Shutdown
 from logpipeline.terminal import coloured
 
 EXAMPLES = """\
@@ -38,19 +39,20 @@ option or a setting cannot be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = command_line.load(config.Find, argv, __doc__ or "", add_options, EXAMPLES)
+    settings, options = command_line.load(FindSettings, argv, __doc__ or "", add_options, EXAMPLES)
     try:
         matcher = Matcher(query_of(options))
         if options.index:
             return indexes.make(settings.log_file)
         store = Store.of(settings)
         with closing(Sources(settings.log_file, store, options.follow)) as sources:
-            run = Run(sources, matcher, Output(options.json, coloured(sys.stdout)))
+            output = Output(options.json, coloured(sys.stdout))
+            run = Run(sources, matcher, output, Shutdown().on_signals())
             if options.count:
                 run.count(options.json)
             else:
                 run.find(options.newest, options.context, options.context_all)
-            if options.follow and not run.interrupted:
+            if options.follow:
                 run.follow(Follower(settings.log_file, sources))
             return run.status
     except (BadQuery, NoArchive, StoreError, OSError) as error:

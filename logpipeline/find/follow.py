@@ -17,7 +17,7 @@ CHUNK = 2**20  # bytes
 
 
 class Follower:
-    """Iterating waits for lines, for ever: batches of them, without newlines."""
+    """From where a search has ended."""
 
     def __init__(self, log_file: Path, sources: Sources) -> None:
         self._path = log_file
@@ -25,9 +25,9 @@ class Follower:
         self._fd = os.dup(sources.live.fd) if sources.live else -1
         self._position = sources.live.length if sources.live else 0
 
-    def __iter__(self) -> Iterator[list[bytes]]:
-        """Raises OSError."""
-        while True:
+    def batches(self, stop: object) -> Iterator[list[bytes]]:
+        """Lines without newlines, as they arrive, until `stop` is true. Raises OSError."""
+        while not stop:
             begun = self._position, self._fd
             yield from self._arrived()
             if (self._position, self._fd) == begun:

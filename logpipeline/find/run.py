@@ -14,20 +14,22 @@ from logpipeline.find.query import Matcher
 from logpipeline.find.search import Search
 from logpipeline.find.sources import Sources
 from logpipeline.find.task import Found
+from logpipeline.shutdown import Shutdown
 from logpipeline.terminal import printable
 
 FOUND, NOTHING, UNUSABLE = 0, 1, 2
+SLICE = 1_000  # lines that are written without a look whether to stop
 
 
 class Run:
-    """`interrupted`: by Ctrl-C, or because nobody reads its output any more."""
+    """Once `stop` is set, as by Ctrl-C, it ends with what was found."""
 
-    def __init__(self, sources: Sources, matcher: Matcher, output: Output) -> None:
+    def __init__(self, sources: Sources, matcher: Matcher, output: Output, stop: Shutdown) -> None:
         self._sources = sources
         self._matcher = matcher
         self._output = output
         self._left_out: set[str] = set()
-        self.interrupted = False
+        self._stop = stop
 
     @property
     def status(self) -> int:
@@ -38,7 +40,7 @@ class Run:
 
     def find(self, newest: int, context: int, every: bool) -> None:
         """Raises StoreError, OSError."""
-        with Search(self._sources, self._matcher, newest=newest) as search, self._until_stopped():
+        with Search(self._sources, self._matcher, newest=newest) as search, self._while_read():
             results = self._results(search)
             if newest:
                 results = iter(self._newest(results, newest))
@@ -46,54 +48,52 @@ class Run:
                 self._with_neighbours(results, Neighbours(search, context, every))
                 return
             for found in results:
-                self._output.write(line for _, line in found.lines)
+                for begin in range(0, len(found.lines), SLICE):
+                    if self._stop:
+                        break
+                    self._output.write(line for _, line in found.lines[begin : begin + SLICE])
 
     def count(self, as_json: bool) -> None:
         """Raises StoreError, OSError."""
         keys: Counter[Key] = Counter()
         with Search(self._sources, self._matcher, counts=True) as search:
-            with self._until_stopped():
-                for found in self._results(search):
-                    keys += found.counts
+            for found in self._results(search):
+                keys += found.counts
             keys += search.totals
         self._output.count = keys.total()
-        with self._until_stopped():
+        with self._while_read():
             print(counts.as_json(keys).decode() if as_json else counts.as_table(keys))
-            self._output.flush()
 
     def follow(self, follower: Follower) -> None:
         """Until Ctrl-C. Raises OSError."""
-        with self._until_stopped():
-            for lines in follower:
+        with self._while_read():
+            for lines in follower.batches(self._stop):
                 self._output.write(line for line in lines if self._matcher.match(line))
                 self._output.flush()
 
     @contextmanager
-    def _until_stopped(self) -> Iterator[None]:
+    def _while_read(self) -> Iterator[None]:
+        """Less or head may be closed: that ends the search."""
         try:
             yield
             self._output.flush()
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self._output.flush()
         except BrokenPipeError:
-            self.interrupted = True
+            self._stop.request()
             discard_output()
 
     def _results(self, search: Search) -> Iterator[Found]:
         """In the archive's order, the newest back when only these are wanted."""
         progress = Progress(len(search.sources))
         try:
-            for found in search.results():
+            for found in search.results(self._stop):
                 progress.note(found)
                 if found.problem:
                     self._complain(search.sources[found.source].name, found.problem)
                 if found.lines:
                     progress.hide()
                 yield found
-        except KeyboardInterrupt:
-            self.interrupted = True
-            print(f"interrupted after {progress}", file=sys.stderr)
+            if self._stop:
+                print(f"interrupted after {progress}", file=sys.stderr)
         finally:
             progress.close()
 

@@ -5,8 +5,8 @@ import os
 import signal
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ from logpipeline.find.sources import Source, Sources, line_starts
 from logpipeline.find.task import PART, Found, Searcher, Task
 
 AHEAD = 3  # tasks for each process, so that results take little memory
+LOOK = 0.2  # seconds between looks whether to stop
 SMALL = 8 * 2**20  # bytes that one process searches sooner than others are started
 
 _searcher: Searcher  # of a worker process
@@ -65,8 +66,9 @@ class Search:
                 process.terminate()
         self._folder.cleanup()
 
-    def results(self, on_done: Callable[[Found], None] = lambda _: None) -> Iterator[Found]:
-        """In the archive's order; newest first when only the newest are wanted."""
+    def results(self, stop: object = False) -> Iterator[Found]:
+        """In the archive's order; newest first when only the newest are wanted. They end once
+        `stop` is true."""
         waiting: deque[Future[Found]] = deque()
         tasks = self._tasks()
         while True:
@@ -74,11 +76,9 @@ class Search:
                 waiting.append(self._submit(task))
                 if not self._pool:
                     break
-            if not waiting:
+            if not waiting or not _is_done(waiting[0], stop):
                 return
-            found = waiting.popleft().result()
-            on_done(found)
-            yield found
+            yield waiting.popleft().result()
 
     def reader(self, number: int) -> SourceReader:
         """For a source's lines in any order. Raises OSError, StoreError."""
@@ -162,10 +162,19 @@ class Search:
         return pool
 
 
+def _is_done(future: "Future[Found]", stop: object) -> bool:
+    """Wait for it. False once `stop` is true."""
+    while not stop:
+        if wait([future], LOOK).done:
+            return True
+    return False
+
+
 def _begin(searcher: Searcher) -> None:
     global _searcher
     _searcher = searcher
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the parent ends them
 
 
 def _work(task: Task) -> Found:

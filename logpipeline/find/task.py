@@ -14,7 +14,7 @@ from logpipeline.archive.rotated import RotatedFile
 from logpipeline.find.query import Matcher
 from logpipeline.find.scan import Scan
 
-PART = 16 * 2**20  # bytes of lines, about
+PART = 4 * 2**20  # bytes of lines, about
 CHUNK = 2**20  # bytes
 LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill memory
 Lines = tuple[int, bytes]  # a position in the file's lines, and some of them

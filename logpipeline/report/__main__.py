@@ -131,7 +131,7 @@ def write_csv(answer: duckdb.DuckDBPyRelation) -> None:
     """All rows, after the names of the columns."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(answer.columns)
-    writer.writerows(iter(answer.fetchone, None))
+    writer.writerows(iter(answer.fetchone, None))  # type: ignore[call-overload]
 
 
 def export(period: Span, folder: Path, gather: Gather) -> None:
