@@ -3,6 +3,12 @@ PYTHON ?= python3
 RATE ?=
 N ?= 20
 LEVEL ?=
+SERVICE ?=
+TEXT ?=
+WHERE ?=
+Q ?=
+OUT ?= export
+CSV ?=
 DAY ?=
 SINCE ?=
 TO ?=
@@ -27,8 +33,12 @@ INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
 PYTEST := $(RUN) -m pytest --numprocesses=3 --dist=loadgroup
 
+FILTERS = $(if $(LEVEL),--level '$(LEVEL)') $(if $(SERVICE),--service '$(SERVICE)') $(if $(WHERE),--where '$(WHERE)') $(if $(SINCE),--since '$(SINCE)')
+export Q
+export TEXT
+
 .DEFAULT_GOAL := help
-.PHONY: help install up recent verify replay report check test siege chaos powercut fuzz lint fmt bench lock audit sbom clean
+.PHONY: help install up recent find tail verify replay report sql export check test siege chaos powercut fuzz lint fmt bench lock audit sbom clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -63,6 +73,12 @@ fmt: $(INSTALLED) ## fix style and format
 recent: $(RUNNING) ## show the newest events, newest last (LEVEL=ERROR, N=20)
 	@exec $(RUN) -m logpipeline.recent --count '$(N)' $(if $(LEVEL),--level '$(LEVEL)')
 
+find: $(RUNNING) ## find events in everything that was ever archived (TEXT="payment failed", LEVEL, SERVICE, WHERE, SINCE=2h, TO, ARGS)
+	@exec $(RUN) find.py $(FILTERS) $(if $(TO),--to '$(TO)') $(ARGS) $(if $(TEXT),-- "$$TEXT")
+
+tail: $(RUNNING) ## show the newest events and those that arrive, until Ctrl-C (LEVEL=ERROR, SERVICE=payments, WHERE, N=20)
+	@exec $(RUN) find.py --follow --newest '$(N)' $(FILTERS) $(ARGS)
+
 verify: $(RUNNING) ## prove that Kafka, logs.txt and Redis agree (exit status 1: they differ)
 	@exec $(RUN) verify.py $(ARGS)
 
@@ -72,6 +88,12 @@ replay: $(RUNNING) ## resend, once, dead letters that are valid now (SINCE=2h TO
 
 report: $(RUNNING) ## draw the last 24 hours of logs.txt and its rotated files (DAY=2026-11-23)
 	@exec $(RUN) -m logpipeline.report $(if $(DAY),--day '$(DAY)')
+
+sql: $(RUNNING) ## query everything that was ever archived (Q="SELECT …", SINCE=2h, TO, CSV=1)
+	@exec $(RUN) -m logpipeline.report --sql "$$Q" $(if $(SINCE),--since '$(SINCE)') $(if $(TO),--to '$(TO)') $(if $(CSV),--csv)
+
+export: $(RUNNING) ## write events as Parquet, by day, for DuckDB, Polars, Spark, Trino or Athena (SINCE=7d, TO, OUT=export)
+	@exec $(RUN) -m logpipeline.report --export '$(OUT)' $(if $(SINCE),--since '$(SINCE)') $(if $(TO),--to '$(TO)')
 
 chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s, HOSTS=3)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker) $(if $(HOSTS),--hosts '$(HOSTS)')

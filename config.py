@@ -11,6 +11,7 @@ from logpipeline.archive.settings import RotationSettings, StoreSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.events.settings import RedactionSettings
+from logpipeline.find.settings import FindSettings
 from logpipeline.producer.settings import ProducerSettings
 from logpipeline.recent.settings import RedisSettings
 from logpipeline.replay.settings import ReplaySettings
@@ -42,5 +43,9 @@ class Replay(ReplaySettings):
     """replay.py: dead letters and rotated files → Kafka again."""
 
 
-class Settings(Dashboard, Alerts, Producer, Consumer, Replay, Verify):
+class Find(FindSettings):
+    """find.py: logs.txt and its rotated files → a terminal."""
+
+
+class Settings(Dashboard, Alerts, Producer, Consumer, Replay, Verify, Find):
     """All of them: what `.env` may hold."""

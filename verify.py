@@ -25,6 +25,7 @@ from logpipeline.recent import redis_client
 from logpipeline.terminal import printable
 from logpipeline.verify.archive import audit_kafka, audit_logs_txt
 from logpipeline.verify.hosts import Hosts
+from logpipeline.verify.indexes import audit_indexes
 from logpipeline.verify.recent import audit_redis
 from logpipeline.verify.snapshot import Snapshot
 from logpipeline.verify.sources import Sources
@@ -84,6 +85,7 @@ def verify(settings: config.Verify) -> int:
     ):
         bar.reset(sources.total)
         logs_txt = audit_logs_txt(snapshot, sources)
+        audit_indexes(settings.log_file, logs_txt)
         kafka = audit_kafka(snapshot, sources)
         recent = audit_redis(settings, snapshot, sources)
     for name, found in ("Kafka", kafka), (settings.log_file.name, logs_txt), ("Redis", recent):

@@ -40,8 +40,10 @@ PROGRAMS = {
     "alerts.py": "test alerts-file alert-urls redis-url redis-max-logs",
     "verify.py": "archive kafka-topic log-file redis-url redis-max-logs event-max-bytes",
     "replay.py": "since to rate dry-run file again kafka-topic log-file event-max-bytes",
+    "find.py": "level service where since to regex context context-all newest count json follow "
+    "index log-file archive-url",
     "-m logpipeline.recent": "level count redis-url redis-key",
-    "-m logpipeline.report": "day output sql log-file archive-url",
+    "-m logpipeline.report": "day output sql csv export since to log-file archive-url",
     "-m logpipeline.localstack": "rate kafka-topic redis-url log-file dashboard-port",
 }
 # What a program has nothing to do with is not among its flags.
@@ -52,10 +54,11 @@ FOREIGN = {
     "alerts.py": "kafka-topic log-file dashboard-port",
     "verify.py": "dashboard-port state-dir log-max-bytes archive-url",
     "replay.py": "redis-url dashboard-port archive-url",
+    "find.py": "kafka-topic redis-url metrics-host log-max-bytes",
 }
 TARGETS = """
-    help install up recent verify replay report check test siege chaos fuzz lint fmt bench lock
-    audit sbom clean
+    help install up recent find tail sql export verify replay report check test siege chaos fuzz
+    lint fmt bench lock audit sbom clean
 """
 
 

@@ -16,9 +16,10 @@ import pytest
 import zstandard
 
 from config import Settings
+from logpipeline.report.events import table
 from logpipeline.report.page import ceiling
 from logpipeline.report.sources import NoLogs, files, gathered
-from logpipeline.report.trends import Trends, table, trends
+from logpipeline.report.trends import Trends, trends
 from tests.support.process import ROOT
 
 NOON = datetime(2026, 11, 23, 12).timestamp()  # local time, as people ask for it

@@ -9,7 +9,8 @@ import zstandard
 
 from logpipeline.archive.store import Store
 from logpipeline.report import __main__ as program
-from logpipeline.report.trends import table
+from logpipeline.report import events
+from logpipeline.report.events import table
 from tests.support.seaweed import Seaweed
 from tests.test_report import line, report
 
@@ -120,11 +121,11 @@ def test_a_file_that_is_deleted_while_it_is_read_is_fetched(
     logs: Path, nas: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def deleted_first(*args: object) -> object:
-        monkeypatch.setattr(program, "table", table)
+        monkeypatch.setattr(events, "table", table)
         rotated(logs)[0].unlink()
         return table(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(program, "table", deleted_first)
+    monkeypatch.setattr(events, "table", deleted_first)
     monkeypatch.setenv("LOG_FILE", str(logs))
     monkeypatch.setenv("ARCHIVE_URL", f"file://{nas}")
     assert program.main(COUNT) == 0

@@ -27,7 +27,8 @@ BELOW = {
     "dashboard": {"events", "recent", "alerts"},
     "verify": {"events", "kafka", "archive", "recent"},
     "replay": {"events", "kafka", "archive"},
-    "report": {"events", "archive"},
+    "report": {"events", "archive", "replay"},
+    "find": {"events", "archive", "replay"},
     "localstack": {"alerts", "archive", "consumer", "dashboard", "events", "producer"},
 }
 FRONT_DOOR = ("__init__.py", "logpipeline.producer.handler")  # imported when it is asked for

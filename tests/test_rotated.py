@@ -20,6 +20,7 @@ from config import Settings
 from logpipeline.archive import packing
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.index import index_path
 from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import RotatedFile, rotated
@@ -267,6 +268,8 @@ def test_what_a_kill_left_is_cleared_and_nothing_else(path: Path, opened: Opened
     second.packed(".zst.tmp").write_bytes(b"half")
     third.packed(".zst").write_bytes(zstandard.compress(third.plain.read_bytes()))
     first.plain.unlink()
+    index_path(first).write_bytes(b"of a deleted file")
+    index_path(second).with_suffix(".index.0123456789abcdef.tmp").write_bytes(b"half")
     begun = path.with_name("logs-29990101T000000.000000Z.txt.checkpoint")
     begun.write_bytes(b"a rotation that has just begun")
     stranger = path.with_name("logs-of-mine.txt.tmp")
@@ -274,8 +277,8 @@ def test_what_a_kill_left_is_cleared_and_nothing_else(path: Path, opened: Opened
     keep(path)
     assert sorted(each.name for each in path.parent.glob("logs-*")) == sorted(
         [
-            *(second.packed(".zst").name, second.sidecar.name),
-            *(third.packed(".zst").name, third.sidecar.name),
+            *(second.packed(".zst").name, second.sidecar.name, index_path(second).name),
+            *(third.packed(".zst").name, third.sidecar.name, index_path(third).name),
             *(begun.name, stranger.name),
         ]
     )

@@ -1,4 +1,4 @@
-"""Retention: packs rotated files, sends them to the store if one is set, and deletes the oldest.
+"""Retention: packs, indexes, sends to the store if one is set, and deletes rotated files.
 
 It has a thread of its own. Of all consumers that share a logs.txt, one does it at a time, the one
 that holds `logs.txt.keeper.lock`. A kill at any moment leaves a file plain, packed, or both.
@@ -12,6 +12,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from logpipeline.archive.index import index_path
+from logpipeline.archive.indexer import Indexer
 from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.packing import PACKED, Stopped, pack
 from logpipeline.archive.rotated import RotatedFile, by_name, rotated
@@ -50,6 +52,7 @@ class Retention:
         self._outage = Outage(log)
         self._supervision = supervision or Supervision(log, settings)
         self._closing = threading.Event()
+        self._indexer = Indexer(self._closing)
         self._uploader = Uploader(store, metrics, self._closing) if store else None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()
@@ -66,6 +69,7 @@ class Retention:
             self._clear(files)
             files = [file for file in files if not file.path().is_symlink()]
             problem = self._pack_all(files)
+            self._indexer.index([file for file in files if self._is_packed(file)])
             if self._uploader:
                 self._uploader.ship([file for file in files if self._is_packed(file)])
             self._delete_oldest(files)
@@ -114,14 +118,17 @@ class Retention:
         return {name for name in names if name.startswith(prefix)}
 
     def _clear(self, files: list[RotatedFile]) -> None:
-        """Remove what a kill has left: drafts, and checkpoints of deleted files."""
+        """Remove what a kill has left: drafts, and checkpoints and indexes of deleted files."""
         folder = self._log_file.parent
         remove_drafts(folder, lambda name: name.endswith(PACKED) and self._rotated(name))
+        remove_drafts(folder, lambda name: self._rotated(name.removesuffix(".index")))
         newest = max(files, default=NONE)  # a newer one may be of a rotation that has just begun
         for name in self._names():
-            file = self._rotated(name.removesuffix(".checkpoint"))
-            if file and name == file.sidecar.name and file not in files and file < newest:
-                file.sidecar.unlink(missing_ok=True)
+            file = self._rotated(name.removesuffix(".checkpoint").removesuffix(".index"))
+            if file and file not in files and file < newest:
+                beside = {path.name: path for path in (file.sidecar, index_path(file))}
+                if name in beside:
+                    beside[name].unlink(missing_ok=True)
 
     def _rotated(self, name: str) -> RotatedFile | None:
         """The rotated file of this name, whether it exists or not."""
@@ -160,6 +167,7 @@ class Retention:
             file.path().unlink()
             sync(self._log_file.parent)  # or a file might come back without its checkpoint
             file.sidecar.unlink(missing_ok=True)
+            index_path(file).unlink(missing_ok=True)
 
     def _too_many(self, number: int, size: int, ended: datetime) -> bool:
         mine = self._settings

@@ -1,13 +1,16 @@
 """Uploader: sends rotated files to the store, and knows which of them it has.
 
-A file's checkpoint is sent before it, so that each file in the store has its own beside it.
+A file's checkpoint and index are sent before it, so that each file in the store has its own beside
+it.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
+from logpipeline.archive.index import index_path
 from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.rotated import RotatedFile
 from logpipeline.archive.store import OtherContentError, Store, StoreError
@@ -81,6 +84,9 @@ class Uploader:
         path = file.path()
         if file.sidecar.exists():
             self._store.put(file.sidecar)
+        if index_path(file).exists():
+            with suppress(OtherContentError):  # of another version
+                self._store.put(index_path(file))
         if self._store.put(path):
             self._metrics.shipped_files.inc()
             self._metrics.shipped_bytes.inc(path.stat().st_size)

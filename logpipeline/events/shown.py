@@ -16,26 +16,26 @@ UNREADABLE = (
 )
 
 
-def shown(line: bytes, in_colour: bool, size: int = 0) -> str:
+def shown(line: bytes, in_colour: bool, size: int = 0, most: int = LONGEST) -> str:
     """One event as a line for a terminal: local time, level, service, message, further fields.
 
-    It shows LONGEST characters at most, then a mark with the event's size in bytes: `size`, when
+    It shows `most` characters at most, then a mark with the event's size in bytes: `size`, when
     `line` is only its beginning.
     """
-    stamp, level, service, message, fields = _parts(line)
-    cut = len(message) + len(fields) > LONGEST or len(line) < size
+    stamp, level, service, message, fields = _parts(line, most)
+    cut = len(message) + len(fields) > most or len(line) < size
     parts = [
         (stamp, DIM),
         (level and f"{level:8}", COLOURS.get(level, 0)),
         (service, DIM),
-        (printable(message[:LONGEST]), None),
-        (printable(fields[: max(0, LONGEST - len(message))]), DIM),
+        (printable(message[:most]), None),
+        (printable(fields[: max(0, most - len(message))]), DIM),
         (f"… ({size or len(line):,} bytes)" if cut else "", DIM),
     ]
     return " ".join(paint(text, code, in_colour) for text, code in parts if text)
 
 
-def _parts(line: bytes) -> tuple[str, str, str, str, str]:
+def _parts(line: bytes, most: int) -> tuple[str, str, str, str, str]:
     """Time, level, service, message and fields of an event; of anything else only the text."""
     try:
         event = json.loads(line)
@@ -47,7 +47,7 @@ def _parts(line: bytes) -> tuple[str, str, str, str, str]:
         if not isinstance(message, str):
             raise TypeError("the message must be a string")
         service = short(_text(event.pop("service", "")), NAME)
-        return stamp, level, service, message, _fields(event, LONGEST - len(message))
+        return stamp, level, service, message, _fields(event, most - len(message))
     except UNREADABLE:
         return "", "", "", line.decode(errors="replace"), ""
 

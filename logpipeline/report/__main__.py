@@ -2,11 +2,14 @@
 
 Rotated files that have been deleted here are read from ARCHIVE_URL.
 
-SQL may query the table `events`: time, level, service, message, and shape, which is the message
-with # for its numbers. `level` is one of DEBUG, INFO, WARNING, ERROR and CRITICAL.
+SQL may query the table `events`: time, level, service, message, shape, which is the message with #
+for its numbers, trace_id, host, method, path, status, duration_ms, logger, event, which is the
+whole event as JSON (event->>'user'), and record, its own bytes. `level` is one of DEBUG, INFO,
+WARNING, ERROR and CRITICAL.
 """
 
 import argparse
+import csv
 import datetime
 import math
 import sys
@@ -22,10 +25,12 @@ import duckdb
 from logpipeline import command_line
 from logpipeline.archive.store import Store, StoreError
 from logpipeline.files import own_target, replace_file
+from logpipeline.replay.window import A_TIME, moment
+from logpipeline.report import events
 from logpipeline.report.page import render
 from logpipeline.report.settings import ReportSettings
 from logpipeline.report.sources import NoLogs, gathered
-from logpipeline.report.trends import table, trends, unreadable
+from logpipeline.report.trends import trends, unreadable
 from logpipeline.terminal import printable
 
 DAY = 24 * 3600.0
@@ -37,11 +42,14 @@ examples:
   make report DAY=2026-11-23                   report one day, local time
   python -m logpipeline.report --sql "SELECT level, count(*) FROM events GROUP BY ALL"
   python -m logpipeline.report --day 2026-11-23 --sql "SELECT DISTINCT service FROM events"
+  python -m logpipeline.report --since 2h --csv --sql "SELECT time, event->>'user' FROM events"
+  python -m logpipeline.report --since 7d --export parquet
 
 exit status: 0, also when the time has no events, 1 when a file (the others are read all the same)
 or the query cannot be read, 2 for an option or a setting that cannot be used
 """
 
+Span = tuple[float, float]  # Unix seconds, the end not included
 Gather = Callable[[float, float], AbstractContextManager[Sequence[Path]]]
 
 
@@ -53,8 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         store = Store.of(settings)
         gather = partial(gathered, settings.log_file, store)
         left_out: list[str] = []
+        period = chosen(options)
         if options.sql:
-            work = partial(ask, options.day, options.sql)
+            work = partial(ask, period, options.sql, options.csv)
+        elif options.export:
+            work = partial(export, period, options.export)
         else:
             work = partial(write, settings.log_file.name, options.day, options.output, left_out)
         try:
@@ -104,18 +115,58 @@ def write(
     print(output)
 
 
-def ask(day: datetime.date | None, sql: str, gather: Gather) -> None:
+def ask(period: Span, sql: str, as_csv: bool, gather: Gather) -> None:
     """Print the answer as a table. Raises NoLogs, StoreError, duckdb.Error, OSError."""
-    start, end = span(day) if day else (-math.inf, math.inf)
-    with gather(start, end) as paths:
-        if not paths:
-            raise NoLogs("no readable file was written after that day began")
-        with table(paths, start, end) as database:
-            answer = database.sql(sql)
-            if answer:
-                with redirect_stdout(StringIO()) as shown:
-                    answer.show(max_rows=1_000, max_width=160)
-                print("\n".join(map(printable, shown.getvalue().rstrip("\n").split("\n"))))
+    with gather(*period) as paths, events.table(existing(paths), *period) as database:
+        answer = database.sql(sql)
+        if answer and as_csv:
+            write_csv(answer)
+        elif answer:
+            with redirect_stdout(StringIO()) as shown:
+                answer.show(max_rows=1_000, max_width=160)
+            print("\n".join(map(printable, shown.getvalue().rstrip("\n").split("\n"))))
+
+
+def write_csv(answer: duckdb.DuckDBPyRelation) -> None:
+    """All rows, after the names of the columns."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows(iter(answer.fetchone, None))  # type: ignore[call-overload]
+
+
+def export(period: Span, folder: Path, gather: Gather) -> None:
+    """Write Parquet files. Raises NoLogs, StoreError, duckdb.Error, OSError."""
+    with gather(*period) as paths:
+        count = events.export(existing(paths), *period, folder)
+    print(f"{count:,} events in {folder}")
+
+
+def existing(paths: Sequence[Path]) -> Sequence[Path]:
+    """Raises NoLogs when there are none."""
+    if not paths:
+        raise NoLogs("no readable file was written after that time began")
+    return paths
+
+
+def chosen(options: argparse.Namespace) -> Span:
+    """The period of --day, or of --since and --to. Raises SystemExit for contradictions."""
+    asks = options.sql or options.export
+    begun = options.since is not None or options.to is not None
+    for is_wrong, sentence in (
+        (options.sql and options.export, "--sql cannot be used with --export"),
+        (options.csv and not options.sql, "--csv requires --sql"),
+        (begun and not asks, "--since and --to require --sql or --export; the page takes --day"),
+        (begun and options.day, "--day cannot be used with --since or --to"),
+    ):
+        if is_wrong:
+            command_line.fail("report", sentence)
+    if options.day:
+        return span(options.day)
+    start = -math.inf if options.since is None else options.since
+    end = math.inf if options.to is None else options.to
+    if start >= end:
+        command_line.fail("report", "--to must be a time after --since")
+    return start, end
 
 
 def span(day: datetime.date) -> tuple[float, float]:
@@ -139,6 +190,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sql", metavar="QUERY", help="query the table `events`, and print the answer"
     )
+    parser.add_argument("--csv", action="store_true", help="print the answer as CSV, all rows")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FOLDER",
+        help="write the events as Parquet, by day of UTC, into a new folder",
+    )
+    parser.add_argument(
+        "--since", type=time_of, metavar="TIME", help=f"events dated from then on: {A_TIME}"
+    )
+    parser.add_argument("--to", type=time_of, metavar="TIME", help="and before then")
 
 
 def date(text: str) -> datetime.date:
@@ -147,6 +209,14 @@ def date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a day such as 2026-11-23") from None
+
+
+def time_of(text: str) -> float:
+    """Raises ArgumentTypeError."""
+    try:
+        return moment(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be {A_TIME}") from None
 
 
 if __name__ == "__main__":

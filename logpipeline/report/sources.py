@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from logpipeline.archive.index import load_index
 from logpipeline.archive.rotated import STAMP, RotatedFile, by_name
 from logpipeline.archive.store import Store
 
@@ -34,7 +35,15 @@ def gathered(
         if not here and not copies:
             place = f" or in {store.name}" if store else ""
             raise NoLogs(f"neither {log_file} nor a rotated file of it exists here{place}")
-        yield [*copies, *(path for path in here if path.stat().st_mtime >= start)]
+        mine = [path for path in here if path.stat().st_mtime >= start]
+        yield [*copies, *(path for path in mine if _may_have(path, log_file, start, end))]
+
+
+def _may_have(path: Path, log_file: Path, start: float, end: float) -> bool:
+    """Whether it may have events of that time, by its index if it has one."""
+    file = by_name(path, log_file)
+    index = load_index(file) if file else None
+    return index is None or any(block.first < end and block.last >= start for block in index.blocks)
 
 
 def files(log_file: Path) -> list[Path]:

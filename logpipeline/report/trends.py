@@ -1,6 +1,5 @@
 """Trends: the files as a table, and the counts that the page shows."""
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,22 +28,20 @@ LIMITS = {
 # written.
 TABLE = r"""
 CREATE TEMP VIEW lines AS
-SELECT CASE WHEN message IS NULL OR TRY(to_timestamp(timestamp)) IS NULL THEN NULL {levels} END
+SELECT CASE WHEN message IS NOT NULL AND TRY(to_timestamp(timestamp)) IS NOT NULL THEN {level} END
     AS level, message, service, TRY(to_timestamp(timestamp)) AS time, timestamp
 FROM read_json([{files}], format = 'newline_delimited', ignore_errors = true, columns = {{
     level: 'VARCHAR', message: 'VARCHAR', timestamp: 'DOUBLE', service: 'VARCHAR'}}) AS r;
-
+"""
+MACROS = r"""
 -- Messages without the numbers that make each of them different.
 CREATE TEMP MACRO shape(message) AS regexp_replace(
-    regexp_replace(left(message, 300), '\b[0-9a-f]*[0-9][0-9a-f-]{{7,}}\b', '#', 'g'),
+    regexp_replace(left(message, 300), '\b[0-9a-f]*[0-9][0-9a-f-]{7,}\b', '#', 'g'),
     '\b\d+([.,]\d+)*', '#', 'g');
-
+"""
+NAMED = """
 CREATE TEMP MACRO named(service) AS CASE WHEN length(service) > {name}
     THEN left(service, {name}) || '…' ELSE coalesce(service, '') END;
-
-CREATE TEMP VIEW events AS
-SELECT time, level, service, message, shape(message) AS shape FROM lines
-WHERE level IS NOT NULL AND timestamp >= '{start}'::DOUBLE AND timestamp < '{end}'::DOUBLE
 """
 COUNTS = """
 CREATE TEMP TABLE counts AS
@@ -117,25 +114,29 @@ class Trends:
     services: int = 0
 
 
-def table(
-    paths: Sequence[Path], start: float = -math.inf, end: float = math.inf
-) -> duckdb.DuckDBPyConnection:
-    """A database with the view `events`, of those from `start` to `end` (Unix seconds): time, level
-    (one of five), service, message, shape. Raises duckdb.Error."""
-    database = duckdb.connect()
+def database() -> duckdb.DuckDBPyConnection:
+    """An empty one, in bounds."""
+    connection = duckdb.connect()
     for name, value in LIMITS.items():
-        database.execute(f"SET {name} = {value}")
-    levels = " ".join(map(_case, LEVELS))
-    names = ", ".join(_quoted(literally(str(path))) for path in paths)
-    database.execute(TABLE.format(files=names, levels=levels, start=start, end=end, name=NAME))
-    return database
+        connection.execute(f"SET {name} = {value}")
+    return connection
+
+
+def lines_of(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
+    """A database with the view `lines`. Raises duckdb.Error."""
+    connection = database()
+    names = ", ".join(quoted(literally(str(path))) for path in paths)
+    connection.execute(TABLE.format(files=names, level=level_case("r.level")))
+    connection.execute(MACROS)
+    connection.execute(NAMED.format(name=NAME))
+    return connection
 
 
 def trends(paths: Sequence[Path], start: float, end: float) -> Trends:
     """Read the files and count. Raises duckdb.Error."""
     if not paths:
         return Trends(start, end, STEPS[0], [], [], 0)
-    with table(paths) as database:
+    with lines_of(paths) as database:
         between = {"start": start, "end": end}
         extent = database.execute(EXTENT, between).fetchone()
         assert extent
@@ -159,7 +160,7 @@ def trends(paths: Sequence[Path], start: float, end: float) -> Trends:
 def unreadable(path: Path) -> str:
     """Why a file cannot be read to its end, "" if it can."""
     try:
-        with table([path]) as database:
+        with lines_of([path]) as database:
             database.execute("SELECT count(message) FROM lines")
     except duckdb.Error as error:
         reason = " ".join(str(error).split())
@@ -172,12 +173,16 @@ def bin_size(seconds: float, most: int) -> int:
     return next((step for step in STEPS if seconds / step < most), STEPS[-1])
 
 
-def _case(level: str) -> str:
-    """A branch of SQL's CASE for all names of a level."""
-    names = ", ".join(_quoted(name) for name, meant in LEVEL_OF.items() if meant == level)
-    return f"WHEN upper(r.level) IN ({names}) THEN {_quoted(level)}"
+def level_case(column: str) -> str:
+    """SQL for the one of LEVELS that a column names, NULL for none."""
+    names = {level: [n for n, meant in LEVEL_OF.items() if meant == level] for level in LEVELS}
+    branches = (
+        f"WHEN upper({column}) IN ({', '.join(map(quoted, each))}) THEN {quoted(level)}"
+        for level, each in names.items()
+    )
+    return f"CASE {' '.join(branches)} END"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A string literal of SQL."""
     return "'" + text.replace("'", "''") + "'"

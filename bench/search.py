@@ -1,0 +1,227 @@
+"""Measure searching an archive: find.py against zstdcat and grep, and DuckDB.
+
+    .venv/bin/python -m bench.search                5 GB in 100 files: about half an hour
+    .venv/bin/python -m bench.search 0.5 10 3       0.5 GB in 10 files, three rounds
+
+All take turns on the same packed files, with as many processes as there are cores; figures are
+medians of wall time. It prints a table, and what packing costs with and without indexes.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from statistics import median
+
+import zstandard
+
+from logpipeline.archive.indexing import index
+from logpipeline.archive.packing import pack, unpacked
+from logpipeline.archive.rotated import STAMP, RotatedFile
+from logpipeline.find.query import Matcher, Query
+from logpipeline.find.search import Search
+from logpipeline.find.sources import Sources
+from logpipeline.report.events import table
+
+ROOT = Path(__file__).resolve().parent.parent
+START = 1_790_000_000.0
+EVERY = 0.03  # seconds between events
+WORD = "Chargeback"  # each thousandth event has it
+WORDS = [
+    "payment",
+    "failed",
+    "order",
+    "placed",
+    "user",
+    "login",
+    "timeout",
+    "connecting",
+    "database",
+    "cache",
+    "miss",
+    "retry",
+    "upstream",
+    "returned",
+    "request",
+    "completed",
+    "slow",
+    "query",
+    "stock",
+    "reserved",
+    "invoice",
+    "created",
+    "email",
+    "sent",
+    "queue",
+    "consumer",
+    "lagging",
+    "connection",
+    "reset",
+    "by",
+    "peer",
+    "certificate",
+    "expired",
+    "session",
+    "opened",
+    "closed",
+]
+SERVICES = ("payments", "shop", "auth", "search", "mail", "stock", "gateway", "billing")
+LEVELS = ("DEBUG",) * 3 + ("INFO",) * 12 + ("WARNING",) * 2 + ("ERROR",)
+COUNT = "SELECT date_trunc('hour', time) AS hour, level, count(*) FROM events GROUP BY ALL"
+
+
+def event(dice: Random, number: int) -> bytes:
+    words = dice.choices(WORDS, k=5)
+    if number % 1_000 == 7:
+        words.append(WORD)
+    fields = {
+        "level": dice.choice(LEVELS),
+        "message": f"{' '.join(words)} {dice.randrange(100_000)}",
+        "timestamp": round(START + number * EVERY, 3),
+        "service": dice.choice(SERVICES),
+        "host": f"web-{dice.randrange(20)}",
+        "trace_id": f"{dice.getrandbits(128):032x}",
+        "status": dice.choice((200, 200, 200, 404, 500)),
+        "duration_ms": round(dice.random() * 900, 1),
+    }
+    return json.dumps(fields).encode()
+
+
+def fill(folder: Path, size: int, files: int) -> tuple[str, float]:
+    """Make the packed and indexed files. Returns a trace id, and the end of their time."""
+    dice, number, trace = Random(1), 0, ""
+    for made in range(files):
+        lines = []
+        left = size // files
+        while left > 0:
+            lines.append(event(dice, number))
+            number += 1
+            left -= len(lines[-1]) + 1
+        if made == files // 3:
+            trace = json.loads(lines[len(lines) // 2])["trace_id"]
+        stamp = datetime.fromtimestamp(START + number * EVERY, UTC).strftime(STAMP)
+        file = RotatedFile(stamp, folder / f"logs-{stamp}.txt")
+        file.plain.write_bytes(b"\n".join(lines) + b"\n")
+        if made == 0:
+            print(packing(file))
+        pack(file.plain, file.packed(".zst"), threading.Event())
+        file.plain.unlink()
+        index(file)
+        print(f"\r{made + 1} of {files} files", end="", file=sys.stderr)
+    return trace, START + number * EVERY
+
+
+def packing(file: RotatedFile) -> str:
+    """What packing costs: as before, in one frame; in frames; with the index in a process."""
+
+    def before() -> None:
+        data = file.plain.read_bytes()
+        file.packed(".zst").write_bytes(
+            zstandard.ZstdCompressor(3, write_checksum=True).compress(data)
+        )
+        hashlib.sha256(data).digest()
+        with unpacked(file.packed(".zst")) as back:
+            hashlib.sha256(back.read()).digest()
+
+    def indexed() -> None:
+        pack(file.plain, file.packed(".zst"), threading.Event())
+        command = [sys.executable, "-m", "logpipeline.archive.indexing", str(file.plain)]
+        subprocess.run(command, check=True, cwd=ROOT)
+
+    def framed() -> None:
+        pack(file.plain, file.packed(".zst"), threading.Event())
+
+    first, second, third = (median(cpu(job) for _ in range(3)) for job in (before, framed, indexed))
+    size = file.packed(".zst").stat().st_size
+    extra = file.plain.with_name(f"{file.plain.name}.index").stat().st_size
+    return (
+        f"packing a file, CPU: one frame {first:.2f} s; frames {second / first:.2f} times that; "
+        f"frames and index {third / first:.2f} times; the index has {extra / size:.0%} of its size"
+    )
+
+
+def cpu(job: Callable[[], None]) -> float:
+    def used() -> float:
+        times = os.times()
+        return times.user + times.system + times.children_user + times.children_system
+
+    begun = used()
+    job()
+    return used() - begun
+
+
+def grep(folder: Path, word: str) -> None:
+    line = f"ls {folder}/*.zst | xargs -P {os.cpu_count()} -I@ sh -c 'zstdcat @ | grep -c {word}'"
+    subprocess.run(["sh", "-c", line], stdout=subprocess.DEVNULL, check=False)
+
+
+def find(folder: Path, *args: str) -> None:
+    command = [sys.executable, str(ROOT / "find.py"), "--log-file", str(folder / "logs.txt"), *args]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+
+def duck(folder: Path) -> None:
+    with table(sorted(folder.glob("*.zst"))) as database:
+        database.sql(COUNT).fetchall()
+
+
+def opened(folder: Path, query: Query) -> str:
+    sources = Sources(folder / "logs.txt")
+    with Search(sources, Matcher(query), processes=1) as search:
+        events = sum(len(found.lines) for found in search.results())
+    sources.close()
+    return f"{len(search.opened)} of {len(search.sources)} files opened, {events:,} events"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.search")
+    parser.add_argument("gigabytes", nargs="?", type=float, default=5.0)
+    parser.add_argument("files", nargs="?", type=int, default=100)
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-search-") as name:
+        folder = Path(name)
+        trace, end = fill(folder, int(options.gigabytes * 1e9), options.files)
+        since = str(end - 600)
+        jobs: dict[str, Callable[[], None]] = {
+            f"zstdcat, grep -c {WORD}": lambda: grep(folder, WORD),
+            f"find.py {WORD}": lambda: find(folder, WORD),
+            f"find.py {WORD.lower()}, in any case": lambda: find(folder, WORD.lower()),
+            "find.py, a trace id as a word": lambda: find(folder, trace),
+            "find.py --where trace_id=…": lambda: find(folder, "--where", f"trace_id={trace}"),
+            "find.py, the last ten minutes": lambda: find(folder, "--since", since),
+            "DuckDB, events by level and hour": lambda: duck(folder),
+            "find.py --count": lambda: find(folder, "--count"),
+        }
+        print(race(jobs, options.rounds))
+        print("the last ten minutes:", opened(folder, Query(since=end - 600)))
+        print("the trace id:", opened(folder, Query(words=(trace,))))
+
+
+def race(jobs: dict[str, Callable[[], None]], rounds: int) -> str:
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            begun = time.monotonic()
+            job()
+            times[name].append(time.monotonic() - begun)
+    first = median(next(iter(times.values())))
+    rows = [
+        f"| {name} | {median(each):.2f} | {median(each) / first:.2f} |"
+        for name, each in times.items()
+    ]
+    head = "| | seconds | relative to grep |\n| --- | --- | --- |\n"
+    return head + "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()

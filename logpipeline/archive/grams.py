@@ -1,0 +1,89 @@
+"""Grams: which short pieces of text a block has, as a bitmap that may err by saying yes, never no.
+
+A text is folded first: bit 0x20 of each byte is set, so that ASCII letters have one case. The
+bitmap has two kinds of pieces:
+
+- four bytes at each even position, unless all are hexadecimal digits: nearly all of those occur in
+  any block. So of any text either those at its even positions or those at its odd ones are there;
+- of a run of LONG or more letters and digits, such as a trace id, the bytes 0 to 7, 8 to 15, and so
+  on. Any LONG bytes of the run have at least one of these whole, at an unknown offset.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+GRAM = 4
+STRIDE = 2
+STEP = 8
+LONG = 2 * STEP - 1
+FOLD = 0x20
+HEX = frozenset(b"0123456789abcdef")
+LARGEST = 20  # bits of a hash; a bitmap has up to 2**20
+SMALLEST = 13
+SPARSE = 8  # a bitmap has at least so many bits for each piece
+FACTOR4, FACTOR8 = 0x9E3779B1, 0x9E3779B97F4A7C15
+EIGHT = 2**64 - 1
+FOLDED = bytes(byte | FOLD for byte in range(256))
+IN_RUN = bytes(
+    48 <= (byte | FOLD) < 58 or 97 <= (byte | FOLD) < 123 or byte >= 128 for byte in range(256)
+)
+
+
+class Bitmap:
+    """`data` has 2**`bits` bits."""
+
+    def __init__(self, data: bytes | memoryview, bits: int) -> None:
+        self._data = data
+        self._mask = 2**bits - 1
+
+    def __contains__(self, piece: int) -> bool:
+        slot = piece & self._mask
+        return bool(self._data[slot >> 3] >> (7 - (slot & 7)) & 1)
+
+    def has_all(self, pieces: Iterable[int]) -> bool:
+        return all(piece in self for piece in pieces)
+
+
+class Wanted:
+    """The pieces that a text must have to contain all of `literals`, in any case."""
+
+    def __init__(self, literals: Sequence[bytes]) -> None:
+        self._literals = [literal.translate(FOLDED) for literal in literals]
+
+    @cached_property
+    def _choices(self) -> list[list[list[int]]]:
+        """For each literal, and each of its long runs, the pieces by its possible offsets."""
+        found = [[_short(text[at:]) for at in range(STRIDE)] for text in self._literals]
+        runs = [run for text in self._literals for run in _runs(text)]
+        found += [[_long(run[at:]) for at in range(STEP)] for run in runs]
+        return [offsets for offsets in found if all(offsets)]
+
+    def __bool__(self) -> bool:
+        """Whether a bitmap may exclude anything."""
+        return bool(self._choices)
+
+    def may_be_in(self, bitmap: Bitmap) -> bool:
+        return all(any(map(bitmap.has_all, offsets)) for offsets in self._choices)
+
+
+def hash4(piece: bytes) -> int:
+    return (int.from_bytes(piece, "little") * FACTOR4 & 0xFFFFFFFF) >> (32 - LARGEST)
+
+
+def hash8(piece: bytes) -> int:
+    product = int.from_bytes(piece, "little") * FACTOR8 & EIGHT
+    return ((product ^ (product >> 32)) * FACTOR8 & EIGHT) >> (64 - LARGEST)
+
+
+def _short(text: bytes) -> list[int]:
+    grams = [text[at : at + GRAM] for at in range(0, len(text) - GRAM + 1, STRIDE)]
+    return [hash4(gram) for gram in grams if not HEX.issuperset(gram)]
+
+
+def _runs(text: bytes) -> list[bytes]:
+    marked = bytes(byte if IN_RUN[byte] else 0 for byte in text)
+    return [run for run in marked.split(b"\0") if len(run) >= LONG]
+
+
+def _long(text: bytes) -> list[int]:
+    return [hash8(text[at : at + STEP]) for at in range(0, len(text) - STEP + 1, STEP)]

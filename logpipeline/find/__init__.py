@@ -1,0 +1,1 @@
+"""Find: searches everything that was ever archived."""

@@ -1,0 +1,90 @@
+"""Output: found events for people or for programs, and the progress of a search."""
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from io import TextIOWrapper
+from typing import Any
+
+from tqdm import tqdm
+
+from logpipeline.events.shown import shown
+from logpipeline.find.task import Found
+
+WHOLE = 2**22  # characters of an event: more than any has
+DELAY = 0.5  # seconds before the progress is shown
+
+
+class Output:
+    """Writes lines: as `make recent` does on a terminal, else, and with `raw`, their own bytes."""
+
+    def __init__(self, raw: bool, in_colour: bool) -> None:
+        self._raw = raw or not sys.stdout.isatty()
+        self._in_colour = in_colour
+        self.count = 0
+        if isinstance(sys.stdout, TextIOWrapper):  # a terminal may lack a character
+            sys.stdout.reconfigure(errors="backslashreplace")
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        """Raises BrokenPipeError."""
+        if self._raw:
+            written = [line + b"\n" for line in lines]
+            sys.stdout.buffer.writelines(written)
+            self.count += len(written)
+        else:
+            self._write_shown(lines)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+    def gap(self) -> None:
+        """Separate what follows, for people."""
+        if not self._raw:
+            print("--")
+
+    def _write_shown(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            print(shown(line, self._in_colour, most=WHOLE))
+            self.count += 1
+
+
+class Progress:
+    """A line on stderr when that is a terminal: the files searched, and the bytes a second."""
+
+    def __init__(self, files: int) -> None:
+        self._bar: Any = tqdm(
+            total=files,
+            delay=DELAY,
+            leave=False,
+            disable=None,
+            bar_format="{n_fmt} of {total_fmt} files{postfix}",
+        )
+        self._begun = time.monotonic()
+        self._size = 0
+        self._last = -1
+
+    def note(self, found: Found) -> None:
+        self._size += found.size
+        rate = self._size / max(0.001, time.monotonic() - self._begun)
+        self._bar.set_postfix_str(f"{rate / 1e9:.1f} GB/s", refresh=False)
+        if found.source != self._last:
+            self._last = found.source
+            self._bar.update(1)
+        else:
+            self._bar.update(0)
+
+    def hide(self) -> None:
+        """Before lines on the same terminal."""
+        self._bar.clear()
+
+    def __str__(self) -> str:
+        return f"{self._bar.n} of {self._bar.total} files"
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def discard_output() -> None:
+    """After a BrokenPipeError: less or head was closed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,63 @@
+"""Scan: the lines of a block that may match, found in its bytes as they are, without decoding."""
+
+import ctypes
+from collections.abc import Iterator
+from heapq import merge
+from typing import Any
+
+import numpy as np
+
+from logpipeline.archive.grams import FOLD, FOLDED
+from logpipeline.find.literals import Literal
+
+_memmem = getattr(ctypes.CDLL(None), "memmem", None)  # three times as fast as bytes.find
+if _memmem:
+    _memmem.restype = ctypes.c_void_p
+    _memmem.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+
+
+class Scan:
+    """Finds lines with one literal."""
+
+    def __init__(self, literal: Literal) -> None:
+        self._any_case = literal.any_case
+        self._text = literal.text.translate(FOLDED) if literal.any_case else literal.text
+        self._loose = literal.loose
+        self._folded = np.empty(0, np.uint8)
+
+    def lines(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """The begin and end of each line that may have it, in order, each once."""
+        at = 0
+        for found in merge(self._positions(data), self._loose_positions(data)):
+            if found >= at:
+                begin = data.rfind(b"\n", 0, found) + 1
+                end = data.find(b"\n", found)
+                at = len(data) if end < 0 else end + 1
+                yield begin, len(data) if end < 0 else end
+
+    def _loose_positions(self, data: bytes) -> Iterator[int]:
+        if b"\\" in data or not data.isascii():
+            yield from (found.start() for found in self._loose.finditer(data))
+
+    def _positions(self, data: bytes) -> Iterator[int]:
+        """Where the literal is; after each, the search resumes in the next line."""
+        searched = self._fold(data) if self._any_case else np.frombuffer(data, np.uint8)
+        at = _find(searched, self._text, 0)
+        while at >= 0:
+            yield at
+            line_end = data.find(b"\n", at)
+            at = _find(searched, self._text, line_end + 1) if line_end >= 0 else -1
+
+    def _fold(self, data: bytes) -> Any:
+        if len(self._folded) < len(data):
+            self._folded = np.empty(len(data), np.uint8)
+        folded = self._folded[: len(data)]
+        return np.bitwise_or(np.frombuffer(data, np.uint8), FOLD, out=folded)
+
+
+def _find(data: Any, text: bytes, at: int) -> int:
+    if not _memmem:
+        return int(data.tobytes().find(text, at))
+    address = data.ctypes.data
+    found = _memmem(address + at, len(data) - at, text, len(text))
+    return found - address if found else -1

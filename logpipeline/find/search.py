@@ -1,0 +1,190 @@
+"""Search: the tasks of a query, done by several processes, their results in the archive's order."""
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from logpipeline.archive.index import Block, Key
+from logpipeline.find.query import Matcher
+from logpipeline.find.reader import SourceReader
+from logpipeline.find.sources import Source, Sources, line_starts
+from logpipeline.find.task import PART, Found, Searcher, Task
+
+AHEAD = 3  # tasks for each process, so that results take little memory
+LOOK = 0.2  # seconds between looks whether to stop
+SMALL = 8 * 2**20  # bytes that one process searches sooner than others are started
+
+_searcher: Searcher  # of a worker process
+
+
+class Search:
+    """One search of all sources. `newest` above 0: the newest so many, from the newest back.
+
+    `on_done` is called with each result; `opened` counts the files of which lines were read.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        matcher: Matcher,
+        counts: bool = False,
+        newest: int = 0,
+        processes: int = 0,
+    ) -> None:
+        self._matcher = matcher
+        self._newest = newest
+        self._counts = counts
+        self._sources = sources
+        self.totals: Counter[Key] = Counter()  # of blocks that did not have to be read
+        self.opened: set[int] = set()
+        self._folder = tempfile.TemporaryDirectory(prefix="log-find-")
+        self.sources = sources.local()
+        self._processes = processes or os.cpu_count() or 1
+        size = sum(_size(source) for source in self.sources)
+        self._searcher = Searcher(matcher, counts, newest)
+        alone = self._processes == 1 or (size < SMALL and not sources.has_store)
+        self._pool = None if alone else self._started()
+
+    def __enter__(self) -> Self:
+        """Finds what is only in the store. Raises StoreError."""
+        query = self._matcher.query
+        stored = self._sources.stored(query.since, query.to, Path(self._folder.name))
+        self.sources = [*stored, *self.sources]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((self._pool._processes or {}).values()):
+                process.terminate()
+        self._folder.cleanup()
+
+    def results(self, stop: object = False) -> Iterator[Found]:
+        """In the archive's order; newest first when only the newest are wanted. They end once
+        `stop` is true."""
+        waiting: deque[Future[Found]] = deque()
+        tasks = self._tasks()
+        while True:
+            while len(waiting) < AHEAD * self._processes and (task := next(tasks, None)):
+                waiting.append(self._submit(task))
+                if not self._pool:
+                    break
+            if not waiting or not _is_done(waiting[0], stop):
+                return
+            yield waiting.popleft().result()
+
+    def reader(self, number: int) -> SourceReader:
+        """For a source's lines in any order. Raises OSError, StoreError."""
+        source = self.sources[number]
+        if source.stored and number not in self.opened:
+            self._sources.fetch(source)
+            self.opened.add(number)
+        return SourceReader(source, Path(self._folder.name))
+
+    def _tasks(self) -> Iterator[Task]:
+        numbers = range(len(self.sources))
+        for number in reversed(numbers) if self._newest else numbers:
+            source = self.sources[number]
+            tasks = list(self._of(number, source))
+            if not tasks:
+                continue
+            if source.stored and number not in self.opened:
+                self._sources.fetch(source)
+            self.opened.add(number)
+            yield from reversed(tasks) if self._newest else tasks
+
+    def _of(self, number: int, source: Source) -> Iterator[Task]:
+        """The tasks of one file: none when it cannot have what is wanted."""
+        if source.index:
+            yield from self._of_blocks(number, source)
+        elif source.file is None:
+            for begin, end in line_starts(source.fd, source.length, PART):
+                yield Task(number, None, begin=begin, end=end, fd=source.fd)
+        elif source.stored or source.path() != source.file.plain:
+            yield Task(number, source.file)
+        else:
+            with source.file.plain.open("rb") as file:
+                for begin, end in line_starts(file.fileno(), _size(source), PART):
+                    yield Task(number, source.file, begin=begin, end=end)
+
+    def _of_blocks(self, number: int, source: Source) -> Iterator[Task]:
+        blocks: list[Block] = []
+        positions: list[int] = []
+        size = 0
+        for position, block in self._wanted(source):
+            if size and size + block.length > PART:
+                yield Task(number, source.file, tuple(blocks), tuple(positions))
+                blocks, positions, size = [], [], 0
+            blocks.append(block)
+            positions.append(position)
+            size += block.length
+        if blocks:
+            yield Task(number, source.file, tuple(blocks), tuple(positions))
+
+    def _wanted(self, source: Source) -> Iterator[tuple[int, Block]]:
+        """The blocks that may have what is wanted, with their positions."""
+        assert source.index
+        index, position, found = source.index, 0, []
+        for block in index.blocks:
+            if self._matcher.may_have(index, block):
+                whole = self._matcher.whole(index, block) if self._counts else None
+                if whole is None:
+                    found.append((position, block))
+                else:
+                    self.totals += whole
+            position += block.length
+        if not self._matcher.asks_bitmaps:
+            return iter(found)
+        bitmaps = index.bitmaps([block for _, block in found])
+        may = self._matcher.may_be_in
+        return (each for each, bitmap in zip(found, bitmaps, strict=True) if may(bitmap))
+
+    def _submit(self, task: Task) -> "Future[Found]":
+        if self._pool:
+            return self._pool.submit(_work, task)
+        done: Future[Found] = Future()
+        done.set_result(self._searcher.work(task))
+        return done
+
+    def _started(self) -> ProcessPoolExecutor:
+        """Workers, by fork: they have logs.txt open, and start at once."""
+        pool = ProcessPoolExecutor(
+            self._processes, multiprocessing.get_context("fork"), _begin, (self._searcher,)
+        )
+        pool.submit(os.getpid)  # starts all
+        return pool
+
+
+def _is_done(future: "Future[Found]", stop: object) -> bool:
+    """Wait for it. False once `stop` is true."""
+    while not stop:
+        if wait([future], LOOK).done:
+            return True
+    return False
+
+
+def _begin(searcher: Searcher) -> None:
+    global _searcher
+    _searcher = searcher
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the parent ends them
+
+
+def _work(task: Task) -> Found:
+    return _searcher.work(task)
+
+
+def _size(source: Source) -> int:
+    """Packed bytes of a rotated file, those of logs.txt."""
+    if source.file is None:
+        return source.length
+    with suppress(FileNotFoundError):
+        return source.path().stat().st_size
+    return 0

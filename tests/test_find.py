@@ -1,0 +1,88 @@
+"""find.py finds what a person would find who reads every line, and nothing else."""
+
+from collections import Counter
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from logpipeline.archive import indexing, packing
+from logpipeline.archive.index import bin_of
+from logpipeline.events.readable import readable
+from logpipeline.find.query import Matcher, Query
+from logpipeline.find.search import Search
+from logpipeline.find.sources import Sources
+from tests.support import haystack
+
+QUERIES = 1_000
+EVENTS = 600
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[bytes]:
+    return haystack.lines(Random(7), EVENTS)
+
+
+@pytest.fixture
+def log_file(tmp_path: Path, lines: list[bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten files of every kind, in blocks that are small."""
+    monkeypatch.setattr(packing, "CHUNK", 8_192)
+    monkeypatch.setattr(indexing, "BLOCK", 8_192)
+    return haystack.archive(tmp_path, lines, 10)
+
+
+def found(log_file: Path, query: Query, newest: int = 0, processes: int = 1) -> list[bytes]:
+    with (
+        closing(Sources(log_file)) as sources,
+        Search(sources, Matcher(query), newest=newest, processes=processes) as search,
+    ):
+        results = list(search.results())
+    assert {each.problem for each in results} <= {""}
+    if newest:
+        results.reverse()
+    return [line for each in results for _, line in each.lines]
+
+
+def counted(log_file: Path, query: Query) -> Counter[tuple[int, str]]:
+    with (
+        closing(Sources(log_file)) as sources,
+        Search(sources, Matcher(query), counts=True, processes=1) as search,
+    ):
+        totals = sum((each.counts for each in search.results()), Counter())
+        totals += search.totals
+    by_level: Counter[tuple[int, str]] = Counter()
+    for (bin_, level, _), events in totals.items():
+        by_level[bin_, level] += events
+    return by_level
+
+
+def test_a_thousand_random_queries_find_what_a_plain_loop_finds(
+    log_file: Path, lines: list[bytes]
+) -> None:
+    empty = 0
+    for query in islice(haystack.queries(Random(11), lines), QUERIES):
+        expected = haystack.plain_search(lines, query)
+        assert found(log_file, query) == expected, query
+        empty += not expected
+    assert QUERIES * 0.1 < empty < QUERIES * 0.7
+
+
+def test_counts_are_those_of_a_plain_loop(log_file: Path, lines: list[bytes]) -> None:
+    for query in islice(haystack.queries(Random(12), lines), 200):
+        if query.words and query.words[0] and Random(str(query)).random() < 0.7:
+            query = Query(levels=query.levels, services=query.services, to=query.to)
+        events = map(readable, haystack.plain_search(lines, query))
+        expected = Counter((bin_of(each.timestamp), each.level) for each in events if each)
+        assert counted(log_file, query) == expected, query
+
+
+def test_several_processes_find_the_same_in_the_same_order(
+    log_file: Path, lines: list[bytes]
+) -> None:
+    query = Query(words=("pay",))
+    expected = haystack.plain_search(lines, query)
+    assert expected
+    assert found(log_file, query, processes=3) == expected
+    assert found(log_file, query, newest=20, processes=3)[-20:] == expected[-20:]
