@@ -8,6 +8,7 @@ of the current folder, the default. Its ``--help`` lists those that it uses.
 
 from logpipeline.alerts.settings import AlertsSettings
 from logpipeline.archive.settings import RotationSettings, StoreSettings
+from logpipeline.collector.settings import CollectorSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.producer.settings import ProducerSettings
@@ -19,6 +20,10 @@ from logpipeline.verify.settings import VerifySettings
 
 class Producer(MetricsSettings, ProducerSettings):
     """producer.py: log files and simulated events → Kafka."""
+
+
+class Collector(CollectorSettings):
+    """collector.py: HTTP, OpenTelemetry, Loki, bulk and syslog → Kafka."""
 
 
 class Consumer(MetricsSettings, StoreSettings, RotationSettings, RedisSettings, ConsumerSettings):
@@ -41,5 +46,5 @@ class Replay(ReplaySettings):
     """replay.py: dead letters and rotated files → Kafka again."""
 
 
-class Settings(Dashboard, Alerts, Producer, Consumer, Replay, Verify):
+class Settings(Dashboard, Alerts, Collector, Producer, Consumer, Replay, Verify):
     """All of them: what `.env` may hold."""
