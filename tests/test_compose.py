@@ -25,7 +25,7 @@ if os.environ.get("COMPOSE_TESTS") != "1":
     pytest.skip("builds containers: asked for by COMPOSE_TESTS=1", allow_module_level=True)
 
 PARTITIONS = 4
-SCRIPTS = {"producer", "consumer", "dashboard"}
+SCRIPTS = {"producer", "consumer", "collector", "dashboard"}
 SERVICES = {"kafka", "redis", "door", "alerts", *SCRIPTS}
 BAD = "this is no event"
 UP_AND_DOWN = {"docker compose up", "docker compose down"}  # of which the other tests consist
@@ -38,6 +38,7 @@ LISTENING = {
     "dashboard": {8080},
     "consumer": {9100},
     "producer": {9101},
+    "collector": {4318, 5514},
     "alerts": {9102},
 }
 OWN_NETWORK = {"door": "front", "dashboard": "page"}  # where they listen, and nowhere else

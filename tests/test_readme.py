@@ -112,6 +112,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "METRICS_PORT": str(free_port()),
         "ALERTS_METRICS_PORT": str(free_port()),
         "DASHBOARD_PORT": str(free_port()),
+        "COLLECTOR_PORT": str(free_port()),
     }
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in ports.items()))
     tools = folder / "tools"

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from logpipeline.collector.body import Bodies, Disconnected
 from logpipeline.collector.bulk import BulkDialect, LookUps
 from logpipeline.collector.exchange import Batch, Call, Dialect, Invalid, Reply, Writer
-from logpipeline.collector.guard import BODY, OF_BROWSERS, Guard
+from logpipeline.collector.gate import BODY, OF_BROWSERS, Gate
 from logpipeline.collector.loki import LokiDialect
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.otlp import OtlpDialect
@@ -41,7 +41,7 @@ class CollectorApp:
         outlet: Sending,
         keyed: Sending,
     ) -> None:
-        self._guard = Guard(settings)
+        self._gate = Gate(settings)
         self._metrics = metrics
         self._outlet, self._keyed = outlet, keyed
         self._bodies = Bodies()
@@ -86,20 +86,20 @@ class CollectorApp:
         self, call: Call, name: str, dialect: Dialect | None, address: str, receive: Receive
     ) -> Reply:
         """Raises Invalid, Disconnected."""
-        guard, headers = self._guard, call.headers
-        guard.check_host(headers)
+        gate, headers = self._gate, call.headers
+        gate.check_host(headers)
         if call.path in OWN and call.method in {"GET", "HEAD"}:
             return self._own(call.path)
-        site = guard.site(headers)
+        site = gate.site(headers)
         if call.method == "OPTIONS" and site:
             return Reply(204)
-        call.writer = guard.writer(headers, address)
+        call.writer = gate.writer(headers, address)
         if dialect is None or call.method not in {"POST", "PUT"}:
             if not site and (reply := self._look_ups.answer(call)):
                 return reply
             raise Invalid(404 if dialect is None else 405, _WHAT)
         if site:
-            guard.check_rate(address, asyncio.get_running_loop().time())
+            gate.check_rate(address, asyncio.get_running_loop().time())
         call.body = await self._bodies.read(headers, receive, OF_BROWSERS if site else BODY)
         batch = dialect.read(call)
         await self._store(call, batch)

@@ -31,8 +31,8 @@ class _Target(msgspec.Struct):
 class _Action(msgspec.Struct):
     create: _Target | None = None
     index: _Target | None = None
-    update: msgspec.Raw | None = None
-    delete: msgspec.Raw | None = None
+    update: _Target | None = None
+    delete: _Target | None = None
 
 
 _action = msgspec.json.Decoder(_Action).decode

@@ -11,7 +11,7 @@ class FramingError(ValueError):
     """The stream cannot be read further."""
 
 
-class Frames:
+class SyslogFrames:
     """Splits what one connection sends. It holds LONGEST bytes of an unfinished message."""
 
     def __init__(self) -> None:

@@ -2,7 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
+from logpipeline.collector.exchange import Pair
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.sending import STEP, Outcome, Parcel, Sending
 from logpipeline.kafka.outbox import Outbox
@@ -53,16 +57,26 @@ class Outlet(Sending):
         self._report()
 
     def _send(self, outbox: Outbox, parcel: Parcel) -> None:
-        last = len(parcel.pairs) - 1
-        before = time.monotonic()
+        began = time.monotonic()
 
-        def settle() -> None:
-            """Events are answered for in their order, so those lost since are this batch's."""
-            lost = outbox.undelivered - self._lost
-            self._lost = outbox.undelivered
-            self._metrics.delay.observe(time.monotonic() - before)
-            self._settle(parcel, Outcome.REFUSED if lost else Outcome.STORED)
+        def settle(refused: int) -> None:
+            self._metrics.delay.observe(time.monotonic() - began)
+            self._settle(parcel, Outcome.REFUSED if refused else Outcome.STORED)
 
-        for at, (key, value) in enumerate(parcel.pairs):
-            if not outbox.send(key, value, settle if at == last else None):
-                return  # a stop: the answer is that nothing is known
+        send_all: Any = getattr(outbox, "send_all", None) or partial(self._one_by_one, outbox)
+        if not send_all(parcel.pairs, settle):
+            self._settle(parcel, Outcome.UNKNOWN)  # a stop
+
+    def _one_by_one(
+        self, outbox: Outbox, pairs: Sequence[Pair], settle: Callable[[int], None]
+    ) -> bool:
+        """Send them without `send_all`. Events are answered for in their order, so those lost since
+        the last answer are of this batch."""
+
+        def last() -> None:
+            lost, self._lost = outbox.undelivered - self._lost, outbox.undelivered
+            settle(lost)
+
+        *others, end = pairs
+        sent = all(outbox.send(*pair) for pair in others)
+        return sent and outbox.send(*end, last)

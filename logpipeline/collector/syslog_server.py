@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from logpipeline.collector import syslog
 from logpipeline.collector.exchange import Pair
-from logpipeline.collector.framing import LONGEST, Frames, FramingError
+from logpipeline.collector.framing import LONGEST, FramingError, SyslogFrames
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.sending import Away, Full, Outcome, Sending
 from logpipeline.outage import Outage
@@ -74,7 +74,7 @@ class SyslogServer:
 
     async def _read(self, reader: asyncio.StreamReader, address: str) -> None:
         """Read on only when Kafka has what was read. Raises FramingError, OSError."""
-        frames = Frames()
+        frames = SyslogFrames()
         while data := await reader.read(CHUNK):
             await self._store(events_of(frames.feed(data), address, self._metrics))
         await self._store(events_of(frames.end(), address, self._metrics))

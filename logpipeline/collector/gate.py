@@ -1,4 +1,4 @@
-"""Guard: decides who may send what, before a body is read."""
+"""Gate: decides who may send what, before a body is read."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ ADDRESSES = 10_000  # whose requests are counted
 Headers = Mapping[bytes, bytes]
 
 
-class Guard:
+class Gate:
     """Knows the tokens, the web sites and the names of the collector."""
 
     def __init__(self, settings: CollectorSettings) -> None:
