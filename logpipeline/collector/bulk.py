@@ -6,8 +6,15 @@ from itertools import count
 import msgspec
 
 from logpipeline.collector import ecs, plain
-from logpipeline.collector.exchange import Batch, Call, Invalid, Reply, as_json, check_count
-from logpipeline.events.lines import Lines
+from logpipeline.collector.exchange import (
+    Batch,
+    Call,
+    Invalid,
+    Pair,
+    Reply,
+    as_json,
+    check_count,
+)
 
 KINDS = {
     *("application/json", "application/x-ndjson", ""),
@@ -19,7 +26,7 @@ TYPES |= {429: "es_rejected_execution_exception", 503: "cluster_block_exception"
 PRODUCT = ((b"x-elastic-product", b"Elasticsearch"),)  # clients refuse an answer without it
 DONE = (
     b'"_version":1,"result":"created","_shards":{"total":1,"successful":1,"failed":0},'
-    b'"_seq_no":0,"_primary_term":1,"status":201'
+    b'"_seq_no":0,"_primary_term":1,"status":201}}'
 )
 
 
@@ -52,7 +59,7 @@ class BulkDialect:
     """What Filebeat, Vector, Fluent Bit, rsyslog and Elasticsearch's clients send."""
 
     def __init__(self) -> None:
-        self._prefix, self._numbers = secrets.token_urlsafe(9), count(1)
+        self._prefix, self._numbers = secrets.token_urlsafe(9).encode(), count(1)
 
     def read(self, call: Call) -> Batch:
         if call.kind.lower() not in KINDS:
@@ -61,48 +68,32 @@ class BulkDialect:
         if not lines:
             raise Invalid(400, "request body is required")
         check_count(len(lines) // 2)
-        batch, index = BulkBatch(), _index_of(call.path)
-        made, rest, known = Lines(call.writer.service), iter(lines), _Known(index)
+        batch, known, rest = BulkBatch(), _Known(_index_of(call.path)), iter(lines)
+        documents = []
         for number, line in enumerate(rest):
-            action, target, own = known.read(line, number)
-            document = b"" if action == "delete" else next(rest, None)
+            batch.items.append(known.read(line, number))
+            document = b"" if batch.items[-1][0] == "delete" else next(rest, None)
             if document is None:
                 raise Invalid(400, f"the action of item {number} has no document")
-            batch.items.append((action, target, own))
-            self._add(call, batch, made, document)
+            documents.append(document)
+        if ecs.is_nested(call.body):
+            documents = [ecs.flattened(document) for document in documents]
+        batch.count = len(documents)
+        for found in enumerate(plain.shaped(call, documents, batch.items[0][1])):
+            _add(call, batch, *found)
         return batch
-
-    def _add(self, call: Call, batch: BulkBatch, lines: Lines, document: bytes) -> None:
-        action, index, own = batch.items[-1]
-        try:
-            if action not in ACTIONS:
-                raise ValueError(f"{action} is not supported: logs are never changed")
-            value = plain.of_object(lines, ecs.flattened(document))
-            service = plain.service_of(value)
-            if why := call.writer.refusal(service):
-                raise PermissionError(why)
-        except ValueError as error:
-            batch.refused.append((batch.count, str(error)))
-        except PermissionError as error:
-            batch.refused.append((batch.count, str(error)))
-        else:
-            batch.pairs.append(((service or call.writer.service or index).encode(), value))
-            if own or batch.ids:
-                batch.ids += [b""] * (len(batch.pairs) - len(batch.ids) - 1)
-                batch.ids.append(call.digest(b"bulk", index.encode(), own.encode()) if own else b"")
-        batch.count += 1
 
     def stored(self, call: Call, batch: Batch) -> Reply:
         assert isinstance(batch, BulkBatch)
         refused, parts = dict(batch.refused), []
+        heads: dict[tuple[str, str], bytes] = {}
         for at, (action, index, own) in enumerate(batch.items):
-            name = own or f"{self._prefix}{next(self._numbers)}"
-            head = b'{"%b":{"_index":%b,"_id":%b,' % (
-                action.encode(),
-                as_json(index),
-                as_json(name),
+            name = as_json(own) if own else b'"%b%d"' % (self._prefix, next(self._numbers))
+            result = _refusal(refused[at]) if at in refused else DONE
+            head = heads.get((action, index)) or heads.setdefault(
+                (action, index), _head(action, index)
             )
-            parts.append(head + (_refusal(refused[at]) if at in refused else DONE) + b"}}")
+            parts.append(b"%b%b,%b" % (head, name, result))
         errors = b"true" if refused else b"false"
         body = b'{"took":1,"errors":%b,"items":[%b]}' % (errors, b",".join(parts))
         # An HTTP status of 200 is what its clients expect beside refused items.
@@ -112,6 +103,25 @@ class BulkDialect:
         cause = {"type": TYPES.get(status, "illegal_argument_exception"), "reason": sentence}
         error = {"root_cause": [cause], **cause}
         return Reply(status, as_json({"error": error, "status": status}), _kind(call), PRODUCT)
+
+
+def _add(call: Call, batch: BulkBatch, at: int, found: Pair | str) -> None:
+    """Add an item's record, or why it has none."""
+    action, index, own = batch.items[at]
+    if action not in ACTIONS:
+        found = f"{action} is not supported: logs are never changed"
+    if isinstance(found, str):
+        batch.refused.append((at, found))
+        return
+    batch.pairs.append(found)
+    if own or batch.ids:
+        batch.ids += [b""] * (len(batch.pairs) - len(batch.ids) - 1)
+        batch.ids.append(call.digest(b"bulk", index.encode(), own.encode()) if own else b"")
+
+
+def _head(action: str, index: str) -> bytes:
+    """How an item of an answer begins."""
+    return b'{"%b":{"_index":%b,"_id":' % (action.encode(), as_json(index))
 
 
 class _Known:
@@ -150,7 +160,7 @@ def _refusal(why: str) -> bytes:
     """What an item has instead of its result."""
     forbidden = why.startswith("this token")
     kind, status = ("security_exception", 403) if forbidden else ("mapper_parsing_exception", 400)
-    return b'"status":%d,"error":%b' % (status, as_json({"type": kind, "reason": why}))
+    return b'"status":%d,"error":%b}}' % (status, as_json({"type": kind, "reason": why}))
 
 
 def _index_of(path: str) -> str:

@@ -1,8 +1,10 @@
 """ECS: Elastic's nested fields that name the level, the service and the trace."""
 
+import re
+
 import msgspec
 
-NESTED = (b'"log":{', b'"service":{', b'"trace":{', b'"log": {', b'"service": {', b'"trace": {')
+NESTED = re.compile(rb'"(?:log|service|trace)"\s*:\s*\{')
 # Field of ECS → its name here: a logger's usual one.
 NAMES = (("log", "level", "log.level"), ("service", "name", "service"), ("trace", "id", "trace_id"))
 
@@ -12,10 +14,15 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _inner = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+def is_nested(body: bytes) -> bool:
+    """Whether one of those fields may be in there."""
+    return NESTED.search(body) is not None
+
+
 def flattened(document: bytes) -> bytes:
     """The document with service.name as service, log.level as log.level, trace.id as trace_id;
     all of its other fields stay. One that is not valid JSON is returned unchanged."""
-    if not any(nested in document for nested in NESTED):
+    if not is_nested(document):
         return document
     try:
         fields = _decode(document)

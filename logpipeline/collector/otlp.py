@@ -12,7 +12,6 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from logpipeline.collector import otlp_json, shaping, wire
 from logpipeline.collector.exchange import Batch, Call, Invalid, Reply, as_json, check_count
-from logpipeline.events.event import level_of
 from logpipeline.events.lines import MOST
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -64,6 +63,17 @@ class Shared:
         self.fields = ({"service": service} if service else {}) | fields
         if scope:
             self.fields["logger"] = scope
+        self._default = call.writer.address
+        self.key = self.key_of(self.fields)
+        self.refusal = call.writer.refusal(_text(service))
+        self.tail = shaping.tail_of(self.fields)
+
+    def key_of(self, fields: Mapping[str, Any]) -> bytes:
+        return (_text(fields.get("service")) or self._default).encode("utf-8", "replace")[:1_000]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _of_protobuf(call: Call) -> Batch:
@@ -132,11 +142,17 @@ def _fields(record: Any) -> tuple[int, int, str, Any, dict[str, Any]]:
 
 def of_pairs(pairs: Iterable[Any]) -> dict[str, Any]:
     """Attributes, of KeyValue messages."""
-    return {pair.key: of_value(pair.value) for pair in pairs}
+    found = {}
+    for pair in pairs:
+        value = pair.value
+        found[pair.key] = value.string_value or of_value(value)
+    return found
 
 
 def of_value(value: Any) -> Any:
     """An AnyValue as what JSON has; bytes as base64."""
+    if text := value.string_value:
+        return text
     kind = value.WhichOneof("value")
     if kind is None:
         return None
@@ -183,19 +199,24 @@ def _add(
     more: dict[str, Any],
 ) -> None:
     """Add an event. Raises ValueError with the reason when there is none."""
-    uid = more.get(UID)
-    fields = {**shared.fields, **more}
-    level = shaping.of_severity(number, text)
-    if text and level_of(text) != level:
-        fields["severity_text"] = text
+    level, stated = shaping.of_severity(number, text)
+    if stated:
+        more["severity_text"] = stated
     message = body if isinstance(body, str) else _message(body)
-    value = shaping.made(level, message, shaping.of_nanoseconds(nanos), fields)
-    service = fields.get("service", "")
-    service = service if isinstance(service, str) else ""
-    if why := call.writer.refusal(service):
+    key, why = shared.key, shared.refusal
+    if shared.fields.keys().isdisjoint(more) and shaping.OWN.isdisjoint(more):
+        tail = shaping.tail_of(more) + shared.tail
+        value = shaping.joined(level, message, shaping.of_nanoseconds(nanos), tail)
+    else:
+        fields = {**shared.fields, **more}
+        key, why = shared.key_of(fields), call.writer.refusal(_text(fields.get("service")))
+        tail = shaping.tail_of(fields)
+        value = shaping.joined(level, message, shaping.of_nanoseconds(nanos), tail)
+    if why:
         raise ValueError(why)
     batch.count += 1
-    batch.pairs.append(((service or call.writer.address).encode("utf-8", "replace"), value))
+    batch.pairs.append((key, value))
+    uid = more.get(UID)
     if uid or batch.ids:
         batch.ids += [b""] * (len(batch.pairs) - len(batch.ids) - 1)
         batch.ids.append(call.digest(b"otlp", str(uid).encode()) if uid else b"")

@@ -1,6 +1,7 @@
 """Plain: POST /events with an event, an array of events, or one a line."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -8,20 +9,23 @@ from logpipeline.collector.exchange import (
     Batch,
     Call,
     Invalid,
+    Pair,
     Reply,
+    Writer,
     as_json,
     check_count,
     check_parts,
 )
 from logpipeline.collector.shaping import checked
 from logpipeline.events import event
-from logpipeline.events.lines import MOST, Lines
+from logpipeline.events.lines import MILLISECONDS, MOST, Lines
 
 KINDS = {
     *("", "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"),
     *("application/json-seq", "application/x-json-stream", "application/stream+json"),
     *("application/x-www-form-urlencoded", "application/octet-stream", "text/plain"),
 }
+LONGEST_KEY = 1_000  # bytes of a record's key
 SHOWN = 100  # refused events in an answer
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -30,10 +34,11 @@ _any = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class _Served(msgspec.Struct):
-    service: msgspec.Raw = msgspec.Raw(b"null")
+    service: Any = None
 
 
 _service = msgspec.json.Decoder(_Served).decode
+_services = msgspec.json.Decoder(_Served).decode_lines
 
 
 class PlainDialect:
@@ -90,20 +95,52 @@ def _is_one(text: bytes) -> bool:
 def mapped(call: Call, values: Sequence[bytes | msgspec.Raw]) -> Batch:
     """The events of JSON values, as the producer maps a logger's lines."""
     check_count(len(values))
-    batch, lines, writer = Batch(count=len(values)), Lines(call.writer.service), call.writer
-    default = (writer.service or writer.address).encode()
-    for index, value in enumerate(values):
-        try:
-            made = of_object(lines, bytes(value))
-            service = service_of(made)
-            why = writer.refusal(service)
-        except ValueError as error:
-            why = str(error)
-        if why:
-            batch.refused.append((index, why))
+    batch = Batch(count=len(values))
+    for index, found in enumerate(shaped(call, [bytes(value) for value in values], "")):
+        if isinstance(found, str):
+            batch.refused.append((index, found))
         else:
-            batch.pairs.append((service.encode() or default, made))
+            batch.pairs.append(found)
     return batch
+
+
+def shaped(call: Call, values: list[bytes], source: str) -> Sequence[Pair | str]:
+    """Of each JSON value the record, or why there is none. The key is the event's service; without
+    one the `source`, or where the request comes from."""
+    default = (source or call.writer.address).encode()
+    if not call.writer.service and (pairs := _as_they_are(values, default)):
+        return pairs
+    lines = Lines(call.writer.service)
+    return [_record(call.writer, lines, value, default) for value in values]
+
+
+def _as_they_are(values: list[bytes], default: bytes) -> list[Pair] | None:
+    """The records of values that are events already, by few calls for all of them; None when one
+    is not."""
+    found = event.parse_all(values, MOST)
+    if found is None or not values or max(found[1]) >= MILLISECONDS:
+        return None
+    served = _services(b"\n".join(values))
+    return [
+        (_encoded(each.service) if isinstance(each.service, str) else default, value)
+        for each, value in zip(served, values, strict=True)
+    ]
+
+
+def _record(writer: Writer, lines: Lines, value: bytes, default: bytes) -> Pair | str:
+    try:
+        made = of_object(lines, value)
+        service = service_of(made)
+        if not service and writer.service:
+            service = writer.service
+            made = made.rstrip()[:-1] + b',"service":' + as_json(service) + b"}"
+        return writer.refusal(service) or (_encoded(service) if service else default, made)
+    except ValueError as error:
+        return str(error)
+
+
+def _encoded(service: str) -> bytes:
+    return service.encode()[:LONGEST_KEY]
 
 
 def of_object(lines: Lines, value: bytes) -> bytes:
@@ -136,5 +173,5 @@ def service_of(made: bytes) -> str:
     """The service of an event; "" when it has none that is text."""
     if b'"service"' not in made:
         return ""
-    raw = bytes(_service(made).service)
-    return str(msgspec.json.decode(raw)) if raw[:1] == b'"' else ""
+    service = _service(made).service
+    return service if isinstance(service, str) else ""

@@ -44,6 +44,10 @@ class Collecting:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def topic(self) -> str:
+        return self._settings.kafka_topic
+
     def ask(
         self,
         method: str,

@@ -10,9 +10,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 MOUNT = "mount"  # the right to: where a test fills up a small filesystem of its own
 PACKAGES = {  # a program → Debian's package
     "chromium": "chromium",
+    "curl": "curl",
     "kcat": "kcat",
+    "logger": "bsdutils",
     "logrotate": "logrotate",
     "nginx": "nginx-light",
+    "rsyslogd": "rsyslog rsyslog-elasticsearch",
 }
 
 
