@@ -11,11 +11,14 @@ import logging
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import uvloop
 
 import config
 from logpipeline import command_line, hosts
+from logpipeline.collector import workers
 from logpipeline.collector.listener import Listener
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.settings import tokens
@@ -41,15 +44,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, _ = command_line.load(config.Collector, argv, __doc__ or "", examples=EXAMPLES)
     command_line.log_to_stderr()
     stop = Shutdown().on_signals()
-    metrics = CollectorMetrics()
     with listen(settings) as listener:
         warn(settings)
         log.info("listening on %s", addresses(settings))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Listener(settings, metrics).serve(listener, stop))
-    count, refused = total(metrics.events), total(metrics.refused)
-    log.info("done: %s events stored, %s refused", f"{count:,}", f"{refused:,}")
+        if settings.collector_workers == 1:
+            serve(settings, listener, stop)
+        else:
+            share = partial(serve, settings, listener, stop)
+            workers.run(settings.collector_workers, share, stop)
+    log.info("done")
     return 0
+
+
+def serve(
+    settings: config.Collector,
+    listener: socket.socket,
+    stop: Shutdown,
+    number: int = 0,
+    folder: Path | None = None,
+) -> None:
+    """Answer requests in this process until `stop`, and log the totals."""
+    metrics = CollectorMetrics()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Listener(settings, metrics, number, folder).serve(listener, stop))
+    count, refused = total(metrics.events), total(metrics.refused)
+    log.info("%s events stored, %s refused", f"{count:,}", f"{refused:,}")
 
 
 def listen(settings: config.Collector) -> socket.socket:

@@ -337,4 +337,4 @@ def test_it_shows_its_health_and_metrics_and_stops_with_totals(
     assert "log_collector_kafka_up 1.0" in text
     collector.process.terminate()
     assert collector.process.wait(10) == 0
-    assert "done: 2 events stored, 1 refused" in collector.process.output()
+    assert "2 events stored, 1 refused" in collector.process.output()

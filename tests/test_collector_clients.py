@@ -49,8 +49,9 @@ from elasticsearch import Elasticsearch, helpers
 client = Elasticsearch("{url}")
 assert client.info()["version"]["number"]
 done, failed = helpers.bulk(client, (
-    {{"_op_type": "create", "_index": "app", "_id": str(n), "message": f"failed {{n}}", "log.level": "error",
-      "@timestamp": "2024-03-23T22:56:07.890Z", "service": "elastic", "trace_id": "TRACE"}}
+    {{"_op_type": "create", "_index": "app", "_id": str(n), "message": f"failed {{n}}",
+      "log.level": "error", "@timestamp": "2024-03-23T22:56:07.890Z",
+      "service": "elastic", "trace_id": "TRACE"}}
     for n in range(20)))
 assert (done, failed) == (20, [])
 """.replace("TRACE", TRACE)

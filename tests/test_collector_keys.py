@@ -1,5 +1,6 @@
 """Keys: what is sent with one is stored once, through restarts, kills and outages."""
 
+import os
 import threading
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from tests.support.collecting import Collecting, shared, started
 from tests.support.process import Process
 from tests.test_collector import AN_EVENT, otlp_request
 
-KILLS = 6
+KILLS = int(os.environ.get("KILLS", "6"))  # KILLS=100 pytest -k killed
 
 
 @pytest.fixture(scope="module")

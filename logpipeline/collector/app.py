@@ -15,7 +15,7 @@ from logpipeline.collector.loki import LokiDialect
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.otlp import OtlpDialect
 from logpipeline.collector.plain import PlainDialect
-from logpipeline.collector.sending import Away, Full, Outcome, Sending
+from logpipeline.collector.sending import Away, Full, Outcome, Taking
 from logpipeline.collector.settings import CollectorSettings
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class CollectorApp:
         self,
         settings: CollectorSettings,
         metrics: CollectorMetrics,
-        outlet: Sending,
-        keyed: Sending,
+        outlet: Taking,
+        keyed: Taking,
     ) -> None:
         self._gate = Gate(settings)
         self._metrics = metrics
@@ -123,18 +123,19 @@ class CollectorApp:
                 stored = self._keyed.offer(batch.pairs, batch.ids)
             else:
                 stored = self._outlet.offer(batch.pairs)
+            outcome = await _outcome(stored)
         except Full:
             raise Invalid(429, "too many events wait for Kafka") from None
         except Away as error:
             raise Invalid(503, str(error)) from None
-        _check(await _outcome(stored))
+        _check(outcome)
 
     def _own(self, path: str) -> Reply:
         """Metrics, liveness and readiness."""
         if path == "/metrics":
             self._metrics.waiting.set(self._outlet.waiting + self._keyed.waiting)
             self._metrics.up.set(not (self._outlet.away or self._keyed.away))
-            return Reply(200, generate_latest(self._metrics.registry), TEXT)
+            return Reply(200, generate_latest(self._metrics.shown()), TEXT)
         if path == "/healthz":
             alive = self._outlet.alive and self._keyed.alive
             return Reply(200, b"alive\n", TEXT) if alive else Reply(503, b"a thread died\n", TEXT)

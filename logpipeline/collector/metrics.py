@@ -1,9 +1,11 @@
 """Metrics: those of the collector."""
 
+import os
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from logpipeline.kafka.outbox import Outbox
@@ -35,6 +37,15 @@ class CollectorMetrics(Collector):
         if self._outbox:
             self._outages += self._outbox.outages
         self._outbox = outbox
+
+    def shown(self) -> CollectorRegistry:
+        """The registry to show: with several workers, one that adds up all of theirs."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if not folder:
+            return self.registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together, folder)  # type: ignore[no-untyped-call]
+        return together
 
     def collect(self) -> Iterator[Metric]:
         outages = self._outages + (self._outbox.outages if self._outbox else 0)

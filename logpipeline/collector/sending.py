@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from logpipeline.collector.exchange import Pair
 from logpipeline.collector.metrics import CollectorMetrics
@@ -47,6 +48,26 @@ class Parcel:
     ids: Sequence[bytes] = ()
     once: tuple[bytes, bytes] | None = None
     size: int = field(default=0)
+
+
+class Taking(Protocol):
+    """What takes batches for Kafka."""
+
+    away: str  # why it takes none; "" while it does
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    def offer(
+        self,
+        pairs: Sequence[Pair],
+        ids: Sequence[bytes] = (),
+        once: tuple[bytes, bytes] | None = None,
+    ) -> asyncio.Future[Outcome]:
+        """What will become of these records. Raises Full, Away; the future may raise them too."""
 
 
 class Sending:
