@@ -3,7 +3,7 @@
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -143,14 +143,5 @@ def test_tls(
         closing(context.wrap_socket(plain, server_hostname="localhost")) as stream,
     ):
         stream.sendall(b"<13>1 - h tls - - - secret\n")
-    wait_for(collector, lambda: collector.messages() == ["secret"])
-
-
-def wait_for(collector: Collecting, condition: Callable[[], bool]) -> None:
-    def there() -> bool:
-        try:
-            return condition()
-        except TypeError:  # the topic is not there yet
-            return False
-
-    until(there, 30, str(collector.process))
+    process.wait_for("collector-keys")  # the last topic that it creates
+    until(lambda: collector.messages() == ["secret"], 30, str(process))

@@ -15,7 +15,7 @@ PIPELINED = 16  # requests that wait for the answer to an earlier one
 FRAME = 32  # bytes that a chunk of a body has beside its data
 CONNECTIONS = 512  # one more replaces the oldest, an idle one first
 ASK = 10.0  # seconds for a head to arrive, from its first byte
-IDLE = 75.0  # seconds between two requests: agents keep connections open
+IDLE = 75  # seconds between two requests: agents keep connections open
 ARRIVE = 30.0  # seconds for a body to arrive
 ANSWER = 45.0  # seconds from the head to the end of the answer
 
@@ -57,11 +57,21 @@ class HttpConnection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         if len(self.headers) > HEADERS:
-            raise ValueError("too many headers")  # httptools turns it into a status of 400
+            raise ValueError("too many headers")  # which httptools reports as an invalid request
+
+    def send_400_response(self, msg: str) -> None:
+        """For what httptools refuses, or one of these methods."""
+        if self._in_head and self._is_large():
+            self._refuse(b"431 Request Header Fields Too Large", b"the headers are too large\n")
+        else:
+            self._refuse(b"400 Bad Request", b"this is not a valid HTTP request\n")
+
+    def _is_large(self) -> bool:
+        sizes = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.headers) > HEADERS or sizes + len(self.url) > HEAD
 
     def on_headers_complete(self) -> None:
-        sizes = sum(len(name) + len(value) for name, value in self.headers)
-        if sizes + len(self.url) > HEAD:
+        if self._is_large():
             raise ValueError("the headers are too large")
         self._in_head = False
         super().on_headers_complete()

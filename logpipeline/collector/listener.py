@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from logpipeline.collector import relay as relaying
 from logpipeline.collector.app import CollectorApp
-from logpipeline.collector.connection import HttpConnection
+from logpipeline.collector.connection import IDLE, HttpConnection
 from logpipeline.collector.keyed import Keyed
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.outlet import Outlet
@@ -101,6 +101,7 @@ class Listener:
             server_header=False,
             date_header=False,
             interface="asgi3",
+            timeout_keep_alive=IDLE,
         )
         config.load()
         return lambda: HttpConnection(config, self._state, {})

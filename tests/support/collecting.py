@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from config import Settings
@@ -88,14 +89,23 @@ class Collecting:
         self._seen = {_place(each) for each in self._records()}
 
     def _records(self) -> list[ConsumerRecord]:
+        """Those that are committed, once no transaction is open: Kafka answers a commit before it
+        can be read."""
         servers = self._settings.kafka_bootstrap_servers
-        return topics.read_all(servers, self._settings.kafka_topic)
+        until(lambda: _end(servers, self.topic, "read_committed") == _end(servers, self.topic), 20)
+        return topics.read_all(servers, self.topic)
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(value) for value in self.values()]
 
     def messages(self) -> list[str]:
         return sorted(event["message"] for event in self.events())
+
+
+def _end(servers: str, topic: str, level: str = "read_uncommitted") -> dict[Any, int]:
+    with closing(KafkaConsumer(bootstrap_servers=servers, isolation_level=level)) as consumer:
+        ats = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        return dict(consumer.end_offsets(ats))
 
 
 def _place(record: ConsumerRecord) -> tuple[int, int]:
