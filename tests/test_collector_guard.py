@@ -17,6 +17,7 @@ import pytest
 import snappy
 
 from config import Settings
+from logpipeline.events.event import is_event
 from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
 from tests.support.collecting import Collecting, shared
@@ -262,6 +263,7 @@ class TestHostile:
             answer = collector.ask("POST", *garbage(dice))
             assert answer.status in {200, 204, 400, 413, 415}
         assert memory(collector) < MOST_MEMORY
+        assert all(map(is_event, collector.values()))
         collector.forget()
         assert collector.post("/events", AN_EVENT).status == 200
         assert collector.events() == [AN_EVENT]

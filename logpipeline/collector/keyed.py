@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from logpipeline.collector.exchange import Pair
 from logpipeline.collector.keys import Keys
 from logpipeline.collector.metrics import CollectorMetrics
-from logpipeline.collector.sending import Outcome, Parcel, Sending
+from logpipeline.collector.sending import Outcome, Parcel, Redact, Sending
 from logpipeline.kafka import connection, topics
 from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.outage import Outage
@@ -37,8 +37,9 @@ class Keyed(Sending):
         settings: KafkaSettings,
         loop: asyncio.AbstractEventLoop,
         metrics: CollectorMetrics,
+        redact: Redact | None = None,
     ) -> None:
-        super().__init__(loop, metrics)
+        super().__init__(loop, metrics, redact)
         self._settings = settings
         self._keys = Keys(settings)
         self._held: list[Parcel] = []  # of the transaction in hand, not settled

@@ -17,7 +17,7 @@ from logpipeline.collector.connection import IDLE, HttpConnection
 from logpipeline.collector.keyed import Keyed
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.outlet import Outlet
-from logpipeline.collector.sending import Sending, Taking
+from logpipeline.collector.sending import Redact, Sending, Taking
 from logpipeline.collector.settings import CollectorSettings
 from logpipeline.collector.syslog_server import SyslogServer
 from logpipeline.shutdown import STEP, Shutdown
@@ -31,7 +31,7 @@ FLUSH = 4.0  # seconds that it then waits for Kafka
 
 class Listener:
     """Serves until `stop`. Of several workers the first, number 0, has syslog and the keys; they
-    share `folder`."""
+    share `folder`. `redact` is applied to each event before Kafka."""
 
     def __init__(
         self,
@@ -39,7 +39,9 @@ class Listener:
         metrics: CollectorMetrics,
         number: int = 0,
         folder: Path | None = None,
+        redact: Redact | None = None,
     ) -> None:
+        self._redact = redact
         self._settings = settings
         self._metrics = metrics
         self._first = number == 0
@@ -49,7 +51,7 @@ class Listener:
     async def serve(self, listener: socket.socket, stop: Shutdown) -> None:
         """Serve HTTP on a listening socket, and syslog. Raises OSError when its port is in use."""
         loop, settings = asyncio.get_running_loop(), self._settings
-        outlet, tls = Outlet(settings, loop, self._metrics), context(settings)
+        outlet, tls = Outlet(settings, loop, self._metrics, self._redact), context(settings)
         threads: list[Sending] = [outlet]
         async with AsyncExitStack() as stack:
             if self._first and settings.collector_syslog_port:
@@ -82,7 +84,7 @@ class Listener:
             relay = relaying.Relay(self._path)
             stack.callback(asyncio.create_task(relay.run()).cancel)
             return relay
-        keyed = Keyed(self._settings, loop, self._metrics)
+        keyed = Keyed(self._settings, loop, self._metrics, self._redact)
         threads.append(keyed)
         if self._path:
             server = await relaying.answer(self._path, keyed)

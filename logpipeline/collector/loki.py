@@ -8,8 +8,9 @@ import msgspec
 
 from logpipeline.collector import encodings, shaping, wire
 from logpipeline.collector.exchange import Batch, Call, Invalid, Reply, check_count, check_parts
-from logpipeline.events.event import level_of
-from logpipeline.events.json_formats import inner
+from logpipeline.events import text_formats
+from logpipeline.events.event import level_of, parse
+from logpipeline.events.lines import Lines
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 # Labels and metadata that name the level, the service and the trace, the most specific first.
@@ -57,7 +58,7 @@ def _add(call: Call, batch: Batch, labels: Labels, entry: Entry | str) -> None:
         fields: dict[str, Any] = {**labels, **metadata}
         level, stated = _first(fields, LEVELS), None
         if level is None:
-            stated = inner(line)[0]
+            stated = _level_in(line)
         elif fields[level].upper() == level_of(fields[level]):
             stated = fields.pop(level).upper()
         else:
@@ -73,6 +74,15 @@ def _add(call: Call, batch: Batch, labels: Labels, entry: Entry | str) -> None:
     except ValueError as error:
         batch.refused.append((batch.count, str(error)))
     batch.count += 1
+
+
+def _level_in(line: str) -> str | None:
+    """The level that a line names, also one of JSON."""
+    if line[:1] != "{":
+        return text_formats.read(line)[0]
+    text = line.encode("utf-8", "replace")
+    made = Lines().event(text, len(text))
+    return parse(made).level if made else None
 
 
 def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from logpipeline.collector.exchange import Pair
 from logpipeline.collector.metrics import CollectorMetrics
-from logpipeline.collector.sending import STEP, Outcome, Parcel, Sending
+from logpipeline.collector.sending import STEP, Outcome, Parcel, Redact, Sending
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.kafka.settings import KafkaSettings
 
@@ -26,8 +26,9 @@ class Outlet(Sending):
         settings: KafkaSettings,
         loop: asyncio.AbstractEventLoop,
         metrics: CollectorMetrics,
+        redact: Redact | None = None,
     ) -> None:
-        super().__init__(loop, metrics)
+        super().__init__(loop, metrics, redact)
         self._settings = settings
         self._lost = 0  # `undelivered` of the outbox when it was last read
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -19,6 +19,9 @@ MOST_EVENTS = 40_000  # waiting for Kafka
 MOST_BYTES = 24 * 2**20
 OVERHEAD = 500  # bytes of memory that an event takes beside its own
 STEP = 0.002  # seconds between checks for acknowledgements
+
+
+Redact = Callable[[bytes], bytes]  # of an event's bytes
 
 
 class Outcome(Enum):
@@ -75,7 +78,13 @@ class Sending:
 
     name = ""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, metrics: CollectorMetrics) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        metrics: CollectorMetrics,
+        redact: Redact | None = None,
+    ) -> None:
+        self._redact = redact
         self.stop = Shutdown()
         self.away = "Kafka has not been reached yet"  # "" while it is available
         self._loop = loop
@@ -107,6 +116,8 @@ class Sending:
         """What will become of these records. Raises Full, Away."""
         if self.away:
             raise Away(self.away)
+        if self._redact:
+            pairs = [(key, self._redact(value)) for key, value in pairs]
         size = sum(len(value) for _, value in pairs) + OVERHEAD * len(pairs)
         if self._events and (
             self._events + len(pairs) > MOST_EVENTS or self._bytes + size > MOST_BYTES

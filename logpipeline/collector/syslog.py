@@ -7,6 +7,7 @@ from logpipeline.collector import shaping
 from logpipeline.events import text_formats, times
 
 PRIORITY = re.compile(rb"<(\d{1,3})>")
+LEVELS = ("CRITICAL",) * 3 + ("ERROR", "WARNING", "INFO", "INFO", "DEBUG")  # of RFC 5424
 FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron"),
     *("authpriv", "ftp", "ntp", "audit", "alert", "clock"),
@@ -41,7 +42,7 @@ def event_of(message: bytes, service: str = "", address: str = "") -> tuple[str,
     number = int(priority[1]) if priority else 0
     if number >= 8 * len(FACILITIES):
         number, text, priority = 0, message.decode("utf-8", "replace"), None
-    level = text_formats.SYSLOG_LEVELS[number % 8] if priority else None
+    level = LEVELS[number % 8] if priority else None
     stamp, rest = _of_5424(text, fields) or _of_3164(text, fields, bool(priority))
     if priority:
         fields["facility"] = FACILITIES[number // 8]
