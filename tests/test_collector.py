@@ -155,6 +155,8 @@ def otlp_request(count: int = 1) -> ExportLogsServiceRequest:
     return request
 
 
+# A scope of 300,000 empty records.
+MANY_EMPTY_RECORDS = b"\x0a\xc4\xcf\x24\x12\xc0\xcf\x24" + b"\x12\0" * 300_000
 OTLP_EVENT = {
     "level": "ERROR",
     "message": "failed 0",
@@ -213,12 +215,7 @@ class TestOtlp:
             (b"garbage", "application/x-protobuf", 400),
             (b"{", "application/json", 400),
             (b'{"resourceLogs": 7}', "application/json", 400),
-            # A resource of a scope of 300,000 empty records.
-            (
-                b"\x0a\xc4\xcf\x24\x12\xc0\xcf\x24" + b"\x12\0" * 300_000,
-                "application/x-protobuf",
-                413,
-            ),
+            (MANY_EMPTY_RECORDS, "application/x-protobuf", 413),
         ],
     )
     def test_a_broken_request_gets_a_status(

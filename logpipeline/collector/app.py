@@ -179,8 +179,7 @@ async def _answer(call: Call, reply: Reply, receive: Receive, send: Send) -> Non
     if reply.status in RETRY_AFTER:
         headers.append((b"retry-after", RETRY_AFTER[reply.status]))
     if reply.status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="collector"'))
-        headers.append((b"www-authenticate", b'Basic realm="collector"'))
+        headers.append((b"www-authenticate", b'Bearer realm="logs", Basic realm="logs"'))
     if origin := call.headers.get(b"origin"):
         headers += _cors(origin, reply)
     large = reply.status == 413
