@@ -135,7 +135,7 @@ def test_tls(
         "COLLECTOR_SSL_KEYFILE": str(tmp_path / "server.key"),
     }
     process = run_script("collector.py", env=env)
-    process.wait_for("listening on https://")
+    process.wait_for("collector-keys")  # the last topic that it creates
     collector = Collecting(process, http, settings)
     context = ssl.create_default_context(cafile=str(pem))
     with (
@@ -143,5 +143,4 @@ def test_tls(
         closing(context.wrap_socket(plain, server_hostname="localhost")) as stream,
     ):
         stream.sendall(b"<13>1 - h tls - - - secret\n")
-    process.wait_for("collector-keys")  # the last topic that it creates
     until(lambda: collector.messages() == ["secret"], 30, str(process))

@@ -25,8 +25,8 @@ from logpipeline.shutdown import STEP, Shutdown
 log = logging.getLogger(__name__)
 
 HANDSHAKE = 10.0  # seconds for TLS
-ANSWERS = 4.0  # seconds that a stop waits for requests in hand
-FLUSH = 4.0  # seconds that it then waits for Kafka
+ANSWERS = 3.0  # seconds that a stop waits for requests in hand
+FLUSH = 2.5  # seconds that it then waits for Kafka
 
 
 class Listener:

@@ -13,7 +13,7 @@ from logpipeline.kafka.outbox import Outbox
 from logpipeline.kafka.settings import KafkaSettings
 
 IDLE = 0.5  # seconds between two looks at `stop`
-FLUSH = 4.0  # seconds that a stop waits for acknowledgements
+FLUSH = 2.0  # seconds that a stop waits for acknowledgements
 
 
 class Outlet(Sending):
@@ -51,7 +51,11 @@ class Outlet(Sending):
         """Send the next batch, or look for acknowledgements."""
         parcel = self._take(STEP if outbox.waiting else IDLE)
         while parcel:
-            self._send(outbox, parcel)
+            try:
+                self._send(outbox, parcel)
+            except Exception:
+                self._settle(parcel, Outcome.UNKNOWN)
+                raise
             parcel = self._queue.popleft() if self._queue else None
         outbox.settle()
         self.away = "Kafka does not answer" if outbox.unavailable else ""

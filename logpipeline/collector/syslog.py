@@ -71,7 +71,8 @@ def _of_5424(text: str, fields: dict[str, Any]) -> tuple[str | None, str] | None
             own = name if name not in fields else f"{element[1]}.{name}"
             fields[own] = ESCAPED.sub(r"\1", value)
         at = element.end()
-    return times.of_text(stamp), text[at:].removeprefix(" ").removeprefix(BOM)
+    # rsyslog keeps the space that follows a tag of RFC 3164.
+    return times.of_text(stamp), text[at:].removeprefix(" ").removeprefix(BOM).removeprefix(" ")
 
 
 def _of_3164(text: str, fields: dict[str, Any], tagged: bool) -> tuple[str | None, str]:
