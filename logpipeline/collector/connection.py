@@ -7,6 +7,7 @@ or a byte now and then, would stay connected for ever.
 import asyncio
 from typing import Any
 
+from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD = 32_768  # bytes of a request's line and headers
@@ -57,7 +58,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         if len(self.headers) > HEADERS:
-            raise ValueError("too many headers")  # which httptools reports as an invalid request
+            raise HttpParserError("too many headers")
 
     def send_400_response(self, msg: str) -> None:
         """For what httptools refuses, or one of these methods."""
@@ -72,11 +73,11 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._is_large():
-            raise ValueError("the headers are too large")
+            raise HttpParserError("the headers are too large")
         self._in_head = False
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINED:
-            raise ValueError("too many requests wait for an answer")
+            raise HttpParserError("too many requests wait for an answer")
         self._within(ARRIVE)
 
     def on_chunk_header(self) -> None:
