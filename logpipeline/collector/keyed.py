@@ -11,8 +11,8 @@ from logpipeline.collector.exchange import Pair
 from logpipeline.collector.keys import Keys
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.sending import Outcome, Parcel, Redact, Sending
+from logpipeline.collector.settings import CollectorSettings
 from logpipeline.kafka import connection, topics
-from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.outage import Outage
 from logpipeline.replay.transactions import OutgoingRecord, TooLarge, Transactions
 
@@ -34,7 +34,7 @@ class Keyed(Sending):
 
     def __init__(
         self,
-        settings: KafkaSettings,
+        settings: CollectorSettings,
         loop: asyncio.AbstractEventLoop,
         metrics: CollectorMetrics,
         redact: Redact | None = None,
@@ -69,8 +69,9 @@ class Keyed(Sending):
                 sender.close()
 
     def _name(self) -> str:
-        """Of the sender: a new one on this host ends the transaction of an earlier one."""
-        return f"{self._settings.kafka_topic}.collector.{socket.gethostname()}"
+        """Of the sender: the next one at this port ends the transaction of an earlier one."""
+        place = f"{socket.gethostname()}.{self._settings.collector_port}"
+        return f"{self._settings.kafka_topic}.collector.{place}"
 
     def _complain(self, error: Exception) -> None:
         self.away = "Kafka does not answer"
