@@ -5,6 +5,7 @@ import binascii
 import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache, partial
 
 from logpipeline import hosts
 from logpipeline.collector.exchange import Invalid, Writer
@@ -14,6 +15,7 @@ BODY = 8 * 2**20  # bytes of a body as it is sent
 OF_BROWSERS = 2**16  # and of one from a web page
 RATE, BURST = 10.0, 50.0  # requests of web pages: a second from each address, and at once
 ADDRESSES = 10_000  # whose requests are counted
+LONGEST_HOST = 300  # characters of a name with its port
 Headers = Mapping[bytes, bytes]
 
 
@@ -23,14 +25,16 @@ class Gate:
     def __init__(self, settings: CollectorSettings) -> None:
         self._tokens = tokens(settings.collector_token)
         self._origins = {each.encode() for each in settings.collector_origins.split(",") if each}
-        self._names = {"localhost", settings.collector_host.lower()}
+        names = frozenset({"localhost", settings.collector_host.lower()})
+        self._is_safe = lru_cache(256)(partial(hosts.is_safe, names=names))
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def check_host(self, headers: Headers) -> None:
         """Without a token, refuse names that a web page may have bound to this address. Raises
         Invalid."""
-        host = headers.get(b"host", b"").decode("latin-1")
-        if not self._tokens and not hosts.is_safe(host, self._names):
+        if self._tokens or b"host" not in headers:
+            return
+        if not self._is_safe(headers[b"host"][:LONGEST_HOST].decode("latin-1")):
             raise Invalid(421, "host name not allowed: use localhost or an IP address")
 
     def site(self, headers: Headers) -> bytes:
