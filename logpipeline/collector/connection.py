@@ -30,7 +30,7 @@ class HttpConnection(HttpToolsProtocol):
     """What each connection has; it answers in the place of the app what the app never sees."""
 
     _timer: asyncio.TimerHandle | None = None
-    _in_head = False
+    _in_head = _in_message = False
     _received = 0  # bytes of the request in hand, but for the data of its body
     _allowed = HEAD  # at most so many
     since = 0.0  # when the present step began (the loop's time)
@@ -41,7 +41,7 @@ class HttpConnection(HttpToolsProtocol):
         self._make_room()
 
     def data_received(self, data: bytes) -> None:
-        if not self.answering and not self._in_head:
+        if not self.answering and not self._in_message:
             self._within(ASK)
         self._received += len(data)
         super().data_received(data)
@@ -52,7 +52,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_head = self._in_message = True
         self._allowed = HEAD
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -89,11 +89,12 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._received = 0
+        self._in_message = False
         super().on_message_complete()
         self._within(ANSWER)
 
     def on_response_complete(self) -> None:
-        self._within(IDLE)
+        self._within(ARRIVE if self._in_message else IDLE)
         super().on_response_complete()
         if self.answering:  # the next request was already queued
             self._within(ANSWER)
