@@ -17,6 +17,8 @@ from config import Settings
 from tests.conftest import RunScript
 from tests.support.collecting import Collecting, shared, started
 
+pytestmark = pytest.mark.xdist_group("collector")  # one worker has its collector
+
 AN_EVENT = {"level": "ERROR", "message": "Payment failed", "timestamp": 1711234567.89}
 
 

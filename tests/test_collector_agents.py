@@ -10,6 +10,8 @@ import pytest
 from tests.support.collecting import Collecting, shared
 from tests.test_collector import otlp_request
 
+pytestmark = pytest.mark.xdist_group("collector_agents")  # one worker has its collector
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 NDJSON = "application/x-ndjson"
 

@@ -17,6 +17,8 @@ from tests.support.collecting import Collecting, shared
 from tests.support.process import Process, script
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.xdist_group("collector_clients")  # one worker has its collector
+
 PATIENCE = 60.0
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

@@ -25,6 +25,8 @@ from tests.support.collecting import Collecting, shared
 from tests.support.process import ROOT
 from tests.test_collector import AN_EVENT, MANY_EMPTY_RECORDS, otlp_request
 
+pytestmark = pytest.mark.xdist_group("collector_guard")  # one worker has its collector
+
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 SITE = "https://shop.example"
 HOSTILE = int(os.environ.get("HOSTILE", "400"))  # HOSTILE=10000 pytest -k garbage

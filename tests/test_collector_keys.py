@@ -20,6 +20,8 @@ from tests.support.collecting import Collecting, shared, started
 from tests.support.process import Process
 from tests.test_collector import AN_EVENT, otlp_request
 
+pytestmark = pytest.mark.xdist_group("collector_keys")  # one worker has its collector
+
 KILLS = int(os.environ.get("KILLS", "6"))  # KILLS=100 pytest -k killed
 
 

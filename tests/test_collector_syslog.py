@@ -17,6 +17,8 @@ from tests.conftest import RunScript
 from tests.support.collecting import Collecting, shared
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.xdist_group("collector_syslog")  # one worker has its collector
+
 RFC_5424 = (
     b"<165>1 2024-03-23T22:56:07.890123Z host.example shop 42 ID47 "
     b'[trace@32473 trace_id="abc" note="a \\"b\\] c"][x@1 y="2"] \xef\xbb\xbfPayment failed'
