@@ -16,6 +16,15 @@ USER 10001:10001
 ENTRYPOINT ["python"]
 CMD ["dashboard.py"]
 
+FROM libraries AS collector
+COPY logpipeline/collector/requirements.lock logpipeline/collector/
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r logpipeline/collector/requirements.lock
+COPY --chown=10001:10001 *.py alerts.toml ./
+COPY --chown=10001:10001 logpipeline logpipeline
+USER 10001:10001
+ENTRYPOINT ["python"]
+CMD ["collector.py"]
+
 FROM python:3.13-slim AS door
 COPY --chown=10002:10002 deploy/compose/door.py /
 USER 10002:10002

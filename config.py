@@ -8,6 +8,7 @@ of the current folder, the default. Its ``--help`` lists those that it uses.
 
 from logpipeline.alerts.settings import AlertsSettings
 from logpipeline.archive.settings import RotationSettings, StoreSettings
+from logpipeline.collector.settings import CollectorSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.events.settings import RedactionSettings
@@ -21,6 +22,10 @@ from logpipeline.verify.settings import VerifySettings
 
 class Producer(MetricsSettings, RedactionSettings, ProducerSettings):
     """producer.py: log files and simulated events → Kafka."""
+
+
+class Collector(CollectorSettings):
+    """collector.py: HTTP, OpenTelemetry, Loki, bulk and syslog → Kafka."""
 
 
 class Consumer(MetricsSettings, StoreSettings, RotationSettings, RedisSettings, ConsumerSettings):
@@ -47,5 +52,5 @@ class Find(FindSettings):
     """find.py: logs.txt and its rotated files → a terminal."""
 
 
-class Settings(Dashboard, Alerts, Producer, Consumer, Replay, Verify, Find):
+class Settings(Dashboard, Alerts, Collector, Producer, Consumer, Replay, Verify, Find):
     """All of them: what `.env` may hold."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import uvicorn
 
 import config
-from logpipeline import command_line, hosts
+from logpipeline import command_line
 from logpipeline.dashboard.app import create_app
 from logpipeline.dashboard.connection import HEAD, Connection, Socket
 from logpipeline.dashboard.repeats import Repeats
@@ -58,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)  # also before the server runs
-        warn(settings)
         log.info("the page is at http://%s:%d", *address(settings))
         server.run(sockets=[listener])
     log.info("done")
@@ -76,15 +75,6 @@ def listen(settings: config.Dashboard) -> socket.socket:
         problem = "already in use" if taken else str(error)
         command_line.fail(
             "dashboard.py", f"DASHBOARD_PORT={port} on DASHBOARD_HOST={host}: {problem}"
-        )
-
-
-def warn(settings: config.Dashboard) -> None:
-    """Warn when strangers could read the logs."""
-    if not hosts.is_loopback(settings.dashboard_host) and not settings.dashboard_password:
-        log.warning(
-            "anyone who can reach DASHBOARD_HOST=%s can read the logs: set DASHBOARD_PASSWORD",
-            settings.dashboard_host,
         )
 
 

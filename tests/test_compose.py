@@ -7,6 +7,8 @@ tests/test_compose.py`. Then a missing Docker is an error. The tests are one sto
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ if os.environ.get("COMPOSE_TESTS") != "1":
     pytest.skip("builds containers: asked for by COMPOSE_TESTS=1", allow_module_level=True)
 
 PARTITIONS = 4
-SCRIPTS = {"producer", "consumer", "dashboard"}
+SCRIPTS = {"producer", "consumer", "collector", "dashboard"}
 SERVICES = {"kafka", "redis", "door", "alerts", *SCRIPTS}
 BAD = "this is no event"
 UP_AND_DOWN = {"docker compose up", "docker compose down"}  # of which the other tests consist
@@ -38,6 +40,7 @@ LISTENING = {
     "dashboard": {8080},
     "consumer": {9100},
     "producer": {9101},
+    "collector": {4318, 5514},
     "alerts": {9102},
 }
 OWN_NETWORK = {"door": "front", "dashboard": "page"}  # where they listen, and nowhere else
@@ -101,6 +104,33 @@ def test_the_web_page_answers(clone: Clone) -> None:
     with urlopen(f"http://127.0.0.1:{clone.page_port}/", timeout=20) as answer:
         assert answer.status == 200
         assert "<title>Logs</title>" in answer.read().decode()
+
+
+# Prints the status of an event that is sent to an address, with a token or without.
+SEND = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1] + "/events", b'{"message": "through the door"}')
+if sys.argv[2:]:
+    request.add_header("Authorization", "Bearer " + sys.argv[2])
+try:
+    print(urllib.request.urlopen(request, timeout=20).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+def test_the_collector_takes_events_with_its_token_alone(clone: Clone) -> None:
+    token = clone.compose("exec", "-T", "collector", "cat", "/run/secrets/pipeline/collector")
+    inside = ("exec", "-T", "consumer", "python", "-c", SEND, "http://collector:4318")
+    assert clone.compose(*inside).strip() == "401"
+    assert clone.compose(*inside, token.strip()).strip() == "200"
+    here = [sys.executable, "-c", SEND, f"http://127.0.0.1:{clone.collector_port}"]
+    statuses = [
+        subprocess.run([*here, *given], capture_output=True, text=True, check=True).stdout.strip()
+        for given in ([], [token.strip()])
+    ]
+    assert statuses == ["401", "200"]
+    until(lambda: sum("through the door" in line for line in clone.lines()) == 2, PATIENCE)
 
 
 def test_dead_letters_carry_their_headers(clone: Clone) -> None:

@@ -22,6 +22,7 @@ SECRETS = {
     *(
         "ALERT_URLS",
         "ARCHIVE_URL",
+        "COLLECTOR_TOKEN",
         "DASHBOARD_PASSWORD",
         "REDIS_URL",
         "REDIS_PASSWORD",
@@ -43,6 +44,9 @@ WHOLE_NUMBERS = {
     "PRODUCER_METRICS_PORT": (0, 65_535),
     "ALERTS_METRICS_PORT": (0, 65_535),
     "DASHBOARD_PORT": (1, 65_535),
+    "COLLECTOR_PORT": (1, 65_535),
+    "COLLECTOR_SYSLOG_PORT": (0, 65_535),
+    "COLLECTOR_WORKERS": (1, 64),
 }
 NO_NUMBERS = ["", " ", "many", "-1", "1.5", "NaN", "inf", "1e3", "0x10", "4 4", "4;", "9" * 30]
 NO_SIZES = ["", " ", "many", "-1", "NaN", "inf", "0x10", "4 4", "4;", "9" * 30, "5 apples", "1KB1"]
@@ -116,6 +120,13 @@ IMPOSSIBLE = {
     "METRICS_HOST": [*NO_NAMES, "local host"],
     "DASHBOARD_HOST": [*NO_NAMES, "local host"],
     "DASHBOARD_PASSWORD": [" ", "1234567", "x" * 201],
+    "DASHBOARD_OPEN": ["", " ", "2", "-1", "yes"],
+    "COLLECTOR_HOST": [*NO_NAMES, "local host", "0.0.0.0"],  # noqa: S104 - without a token
+    "COLLECTOR_TOKEN": ["a b", "a:b:c", ":a", "a:", "ü"],
+    "COLLECTOR_ORIGINS": ["shop", "https://", "https://a/", "https://a/b", "ftp://a", "*", "null"],
+    "COLLECTOR_SSL_CERTFILE": ["x"],
+    "COLLECTOR_SSL_KEYFILE": ["x"],
+    "COLLECTOR_SSL_CAFILE": ["x"],
 }
 
 
@@ -195,7 +206,11 @@ class TestEnvExample:
         passed = set(re.findall(r"^ +(?!AWS_ACCESS|AWS_SECRET)([A-Z_]+):$", compose, re.MULTILINE))
         fixed = set(re.findall(r"^ +([A-Z_]+): \S", compose, re.MULTILINE)) & set(NAMES)
         access = "KAFKA_(SECURITY|SASL|SSL|OAUTH)_|REDIS_(USERNAME|PASSWORD|SSL)"
-        inside = {name for name in NAMES if re.match(f".*METRICS_|DASHBOARD_|{access}", name)}
+        inside = {
+            name
+            for name in NAMES
+            if re.match(f".*METRICS_|DASHBOARD_|COLLECTOR_(TOKEN|SSL_)|{access}", name)
+        }
         assert passed | fixed | inside == set(NAMES)
 
     @staticmethod
@@ -263,6 +278,9 @@ class TestFlags:
         "METRICS_HOST": "0.0.0.0",  # noqa: S104
         "DASHBOARD_HOST": "::1",
         "DASHBOARD_PASSWORD": "correct horse",
+        "DASHBOARD_OPEN": "1",
+        "COLLECTOR_HOST": "::1",
+        "COLLECTOR_ORIGINS": "https://shop.example,http://localhost:3000",
         **{name: str(most) for name, (_, most) in WHOLE_NUMBERS.items()},
     }
 

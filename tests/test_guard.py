@@ -406,14 +406,15 @@ def test_strangers_do_not_fill_the_log(server: Server, locked: Server) -> None:
         assert "\nd" not in kind.process.output()
 
 
-@pytest.mark.parametrize("password", ["", PASSWORD])
-def test_a_page_for_strangers_without_a_password_is_warned_of(
-    tmp_path: Path, password: str
+OPEN = {"DASHBOARD_OPEN": "1"}
+EVERYWHERE = {"DASHBOARD_HOST": "0.0.0.0"}  # noqa: S104
+
+
+@pytest.mark.parametrize("way", [{"DASHBOARD_PASSWORD": PASSWORD}, {"DASHBOARD_OPEN": "1"}])
+def test_a_page_for_strangers_has_a_password_or_is_declared_open(
+    tmp_path: Path, way: dict[str, str]
 ) -> None:
-    variables = {"DASHBOARD_HOST": "0.0.0.0", "DASHBOARD_PASSWORD": password}  # noqa: S104
-    with dashboard(tmp_path, REDIS_URL=NOWHERE, **variables) as (process, _):
-        warned = "can read the logs: set DASHBOARD_PASSWORD" in process.output()
-        assert warned == (not password)
+    with dashboard(tmp_path, REDIS_URL=NOWHERE, **EVERYWHERE, **way) as (process, _):
         assert PASSWORD not in process.output()
         process.terminate()
         assert process.wait() == 0
@@ -423,8 +424,10 @@ def test_a_page_for_strangers_without_a_password_is_warned_of(
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"DASHBOARD_HOST": "nowhere.invalid"}, "DASHBOARD_HOST=nowhere.invalid"),
-        ({"DASHBOARD_HOST": "no..where"}, "DASHBOARD_HOST=no..where"),
+        (EVERYWHERE, "DASHBOARD_HOST='0.0.0.0': requires DASHBOARD_PASSWORD"),
+        (EVERYWHERE | {"DASHBOARD_OPEN": "yes"}, "DASHBOARD_OPEN='yes': must be 0 or 1"),
+        (OPEN | {"DASHBOARD_HOST": "nowhere.invalid"}, "DASHBOARD_HOST=nowhere.invalid"),
+        (OPEN | {"DASHBOARD_HOST": "no..where"}, "DASHBOARD_HOST=no..where"),
         ({"DASHBOARD_PORT": "many"}, "DASHBOARD_PORT='many'"),
         ({"DASHBOARD_PASSWORD": "hush"}, "DASHBOARD_PASSWORD='***'"),
     ],

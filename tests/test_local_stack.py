@@ -54,6 +54,7 @@ def stack_environment(tmp_path: Path) -> dict[str, str]:
         "ALERTS_METRICS_PORT": "0",
         "ALERTS_FILE": str(ROOT / "alerts.toml"),
         "DASHBOARD_PORT": str(free_port()),
+        "COLLECTOR_PORT": str(free_port()),
     }
 
 

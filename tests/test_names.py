@@ -7,12 +7,15 @@ import sys
 import pytest
 
 from config import Settings
+from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.producer.metrics import ProducerMetrics
 from tests.support.process import ROOT
 
 SETTINGS = """
     ALERTS_FILE ALERTS_METRICS_PORT ALERT_URLS ARCHIVE_URL AWS_ENDPOINT_URL AWS_REGION
+    COLLECTOR_HOST COLLECTOR_ORIGINS COLLECTOR_PORT COLLECTOR_SSL_CAFILE COLLECTOR_SSL_CERTFILE
+    COLLECTOR_SSL_KEYFILE COLLECTOR_SYSLOG_PORT COLLECTOR_TOKEN COLLECTOR_WORKERS DASHBOARD_OPEN
     DASHBOARD_HOST DASHBOARD_PASSWORD DASHBOARD_PORT EVENT_MAX_BYTES KAFKA_BOOTSTRAP_SERVERS
     KAFKA_CLIENT_RACK KAFKA_CONSUMERS KAFKA_CONSUMER_INDEX
     KAFKA_DEAD_LETTER_TOPIC KAFKA_GROUP_ID KAFKA_OAUTH_CLIENT_ID
@@ -31,11 +34,16 @@ CONSUMER = """
     unshipped_files
 """
 PRODUCER = "delivered_bytes events kafka_up outages waiting_events"
+COLLECTOR = """
+    connections dropped_events events kafka_seconds kafka_up outages refused_events requests
+    waiting_events
+"""
 ALERTS = "failures leading notices open outages redis_up waiting_notices"
 # Program → its own options, and settings that it must offer as flags.
 PROGRAMS = {
     "producer.py": "input follow service rate count seed malformed kafka-topic state-dir",
     "consumer.py": "kafka-topic kafka-group-id log-file log-max-bytes redis-url metrics-port",
+    "collector.py": "collector-host collector-port collector-syslog-port collector-token",
     "dashboard.py": "dashboard-host dashboard-port dashboard-password redis-url redis-key",
     "alerts.py": "test alerts-file alert-urls redis-url redis-max-logs",
     "verify.py": "archive kafka-topic log-file redis-url redis-max-logs event-max-bytes",
@@ -48,6 +56,7 @@ PROGRAMS = {
 }
 # What a program has nothing to do with is not among its flags.
 FOREIGN = {
+    "collector.py": "redis-url log-file dashboard-port metrics-port",
     "producer.py": "redis-url log-file dashboard-port alert-urls metrics-port",
     "consumer.py": "dashboard-port alert-urls state-dir",
     "dashboard.py": "kafka-topic log-file metrics-host alert-urls",
@@ -71,6 +80,8 @@ def test_every_metric_keeps_its_name() -> None:
     producer = {family.name for family in ProducerMetrics().registry.collect()}
     assert consumer >= {f"log_consumer_{name}" for name in CONSUMER.split()}
     assert producer == {f"log_producer_{name}" for name in PRODUCER.split()}
+    collector = {family.name for family in CollectorMetrics().registry.collect()}
+    assert collector == {f"log_collector_{name}" for name in COLLECTOR.split()}
     text = (ROOT / "logpipeline" / "alerts" / "metrics.py").read_text()
     assert {*re.findall(r'"log_alerts_(\w+)"', text)} >= {*ALERTS.split()}
 

@@ -348,5 +348,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def distributions_of(libraries: set[str]) -> set[NormalizedName]:
-    known = packages_distributions()
+    # Of the distributions that share a namespace, those that we import.
+    known = {**packages_distributions(), "google": ["protobuf"]}
+    known["opentelemetry"] = ["opentelemetry-proto"]
     return {canonicalize_name(known[library][0]) for library in libraries}

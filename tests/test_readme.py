@@ -105,17 +105,21 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / ".local").mkdir()
     jars.FOLDER.mkdir(parents=True, exist_ok=True)
     (folder / ".local" / "jars").symlink_to(jars.FOLDER)
-    redis_port = free_port()
+    redis_port, collector = free_port(), free_port()
     ports = {
         "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{free_port()}",
         "REDIS_URL": f"redis://localhost:{redis_port}/0",
         "METRICS_PORT": str(free_port()),
         "ALERTS_METRICS_PORT": str(free_port()),
         "DASHBOARD_PORT": str(free_port()),
+        "COLLECTOR_PORT": str(collector),
     }
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in ports.items()))
     tools = folder / "tools"
     tools.mkdir()
+    curl = tools / "curl"  # to the collector's port here
+    curl.write_text(f'#!/bin/bash\nexec {shutil.which("curl")} "${{@//:4318/:{collector}}}"\n')
+    curl.chmod(0o755)
     redis_cli = shutil.which("redis-cli")
     if not redis_cli:
         redis_cli = str(tools / "redis-py")

@@ -23,13 +23,14 @@ BELOW = {
     "recent": {"events", "archive"},
     "producer": {"events", "kafka"},
     "consumer": {"events", "kafka", "archive", "recent"},
+    "collector": {"events", "kafka", "replay"},
     "alerts": {"events", "recent"},
     "dashboard": {"events", "recent", "alerts"},
     "verify": {"events", "kafka", "archive", "recent"},
     "replay": {"events", "kafka", "archive"},
     "report": {"events", "archive", "replay"},
     "find": {"events", "archive", "replay"},
-    "localstack": {"alerts", "archive", "consumer", "dashboard", "events", "producer"},
+    "localstack": {"alerts", "archive", "collector", "consumer", "dashboard", "events", "producer"},
 }
 FRONT_DOOR = ("__init__.py", "logpipeline.producer.handler")  # imported when it is asked for
 # What a room needs of one above it: nothing but a setting's name.

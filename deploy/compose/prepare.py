@@ -17,6 +17,7 @@ SECRETS = Path("/secrets")
 REDIS, KAFKA, PIPELINE, DOOR = 999, 1000, 10001, 10002  # users of the containers
 LENGTH = 32  # random bytes of a new password
 VALID = r"[\w.~+/=-]{16,200}"  # needs no quotes in JAAS and ACLs
+TOKENS = r"[\w.~+/=:,-]{16,4000}"  # several, with their services
 
 JAAS = """\
 KafkaServer {{
@@ -50,6 +51,7 @@ def main() -> int:
         kafka = password("KAFKA_ADMIN_PASSWORD")
         admin = password("REDIS_ADMIN_PASSWORD")
         logs = password("REDIS_LOGS_PASSWORD")
+        token = password("COLLECTOR_TOKEN", TOKENS)
         share_logs(CLONE.stat().st_uid)
     except (OSError, ValueError) as error:
         print(f"prepare: {error}", file=sys.stderr)
@@ -62,16 +64,17 @@ def main() -> int:
     put("redis/bin/redis-cli", REDIS_CLI, REDIS, mode=0o500)
     put("pipeline/kafka", kafka, PIPELINE)
     put("pipeline/redis", logs, PIPELINE)
+    put("pipeline/collector", token, PIPELINE)
     put("door/kafka", kafka, DOOR)
     put("door/redis", admin, DOOR)
     return 0
 
 
-def password(name: str) -> str:
+def password(name: str, valid: str = VALID) -> str:
     """The given, the kept or a new password, which is then kept. Raises OSError, ValueError."""
     kept = SECRETS / "kept" / name.lower()
     given = os.environ.get(name, "")
-    if given and not re.fullmatch(VALID, given, re.ASCII):
+    if given and not re.fullmatch(valid, given, re.ASCII):
         raise ValueError(f"{name}: must be 16 to 200 letters, digits and _ . ~ + / = -")
     known = kept.read_text() if kept.exists() else ""
     chosen = given or known or secrets.token_urlsafe(LENGTH)

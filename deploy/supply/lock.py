@@ -19,8 +19,13 @@ LOCKS = {
         "requirements.txt",
         "logpipeline/dashboard/requirements.txt",
     ),
+    "logpipeline/collector/requirements.lock": (
+        "requirements.txt",
+        "logpipeline/collector/requirements.txt",
+    ),
     "logpipeline/localstack/requirements.lock": (  # make up, and the programs beside it
         *("requirements.txt", "logpipeline/dashboard/requirements.txt"),
+        "logpipeline/collector/requirements.txt",
         *("logpipeline/localstack/requirements.txt", "logpipeline/report/requirements.txt"),
     ),
     "bench/requirements.lock": ("bench/requirements.txt",),

@@ -1,5 +1,10 @@
 """Settings of dashboard.py."""
 
+from typing import Self
+
+from pydantic import model_validator
+
+from logpipeline import hosts
 from logpipeline.recent.settings import RedisSettings
 from logpipeline.settings import A_HOST, secret, setting
 
@@ -22,3 +27,18 @@ class DashboardSettings(RedisSettings):
         "8 to 200 characters, or empty",
         pattern=r"^(.{8,200})?$",
     )
+    dashboard_open: int = setting(
+        0,
+        "1: whoever reaches the web page may see it, also beyond this machine without a password",
+        "0 or 1",
+        ge=0,
+        le=1,
+    )
+
+    @model_validator(mode="after")
+    def _access_to_the_page(self) -> Self:
+        private = hosts.is_loopback(self.dashboard_host)
+        if not (private or self.dashboard_password or self.dashboard_open):
+            demand = "requires DASHBOARD_PASSWORD beyond 127.0.0.1, or DASHBOARD_OPEN=1"
+            raise self.refusal("dashboard_host", demand)
+        return self

@@ -31,8 +31,7 @@ def consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
     return KafkaConsumer(
         **connection.access(settings),
         enable_auto_commit=False,
-        isolation_level="read_committed",
-        **QUICK | options,
+        **{"isolation_level": "read_committed"} | QUICK | options,
     )
 
 

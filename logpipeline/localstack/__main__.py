@@ -1,7 +1,7 @@
 """Run the whole pipeline on this machine, without Docker, Java or root, as `make up` does.
 
-Starts Kafka, Redis, consumer.py, producer.py, alerts.py and dashboard.py, with their data in
-.local/, and stops them all on Ctrl-C. The next start uses the same data.
+Starts Kafka, Redis, consumer.py, producer.py, collector.py, alerts.py and dashboard.py, with their
+data in .local/, and stops them all on Ctrl-C. The next start uses the same data.
 """
 
 import argparse

@@ -43,6 +43,7 @@ def check(settings: StackSettings) -> None:
         ("127.0.0.1", kafka, "KAFKA_BOOTSTRAP_SERVERS=localhost:<other>"),
         ("127.0.0.1", redis, "REDIS_URL=redis://localhost:<other>/0"),
         (settings.dashboard_host, settings.dashboard_port, "DASHBOARD_PORT=<other>"),
+        (settings.collector_host, settings.collector_port, "COLLECTOR_PORT=<other>"),
     ]
     if settings.metrics_port:
         wanted.append((settings.metrics_host, settings.metrics_port, "METRICS_PORT=<other>"))

@@ -2,6 +2,7 @@
 
 from logpipeline.alerts.settings import AlertsSettings
 from logpipeline.archive.settings import RotationSettings, StoreSettings
+from logpipeline.collector.settings import CollectorSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.producer.settings import ProducerSettings
@@ -15,6 +16,7 @@ class StackSettings(
     StoreSettings,
     RotationSettings,
     ProducerSettings,
+    CollectorSettings,
     ConsumerSettings,
 ):
     """All settings."""

@@ -28,7 +28,7 @@ from logpipeline.terminal import coloured, paint, printable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COLOURS = {"producer": 36, "consumer": 32, "kafka": 35, "redis": 33, "alerts": 31}
-COLOURS |= {"dashboard": 34, "local": 1}  # ANSI SGR codes
+COLOURS |= {"dashboard": 34, "collector": 96, "local": 1}  # ANSI SGR codes
 LOOK = 0.1  # seconds between checks of the children
 BACKOFF = (1, 2, 4, 8, 15, 30)  # seconds before a dead child is restarted
 LIVED = 60.0  # seconds of life after which a child's earlier deaths no longer count
@@ -56,6 +56,7 @@ class Stack:
         write = self._output.write
         self._consumer = Script("consumer", [], environment, write)
         self._producer = Script("producer", ["--rate", rate], environment, write)
+        self._collector = Script("collector", [], environment, write)
         self._onlookers = [Script(name, [], environment, write) for name in ("alerts", "dashboard")]
 
     def run(self) -> None:
@@ -99,6 +100,7 @@ class Stack:
         self._output.line(self._banner())
         self._consumer.start()
         self._producer.start()
+        self._collector.start()
         for onlooker in self._onlookers:
             onlooker.start()
 
@@ -106,6 +108,7 @@ class Stack:
         settings = self._settings
         lines = [
             ("the web page", f"http://{settings.dashboard_host}:{settings.dashboard_port}"),
+            ("send events", f"http://{settings.collector_host}:{settings.collector_port}/events"),
             ("every event", f"tail -F {settings.log_file}"),
             ("the newest", "make recent"),
             ("of one level", "make recent LEVEL=ERROR"),
@@ -115,7 +118,7 @@ class Stack:
             port = "" if self._redis.port == 6379 else f"-p {self._redis.port} "
             base = "" if number == "0" else f"-n {number} "
             command = f"redis-cli {port}{base}lrange {settings.redis_key} 0 9"
-            lines.insert(3, ("", command))
+            lines.insert(4, ("", command))
         if settings.metrics_port:
             address = f"http://{settings.metrics_host}:{settings.metrics_port}/metrics"
             lines.append(("metrics", address))
@@ -153,12 +156,13 @@ class Stack:
             time.sleep(LOOK)
 
     def _scripts(self) -> list[Script]:
-        return [self._consumer, self._producer, *self._onlookers]
+        return [self._consumer, self._producer, self._collector, *self._onlookers]
 
     def _stop(self) -> None:
-        for onlooker in self._onlookers:
-            onlooker.signal(signal.SIGTERM)
+        for child in (*self._onlookers, self._collector):
+            child.signal(signal.SIGTERM)
         self._producer.stop(PRODUCER_STOP)
+        self._collector.stop(ONLOOKERS_STOP)
         self._consumer.stop(CONSUMER_STOP)
         for onlooker in self._onlookers:
             onlooker.stop(ONLOOKERS_STOP)

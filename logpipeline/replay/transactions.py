@@ -9,7 +9,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from logpipeline.kafka import clients
 from logpipeline.kafka.outbox import BATCHED, RELIABLE
-from logpipeline.replay.settings import ReplaySettings
+from logpipeline.kafka.settings import KafkaSettings
 from logpipeline.shutdown import Shutdown
 
 OPEN_MS = 10_000  # after which Kafka aborts a dead sender's transaction; readers wait until then
@@ -43,7 +43,7 @@ class Transactions:
     After an exception it cannot be used any more. For one thread. Raises KafkaError, OSError.
     """
 
-    def __init__(self, settings: ReplaySettings, name: str, stop: Shutdown) -> None:
+    def __init__(self, settings: KafkaSettings, name: str, stop: Shutdown) -> None:
         self._stop = stop
         self._producer = clients.producer(
             settings,

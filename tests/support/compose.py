@@ -28,6 +28,7 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.kafka_port, self.redis_port, self.page_port = (free_port() for _ in range(3))
+        self.collector_port, self.syslog_port = (free_port() for _ in range(2))
         self.logs_txt = folder / "logs" / "logs.txt"
         settings = {name.upper() for name in Settings.model_fields}
         self.environment = {k: v for k, v in os.environ.items() if k not in settings}
@@ -157,6 +158,8 @@ class Clone:
             KAFKA_HOST_PORT=self.kafka_port,
             REDIS_HOST_PORT=self.redis_port,
             DASHBOARD_PORT=self.page_port,
+            COLLECTOR_PORT=self.collector_port,
+            COLLECTOR_SYSLOG_HOST_PORT=self.syslog_port,
             REDIS_MAX_LOGS=CAP,
             PRODUCER_RATE=100,
         )

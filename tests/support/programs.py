@@ -11,9 +11,12 @@ MOUNT = "mount"  # the right to: where a test fills up a small filesystem of its
 PACKAGES = {  # a program → Debian's package
     "cc": "gcc",
     "chromium": "chromium",
+    "curl": "curl",
     "kcat": "kcat",
+    "logger": "bsdutils",
     "logrotate": "logrotate",
     "nginx": "nginx-light",
+    "rsyslogd": "rsyslog rsyslog-elasticsearch",
 }
 
 

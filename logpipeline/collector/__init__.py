@@ -1,0 +1,1 @@
+"""Collector: HTTP, OpenTelemetry, Loki, Elasticsearch's bulk and syslog → Kafka."""

@@ -1,0 +1,87 @@
+"""Outlet: the thread whose outbox sends the events of requests without a key."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from logpipeline.collector.exchange import Pair
+from logpipeline.collector.metrics import CollectorMetrics
+from logpipeline.collector.sending import STEP, Outcome, Parcel, Redact, Sending
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.kafka.settings import KafkaSettings
+
+IDLE = 0.5  # seconds between two looks at `stop`
+FLUSH = 2.0  # seconds that a stop waits for acknowledgements
+
+
+class Outlet(Sending):
+    """Delivers each batch once while the process lives: an outage doubles nothing."""
+
+    name = "outlet"
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        loop: asyncio.AbstractEventLoop,
+        metrics: CollectorMetrics,
+        redact: Redact | None = None,
+    ) -> None:
+        super().__init__(loop, metrics, redact)
+        self._settings = settings
+        self._lost = 0  # `undelivered` of the outbox when it was last read
+
+    def _run(self) -> None:
+        outbox = Outbox.when_ready(self._settings, self.stop)
+        if outbox is None:
+            return
+        self._lost = 0
+        self._metrics.watch(outbox)
+        self.away = ""
+        try:
+            while not self.stop or self._queue:
+                self._step(outbox)
+        finally:
+            self.away = self.away or "the collector reconnects to Kafka"
+            outbox.close(FLUSH)
+            self._report()
+
+    def _step(self, outbox: Outbox) -> None:
+        """Send the next batch, or look for acknowledgements."""
+        parcel = self._take(STEP if outbox.waiting else IDLE)
+        while parcel:
+            try:
+                self._send(outbox, parcel)
+            except Exception:
+                self._settle(parcel, Outcome.UNKNOWN)
+                raise
+            parcel = self._queue.popleft() if self._queue else None
+        outbox.settle()
+        self.away = "Kafka does not answer" if outbox.unavailable else ""
+        self._report()
+
+    def _send(self, outbox: Outbox, parcel: Parcel) -> None:
+        began = time.monotonic()
+
+        def settle(refused: int) -> None:
+            self._metrics.delay.observe(time.monotonic() - began)
+            self._settle(parcel, Outcome.REFUSED if refused else Outcome.STORED)
+
+        send_all: Any = getattr(outbox, "send_all", None) or partial(self._one_by_one, outbox)
+        if not send_all(parcel.pairs, settle):
+            self._settle(parcel, Outcome.UNKNOWN)  # a stop
+
+    def _one_by_one(
+        self, outbox: Outbox, pairs: Sequence[Pair], settle: Callable[[int], None]
+    ) -> bool:
+        """Send them without `send_all`. Events are answered for in their order, so those lost since
+        the last answer are of this batch."""
+
+        def last() -> None:
+            lost, self._lost = outbox.undelivered - self._lost, outbox.undelivered
+            settle(lost)
+
+        *others, end = pairs
+        sent = all(outbox.send(*pair) for pair in others)
+        return sent and outbox.send(*end, last)

@@ -1,0 +1,200 @@
+"""Keys: what is sent with one is stored once, through restarts, kills and outages."""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from config import Settings
+from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.server import free_port
+from tests.conftest import RunScript
+from tests.support.collecting import Collecting, shared, started
+from tests.support.process import Process
+from tests.test_collector import AN_EVENT, otlp_request
+
+pytestmark = pytest.mark.xdist_group("collector_keys")  # one worker has its collector
+
+KILLS = int(os.environ.get("KILLS", "6"))  # KILLS=100 pytest -k killed
+
+
+@pytest.fixture(scope="module")
+def running(kafka_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collecting]:
+    with shared(kafka_servers, tmp_path_factory.mktemp("collector")) as collecting:
+        yield collecting
+
+
+@pytest.fixture
+def collector(running: Collecting) -> Collecting:
+    running.forget()
+    return running
+
+
+def test_a_repeated_key_stores_once_and_answers_the_same(collector: Collecting) -> None:
+    body = [AN_EVENT, 7]
+    answers = [collector.post("/events", body, Idempotency_Key="a") for _ in range(3)]
+    assert len({(answer.status, answer.body) for answer in answers}) == 1
+    assert answers[0].status == 400
+    assert collector.events() == [AN_EVENT]
+
+
+def test_an_event_without_a_time_may_be_repeated_too(collector: Collecting) -> None:
+    for _ in range(2):
+        assert collector.post("/events", {"message": "now"}, Idempotency_Key="b").status == 200
+    assert collector.messages() == ["now"]
+
+
+def test_a_key_with_another_body_is_refused(collector: Collecting) -> None:
+    assert collector.post("/events", AN_EVENT, Idempotency_Key="c").status == 200
+    other = collector.post("/events", AN_EVENT | {"message": "other"}, Idempotency_Key="c")
+    assert other.status == 422
+    assert collector.events() == [AN_EVENT]
+
+
+def test_two_at_a_time_with_one_key_store_once(collector: Collecting) -> None:
+    statuses: list[int] = []
+
+    def send() -> None:
+        statuses.append(collector.post("/events", AN_EVENT, Idempotency_Key="d").status)
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 8
+    assert collector.events() == [AN_EVENT]
+
+
+def test_bulk_s_ids_and_otlp_s_are_keys(collector: Collecting) -> None:
+    bulk = b'{"create":{"_id":"1"}}\n{"message":"a"}\n{"create":{}}\n{"message":"b"}\n'
+    for _ in range(2):
+        answer = collector.post("/app/_bulk", bulk)
+        assert answer.json["errors"] is False
+    request = otlp_request(2)
+    record = request.resource_logs[0].scope_logs[0].log_records[1]
+    record.attributes.add(key="log.record.uid").value.string_value = "u1"
+    for _ in range(2):
+        body = request.SerializeToString()
+        assert collector.post("/v1/logs", body, "application/x-protobuf").status == 200
+    assert collector.messages() == ["a", "b", "b", "failed 0", "failed 0", "failed 1"]
+
+
+def test_keys_of_two_tokens_differ(
+    run_script: RunScript, environment: dict[str, str], settings: Settings
+) -> None:
+    collector = started(run_script, environment, settings, COLLECTOR_TOKEN="a:first,second")
+    for token in ("first", "second", "first"):
+        headers = {"Idempotency_Key": "k", "Authorization": f"Bearer {token}"}
+        assert collector.post("/events", AN_EVENT, **headers).status == 200
+    assert len(collector.values()) == 2
+
+
+@pytest.mark.server
+def test_killed_at_any_moment_it_has_what_it_answered_and_no_key_twice(
+    run_script: RunScript, environment: dict[str, str], settings: Settings
+) -> None:
+    port = free_port()
+    collector = started(run_script, environment, settings, COLLECTOR_PORT=str(port))
+    killing = Killing(collector)
+    threads = [threading.Thread(target=killing.send, args=[name]) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(KILLS):
+            before = len(killing.answered)
+            deadline = time.monotonic() + 60
+            while len(killing.answered) < before + 20 + number:
+                assert time.monotonic() < deadline, collector.process
+                time.sleep(0.003)
+            collector.process.kill()
+            collector = started(run_script, environment, settings, COLLECTOR_PORT=str(port))
+    finally:
+        killing.stop = True
+    for thread in threads:
+        thread.join()
+    stored = Counter(collector.messages())
+    assert set(killing.answered) <= stored.keys()
+    keyed = {message: times for message, times in stored.items() if "keyed" in message}
+    assert keyed
+    assert max(keyed.values()) == 1
+
+
+class Killing:
+    """Clients that repeat each request until it is answered with success."""
+
+    def __init__(self, collector: Collecting) -> None:
+        self.answered: list[str] = []
+        self.stop = False
+        self._collector = collector
+
+    def send(self, name: str) -> None:
+        for number in count():
+            keyed = number % 2 == 0
+            message = f"{name}{number} {'keyed' if keyed else 'plain'}"
+            key = {"Idempotency_Key": message} if keyed else {}
+            while not self._stored(message, key):
+                if self.stop:
+                    return
+                time.sleep(0.02)
+            self.answered.append(message)
+            if self.stop:
+                return
+
+    def _stored(self, message: str, key: dict[str, str]) -> bool:
+        with suppress(OSError, HTTPException):
+            return self._collector.post("/events", {"message": message}, **key).status == 200
+        return False
+
+
+def test_an_outage_of_kafka_is_answered_and_loses_nothing(
+    own_kafka: Kafka, tmp_path: Path, environment: dict[str, str], settings: Settings
+) -> None:
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap}
+    processes: list[Process] = []
+
+    def run(name: str, env: dict[str, str]) -> Process:
+        from tests.support.process import script
+
+        processes.append(Process(script(name), tmp_path / "collector.output", env))
+        return processes[0]
+
+    try:
+        collector = started(run, env, mine)
+        killing = Killing(collector)
+        threads = [threading.Thread(target=killing.send, args=[name]) for name in "ab"]
+        for thread in threads:
+            thread.start()
+        wait_until_more(killing, 20, collector)
+        own_kafka.kill()
+        refused = None
+        while refused is None or refused.status != 503:
+            refused = collector.post("/events", {"message": "during"})
+        assert int(refused.headers["retry-after"]) > 0
+        own_kafka.start()
+        own_kafka.wait_ready()
+        wait_until_more(killing, 20, collector)
+        killing.stop = True
+        for thread in threads:
+            thread.join()
+        stored = Counter(collector.messages())
+        assert set(killing.answered) <= stored.keys()
+        assert max(times for text, times in stored.items() if "keyed" in text) == 1
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def wait_until_more(killing: Killing, more: int, collector: Collecting) -> None:
+    target, deadline = len(killing.answered) + more, time.monotonic() + 90
+    while len(killing.answered) < target:
+        assert time.monotonic() < deadline, collector.process
+        time.sleep(0.01)
