@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import kafka.consumer.group
@@ -74,7 +75,7 @@ def trace(kind: Any, data: bytes, start: int, most: int, **options: Any) -> list
             seen.append((type(error), str(error)))
         else:
             errors += not taken
-            seen += [len(taken), Columns.of(taken)]
+            seen += [len(taken), replace(Columns.of(taken), epoch=-1)]  # theirs has none
         seen += [part.next_fetch_offset, part.leader_epoch]
     return seen
 
