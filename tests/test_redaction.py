@@ -98,6 +98,10 @@ class TestEvent:
         value = b'{"level":"INFO","message":"a\\u0040example.org","timestamp":1}'
         assert b'"[email]"' in Redaction(["email"]).event(value)
 
+    def test_broken_json_is_redacted_too(self) -> None:
+        value = b'{"level":"INFO","message":"for a@x.org \\" b@x.org'
+        assert Redaction(["email"]).event(value).endswith(b'"for [email] \\" [email]')
+
     def test_a_pattern_of_ones_own_leaves_the_level(self) -> None:
         settings = b'{"level":"INFO","message":"INFO","timestamp":1}'
         redaction = RedactionSettings(redact="email").redaction()
