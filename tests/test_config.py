@@ -26,6 +26,7 @@ SECRETS = {
         "DASHBOARD_PASSWORD",
         "REDIS_URL",
         "REDIS_PASSWORD",
+        "REDACT_KEY",
         "KAFKA_SASL_PASSWORD",
     ),
     *("KAFKA_SSL_KEY_PASSWORD", "KAFKA_OAUTH_CLIENT_SECRET"),
@@ -347,7 +348,7 @@ def test_periods_have_names_and_units(text: str, seconds: int) -> None:
 
 class TestImpossible:
     def test_each_setting_is_tried(self) -> None:
-        assert set(IMPOSSIBLE) | {"REDIS_USERNAME", "REDIS_PASSWORD"} == set(NAMES)
+        assert set(IMPOSSIBLE) | {"REDIS_USERNAME", "REDIS_PASSWORD", "REDACT_KEY"} == set(NAMES)
 
     @pytest.mark.parametrize(
         ("name", "value"), [(name, value) for name in IMPOSSIBLE for value in IMPOSSIBLE[name]]

@@ -2,16 +2,20 @@
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import logpipeline
 from logpipeline.events.event import parse
 from logpipeline.events.lines import MOST, Lines
 from logpipeline.events.redaction import KINDS, Redaction, has_check_digit
 from logpipeline.events.settings import RedactionSettings
 from logpipeline.producer.log_record import event_of
 from logpipeline.settings import SettingsError
+from tests.support.process import ROOT
 
 VISA = "4111111111111111"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -93,6 +97,10 @@ class TestEvent:
     def test_escapes_hide_nothing(self) -> None:
         value = b'{"level":"INFO","message":"a\\u0040example.org","timestamp":1}'
         assert b'"[email]"' in Redaction(["email"]).event(value)
+
+    def test_broken_json_is_redacted_too(self) -> None:
+        value = b'{"level":"INFO","message":"for a@x.org \\" b@x.org'
+        assert Redaction(["email"]).event(value).endswith(b'"for [email] \\" [email]')
 
     def test_a_pattern_of_ones_own_leaves_the_level(self) -> None:
         settings = b'{"level":"INFO","message":"INFO","timestamp":1}'
@@ -177,6 +185,20 @@ class TestWhereItIs:
         )
         made = json.loads(event_of(record, "", Redaction(KINDS)))
         assert (made["message"], made["user"]) == ("for [email]", {"m": "[email]"})
+
+    def test_the_handler_takes_the_settings(self) -> None:
+        logpipeline.KafkaLogHandler(redact="email", redact_key="k").close()
+        with pytest.raises(SettingsError, match="REDACT='emial': must be some of"):
+            logpipeline.KafkaLogHandler(redact="emial")
+
+    def test_producer_refuses_an_invalid_file_in_one_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "patterns"
+        path.write_text("(\n")
+        command = [sys.executable, "producer.py", "--count", "1", "--redact-file", str(path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "line 1 must be a regular expression" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_check_digit() -> None:

@@ -25,7 +25,6 @@ Stated = tuple[str | None, bytes, str | None, Fields]
 OURS = ("level", "message", "timestamp")
 JSON = text_formats.Row(text_formats.Format("JSON", "", r"(?!)", "", "{}"))
 MOST_NAMES = 50  # of a set of fields that is remembered
-DEEPEST_INSIDE = 2  # logs within logs
 HEX = re.compile(rb"\\[^x]|((?:\\x[0-9A-Fa-f]{2})+)")
 
 _decode = msgspec.json.Decoder(Fields).decode
@@ -87,9 +86,9 @@ def chosen(fields: Fields) -> list[str]:
     return [f"{role}={name}" for role, name in names.items() if name]
 
 
-def inside(text: str, depth: int = 0) -> text_formats.Understood | None:
+def inside(text: str) -> text_formats.Understood | None:
     """What a logger's JSON states that is a part of a line: level, time, and its other fields."""
-    fields = decode(text.encode("utf-8", "replace")) if depth < DEEPEST_INSIDE else None
+    fields = decode(text.encode("utf-8", "replace"))
     if not fields:
         return None
     stated = mapped(fields, text)

@@ -76,8 +76,8 @@ IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 IPV6 = re.compile(
     r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:\.\d{1,3}){0,3}(?![\w:])"
 )
-# A token of JSON: a string with what makes it a name, or a number.
-JSON = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*:)?|(?<![\w.+-])(\d{13,19})(?![\w.+-])')
+# A token of JSON: a string, also an unterminated one, with what makes it a name; or a number.
+JSON = re.compile(rb'(?s)("[^"\\]*+(?:\\.[^"\\]*+)*+"?)(\s*:)?|(?<![\w.+-])(\d{13,19})(?![\w.+-])')
 MOST = 100_000  # hashes that are remembered
 
 
@@ -152,7 +152,9 @@ class Redaction:
             made = digits if name == b'"timestamp"' else self._cards_if(digits)
             return raw if made == digits else encoded(made)
         text = self._string(raw)
-        if text is None or (name == b'"level"' and text.upper() in LEVEL_OF):
+        if text is None:  # broken JSON
+            return self.text(raw.decode("utf-8", "replace")).encode()
+        if name == b'"level"' and text.upper() in LEVEL_OF:
             return raw
         if (
             "token" in self._kinds

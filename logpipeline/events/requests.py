@@ -47,7 +47,7 @@ class Groups:
         if self._took:
             self._add_duration(made, found)
         elif "rt=" in text or "_time" in text or text.endswith("ms"):
-            _add_duration_behind(made, text)
+            add_duration(made, text)
         if has_client and client:
             made["client"] = client
         return made
@@ -77,7 +77,8 @@ def rounded(number: str | float, unit: float = 1.0) -> float | None:
     return None if made < 0 else int(made) if made == int(made) else made
 
 
-def _add_duration_behind(made: dict[str, Any], text: str) -> None:
+def add_duration(made: dict[str, Any], text: str) -> None:
+    """Add the duration that nginx or Traefik wrote behind the other fields."""
     if found := IN_SECONDS.search(text):
         made["duration_ms"] = rounded(found[1], 1_000.0)
     elif found := IN_MILLISECONDS.search(text):

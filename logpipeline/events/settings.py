@@ -41,7 +41,7 @@ class RedactionSettings(RoomSettings):
 
     redact: str = setting(
         "",
-        "what is replaced in events before Kafka",
+        "what is replaced in events before Kafka: email, card, token, ip",
         f"some of {', '.join(KINDS)}, separated by commas, or empty",
     )
     redact_key: str = secret("", "key of the hashes that replace it; empty: no hashes", "a text")

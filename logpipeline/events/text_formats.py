@@ -30,6 +30,7 @@ LOGGER = re.compile(
 )
 BRACKETED = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|\"[^\"]*\"")
 MOST_WORDS = 6  # before a time
+ACCESS_GROUPS = ("at", "s", "z", *requests.PARTS)
 KEYS = ("time", "timestamp", "date", "datetime", "ts", "at")
 
 Reading = tuple[str | None, str | None]  # one of LEVELS, Unix seconds; None if missing
@@ -95,6 +96,9 @@ class Row:
         self._has = groups.keys()
         self._is_request = "status" in groups or "method" in groups
         self._request = requests.Groups(groups)
+        self._access = (
+            [groups[name] for name in ACCESS_GROUPS] if groups.keys() == {*ACCESS_GROUPS} else []
+        )
         self._named = [name for name in ("service", "tag", "host", "logger") if name in groups]
         self._is_frame = "service" in groups
         self._is_java = "l3" in groups and form.first != "a["
@@ -102,6 +106,8 @@ class Row:
 
     def understood(self, found: re.Match[str], text: str) -> Understood | None:
         """What a matching line states; None when its time is invalid."""
+        if self._access:
+            return self._of_access(found, text)
         level, has = self._level(found), self._has
         seconds, end = None, found.end()
         fields: Fields | None = self._request.fields(found, text) if self._is_request else None
@@ -128,6 +134,22 @@ class Row:
                     return tail.after(after, text, seconds)
         rest = end if self._is_frame else 0
         return _new(Understood, (level, seconds, fields, self, rest))  # at a third of the cost
+
+    def _of_access(self, found: re.Match[str], text: str) -> Understood | None:
+        """The same for the commonest access logs, at half of the cost."""
+        at, second, zone, method, path, status, size, client = found.group(*self._access)
+        seconds = times.seconds(at, self._clock, second, None, zone)
+        if seconds is None:
+            return None
+        level = levels.of_status(status) if status[0] in "45" else None
+        fields: Fields = {"method": method, "path": path} if method else {}
+        fields["status"] = int(status)
+        if size:
+            fields["bytes"] = int(size)
+        if "rt=" in text or "_time" in text or text[-2:] == "ms":
+            requests.add_duration(fields, text)
+        fields["client"] = client
+        return _new(Understood, (level, seconds, fields, self, 0))
 
     def after(self, found: re.Match[str], text: str, seconds: str | None) -> Understood:
         """What a line with an ISO time states, whose rest matches."""

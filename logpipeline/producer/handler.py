@@ -96,7 +96,7 @@ class KafkaLogHandler(logging.Handler):
 
 def _check_names(settings: dict[str, Any]) -> None:
     """Raises TypeError."""
-    if unknown := settings.keys() - KafkaSettings.names():
+    if unknown := settings.keys() - (KafkaSettings.names() | REDACTION):
         raise TypeError(
             f"KafkaLogHandler does not take {', '.join(sorted(unknown))}; it takes level, service, "
             "capacity, block and the settings of Kafka's clients, such as kafka_topic"
