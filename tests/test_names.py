@@ -52,8 +52,8 @@ FOREIGN = {
     "replay.py": "redis-url dashboard-port archive-url",
 }
 TARGETS = """
-    help install up recent verify replay report check test siege chaos powercut fuzz lint fmt bench lock
-    audit sbom clean
+    help install up recent verify replay report check test siege chaos powercut fuzz lint fmt bench
+    lock audit sbom clean
 """
 
 

@@ -157,7 +157,7 @@ def _downgrade(place: Place) -> None:
     assert checkpoint
     known = msgspec.to_builtins(checkpoint, str_keys=True) | {"version": 2}
     for name in ("sequence", "cut"):
-        del known[name]
+        known.pop(name, None)
     replace_file(place.checkpoint, msgspec.json.encode(known))
     sync(place.folder)
 
