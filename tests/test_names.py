@@ -66,8 +66,8 @@ FOREIGN = {
     "find.py": "kafka-topic redis-url metrics-host log-max-bytes",
 }
 TARGETS = """
-    help install up recent find tail sql export verify replay report check test siege chaos fuzz
-    lint fmt bench lock audit sbom clean
+    help install up recent find tail sql export verify replay report check test siege chaos powercut
+    fuzz lint fmt bench lock audit sbom clean
 """
 
 

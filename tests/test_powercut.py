@@ -11,18 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka.admin import KafkaAdminClient
 
-from logpipeline.archive import checkpoint, log_file, packing, slots, store
+from config import Settings
+from logpipeline.archive import checkpoint, log_file, packing, retention, slots, store
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
 from logpipeline.archive.log_file import LogFile
+from logpipeline.kafka import topics
+from logpipeline.localstack.stack import variables
+from logpipeline.shutdown import Shutdown
+from tests.conftest import RunScript
 from tests.powercut.loop import UNKNOWN
 from tests.powercut.recorder import Operation, Sync, Unlink
 from tests.powercut.states import Run, folder_in_memory
+from tests.powercut.workload import LIMITS, PARTITIONS
+from tests.support.drain import lag
 from tests.support.process import ROOT
+from tests.support.topics import send
+from tests.support.waiting import until
 
 FEW = 400  # states, within which each fault must show
 SHORT = 6  # batches
+PATIENCE = 60.0
 SOON = 40  # states after a fault
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -31,6 +42,12 @@ Mutation = Callable[[pytest.MonkeyPatch], None]
 def without(module: Any, name: str, mutate: pytest.MonkeyPatch) -> None:
     """Leave out the module's calls of a function."""
     mutate.setattr(module, name, lambda *_: None)
+
+
+def original_deleted_at_once(mutate: pytest.MonkeyPatch) -> None:
+    """Delete it while the name of the packed copy may not be on disk."""
+    without(packing, "sync", mutate)
+    without(retention, "sync", mutate)
 
 
 def checkpoint_before_its_data(mutate: pytest.MonkeyPatch) -> None:
@@ -52,7 +69,7 @@ MUTATIONS: dict[str, Mutation] = {
     "no sync of the folder of a new logs.txt": partial(without, log_file, "sync"),
     "no sync of the folder of a rotated checkpoint": partial(without, checkpoint, "sync"),
     "no sync of the folder of a new checkpoint": partial(without, slots, "sync"),
-    "no sync of the folder of a packed file": partial(without, packing, "sync"),
+    "no sync of the folder of a packed file": original_deleted_at_once,
     "no sync of the store's folder": partial(without, store, "sync"),
     "the checkpoint before its data": checkpoint_before_its_data,
 }
@@ -167,3 +184,36 @@ def test_images_of_real_file_systems_are_recovered_from(kind: str, tmp_path: Pat
         pytest.skip(f"it needs loop devices: {done.stdout}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " images, 0 broken" in done.stdout
+
+
+CUTS = 5  # states that whole consumers recover from
+
+
+def test_whole_consumers_recover(
+    settings: Settings,
+    kafka_admin: KafkaAdminClient,
+    environment: dict[str, str],
+    run_script: RunScript,
+    tmp_path: Path,
+) -> None:
+    settings = settings.model_copy(update={"kafka_partitions": len(PARTITIONS)})
+    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
+    [described] = kafka_admin.describe_topics([settings.kafka_topic])
+    run = Run(tmp_path / "run", 5, topic=(settings.kafka_topic, str(described["topic_id"])))
+    for partition, records in run.kafka.records.items():
+        send(settings.kafka_bootstrap_servers, settings.kafka_topic, records, partition)
+    mine = settings.model_copy(
+        update={
+            "log_file": run.place.log_file,
+            "log_max_bytes": LIMITS.bytes,
+            "archive_url": run.place.settings.archive_url,
+        }
+    )
+    scenarios = list(run.scenarios())
+    for scenario in scenarios[len(scenarios) // CUTS - 1 :: len(scenarios) // CUTS]:
+        run.judge.build(scenario.state)
+        consumer = run_script("consumer.py", env=environment | variables(mine), forked=True)
+        until(lambda: lag(mine, run.kafka.ends()) == 0, PATIENCE, scenario.where)
+        consumer.terminate()
+        assert consumer.wait() == 0
+        run.judge.compare(run.kafka)

@@ -3,8 +3,8 @@
 A producer sends events, some of them broken, and three consumers share one logs.txt. By a plan
 that follows from the seed, consumers are killed (SIGKILL), paused (SIGSTOP, also for longer than
 Kafka waits for them), stopped (SIGTERM) and started again, Redis is killed, paused and emptied,
-Kafka is killed and paused, and the disk is full; logs.txt is rotated all the time. Then everything
-is mended and read to the end, and verify.py decides.
+Kafka is killed and paused, the disk is full, and its calls fail (EIO, ENOSPC); logs.txt is rotated
+all the time. Then everything is mended and read to the end, and verify.py decides.
 
 With --hosts each consumer has a logs.txt and partitions of its own. At the end each of them works
 alone for a moment, and verify.py compares all their files.

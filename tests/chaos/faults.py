@@ -29,6 +29,7 @@ FAULTS = (
     Fault(1, "consumer", "pause", "resume", SESSION + 1, SESSION + 5),
     Fault(3, "consumer", "terminate", "restart", 0.1, 2),
     Fault(2, "consumer", "limit", "unlimit", 0.3, 2),
+    Fault(3, "consumer", "spoil", "repair", 0.3, 3),
     Fault(2, "redis", "kill", "start", 0.1, 4),
     Fault(2, "redis", "pause", "resume", 0.3, 4),
     Fault(2, "redis", "flush", "", 0, 0),

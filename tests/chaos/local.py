@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,7 +17,7 @@ from redis import RedisError
 from config import Settings
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
-from logpipeline.localstack.script import Script
+from logpipeline.localstack.script import ROOT, Script
 from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from tests.support.disk import Disk
@@ -47,8 +48,11 @@ class Consumer(Script):
     """consumer.py, number `number`."""
 
     def __init__(self, number: int, settings: Settings, words: Words) -> None:
-        super().__init__("consumer", [], variables(settings), words.say)
+        environment = variables(settings) | {"PYTHONPATH": str(ROOT)}
+        super().__init__("consumer", [], environment, words.say)
         self.name = f"consumer-{number}"
+        self._failing = settings.log_file.parent.with_name(f"{self.name} has a failing disk")
+        self._command = [sys.executable, "-m", "tests.chaos.failing_disk", str(self._failing)]
         self.broken = False
         self.log_file = settings.log_file
         self._dice = random.Random(number)
@@ -79,6 +83,13 @@ class Consumer(Script):
             raise Failed(f"{self.name} has not ended {STOP:.0f} s after SIGTERM") from None
         if status not in (0, -signal.SIGTERM):  # it may have been too young to listen
             raise Failed(f"{self.name} ended with status {status} after SIGTERM")
+
+    def spoil(self) -> None:
+        """Let some of its writes, syncs and renames fail with EIO or ENOSPC."""
+        self._failing.touch()
+
+    def repair(self) -> None:
+        self._failing.unlink()
 
     def limit(self) -> None:
         """Let it write only so much more to logs.txt: EFBIG in the middle of a line after that."""

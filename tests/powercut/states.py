@@ -46,27 +46,33 @@ class Verdict:
 
 
 class Run:
-    """A recorded run, which follows from its `seed`. `fault` may make calls fail."""
+    """A recorded run, which follows from its `seed`. `fault` may make calls fail; `topic` is a name
+    and an id."""
 
     def __init__(
-        self, folder: Path, seed: int, batches: int = BATCHES, fault: Fault = lambda *_: None
+        self,
+        folder: Path,
+        seed: int,
+        batches: int = BATCHES,
+        fault: Fault = lambda *_: None,
+        topic: tuple[str, str] = ("logs", "topic-id"),
     ) -> None:
         self.seed = seed
         self._pool = folder / "pool"
         self._pool.mkdir(parents=True)
-        self._place = Place(folder / "files")
-        clear(self._place.folder)
-        self._judge = Judge(self._place, self._pool)
-        self._kafka = Kafka(seed)
+        self.place = Place(folder / "files", *topic)
+        clear(self.place.folder)
+        self.judge = Judge(self.place, self._pool)
+        self.kafka = Kafka(seed)
         self._seen: set[int] = set()
-        self.recorder = recorder = Recorder(self._place.folder, self._pool, fault)
+        self.recorder = recorder = Recorder(self.place.folder, self._pool, fault)
         acknowledge = lambda position: recorder.note(Acknowledged(position))  # noqa: E731
         with recorder.on():
-            workload.run(self._place, self._kafka, random.Random(seed), batches, acknowledge)
+            workload.run(self.place, self.kafka, random.Random(seed), batches, acknowledge)
 
     def verdicts(self, only: int | None = None, since: int = 0) -> Iterator[Verdict]:
         """On each state, or on the one of this number alone; from this operation on."""
-        for number, scenario in enumerate(self._scenarios(since)):
+        for number, scenario in enumerate(self.scenarios(since)):
             if only is None or only == number:
                 where, problem = scenario.where, ""
                 try:
@@ -77,9 +83,10 @@ class Run:
 
     def judge_end(self) -> None:
         """Compare what the run itself has left, without a power cut. Raises Broken."""
-        self._judge.compare(self._kafka)
+        self.judge.compare(self.kafka)
 
-    def _scenarios(self, since: int) -> Iterator[Scenario]:
+    def scenarios(self, since: int = 0) -> Iterator[Scenario]:
+        """What a power cut may leave after each operation from this one on."""
         dice, disk, operations = random.Random(self.seed), Disk(), self.recorder.operations
         for operation in operations[:since]:
             disk.apply(operation)
@@ -101,10 +108,10 @@ class Run:
                     self._seen.add(key)
                     lost = dice.random() < 0.5
                     acknowledged = dict(disk.acknowledged)
-                    yield Scenario(where, state, acknowledged, self._kafka.copy(), lost)
+                    yield Scenario(where, state, acknowledged, self.kafka.copy(), lost)
 
     def _cuts_of_recovery(self, first: Scenario, dice: random.Random) -> Iterator[Scenario]:
-        recorder = Recorder(self._place.folder, self._pool)
+        recorder = Recorder(self.place.folder, self._pool)
         kafka = first.kafka.copy()
         with suppress(Broken):  # which is this scenario's own verdict
             self._recover(replace(first, kafka=kafka), recorder)
@@ -119,18 +126,18 @@ class Run:
 
     def _recover(self, scenario: Scenario, recorder: Recorder | None = None) -> None:
         """Raises Broken."""
-        self._judge.build(scenario.state)
+        self.judge.build(scenario.state)
         kafka = scenario.kafka
         with recorder.on() if recorder else nullcontext():
-            self._judge.recover(scenario.acknowledged, kafka, scenario.lost)
-        self._judge.compare(kafka, *self._had(scenario))
+            self.judge.recover(scenario.acknowledged, kafka, scenario.lost)
+        self.judge.compare(kafka, *self._had(scenario))
 
     def _had(self, scenario: Scenario) -> tuple[list[bytes], list[bytes]]:
         """Lines that must stay and lines that may, though Kafka has lost them."""
         kept, maybe = [*scenario.kept], [*scenario.maybe]
         if scenario.lost:
-            kept += self._judge.whole_lines(scenario.state)
-            maybe += self._judge.whole_lines(scenario.state, "logs.txt.cut")
+            kept += self.judge.whole_lines(scenario.state)
+            maybe += self.judge.whole_lines(scenario.state, "logs.txt.cut")
         return kept, maybe
 
 

@@ -25,7 +25,6 @@ from logpipeline.events.slices import Slice, read
 from logpipeline.files import replace_file, sync
 from tests.support.records import Record, event
 
-TOPIC, ID = "logs", "topic-id"
 PARTITIONS = (0, 1, 2)
 LIMITS = RotationPolicy(bytes=12_000)
 TRIES = 12
@@ -39,30 +38,30 @@ class Kafka:
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
-        self._records: dict[int, list[bytes]] = {partition: [] for partition in PARTITIONS}
+        self.records: dict[int, list[bytes]] = {partition: [] for partition in PARTITIONS}
 
     def copy(self) -> "Kafka":
         other = Kafka(self._dice.getrandbits(32))
-        other._records = {p: list(records) for p, records in self._records.items()}
+        other.records = {p: list(records) for p, records in self.records.items()}
         return other
 
     def send(self, ends: dict[int, int]) -> None:
         """Have records up to, not including, these offsets."""
         for partition, end in ends.items():
-            records = self._records[partition]
+            records = self.records[partition]
             while len(records) < end:
                 records.append(self._made(partition, len(records)))
 
     def ends(self, more: int = 0) -> dict[int, int]:
-        return {partition: len(records) + more for partition, records in self._records.items()}
+        return {partition: len(records) + more for partition, records in self.records.items()}
 
     def batch(self, begin: dict[int, int]) -> list[Slice]:
         """All from these offsets on."""
-        return [self._slice(p, begin.get(p, 0), records) for p, records in self._records.items()]
+        return [self._slice(p, begin.get(p, 0), records) for p, records in self.records.items()]
 
     def lose(self, ends: dict[int, int]) -> None:
         """From these offsets on. What is sent next is something else."""
-        for partition, records in self._records.items():
+        for partition, records in self.records.items():
             del records[ends.get(partition, 0) :]
 
     def _slice(self, partition: int, begin: int, records: list[bytes]) -> Slice:
@@ -79,9 +78,11 @@ class Kafka:
 
 @dataclass
 class Place:
-    """Where the archive and its store are."""
+    """Where the archive and its store are, and which topic it has."""
 
     folder: Path
+    topic: str = "logs"
+    topic_id: str = "topic-id"
     log_file: Path = field(init=False)
     settings: Settings = field(init=False)
 
@@ -92,9 +93,9 @@ class Place:
 
     def archive(self) -> Archive:
         """Open. Raises OSError."""
-        archive = Archive(self.log_file, TOPIC, limits=LIMITS)
+        archive = Archive(self.log_file, self.topic, limits=LIMITS)
         try:
-            archive.open(ID)
+            archive.open(self.topic_id)
         except BaseException:
             archive.close()
             raise
@@ -156,7 +157,7 @@ def _downgrade(place: Place) -> None:
     assert checkpoint
     known = msgspec.to_builtins(checkpoint, str_keys=True) | {"version": 2}
     for name in ("sequence", "cut"):
-        del known[name]
+        known.pop(name, None)
     replace_file(place.checkpoint, msgspec.json.encode(known))
     sync(place.folder)
 
@@ -166,7 +167,7 @@ def _grow(place: Place) -> None:
     checkpoint = Checkpoint.load(place.checkpoint)
     assert checkpoint
     gaps = [(n, n + 1) for n in range(0, 1_000, 2)]
-    checkpoint.topics[TOPIC].partitions[PARTITIONS[0]].gaps = gaps
+    checkpoint.topics[place.topic].partitions[PARTITIONS[0]].gaps = gaps
     checkpoint.save(place.checkpoint)
 
 
