@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ STEP = 20  # events
 
 
 @pytest.mark.needs("cc")
-@pytest.mark.parametrize("rotates", ["never", "hour"])
+@pytest.mark.parametrize("rotates", ["", "hour"])
 def test_a_clock_that_jumps_by_hours_loses_and_doubles_nothing(
     run_script: RunScript,
     environment: dict[str, str],
@@ -68,9 +69,10 @@ def test_a_clock_that_jumps_by_hours_loses_and_doubles_nothing(
     now = int(time.time() // 60)
     assert all(found[at] >= n for at, n in expected.items() if at <= now), "with the right clock"
     assert found <= counted(sent)
-    uncounted = f"log_consumer_uncounted_events_total {len(sent) - found.total()}.0"
-    assert uncounted in metrics(port)
-    assert len(rotated(settings.log_file)) <= (len(JUMPS) if rotates == "hour" else 0)
+    # Those that a clock 30 hours behind has counted 30 hours ago expire at once.
+    most = len(sent) - found.total()
+    until(lambda: most - STEP <= uncounted(port) <= most, PATIENCE, f"not about {most}")
+    assert len(rotated(settings.log_file)) <= (len(JUMPS) if rotates else 0)
     consumer.terminate()
     assert consumer.wait(10) == 0, consumer
     text = consumer.output()
@@ -113,7 +115,9 @@ def counted(lines: list[bytes]) -> Counter[int]:
     return Counter(int(at // 60) for at in times if at > time.time() - 24 * 3600)
 
 
-def metrics(port: int) -> str:
+def uncounted(port: int) -> int:
+    """What the consumer says that it has left out of the counts."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        text: str = answer.read().decode()
-        return text
+        text = answer.read().decode()
+    [number] = re.findall(r"^log_consumer_uncounted_events_total (\S+)$", text, re.MULTILINE)
+    return int(float(number))
