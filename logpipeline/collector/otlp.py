@@ -128,14 +128,14 @@ def _small(body: bytes, start: int, end: int) -> bytes:
 def _fields(record: Any) -> tuple[int, int, str, Any, dict[str, Any]]:
     """Nanoseconds, severity's number and text, body, and the further fields of a LogRecord."""
     fields = of_pairs(record.attributes)
-    if record.trace_id:
-        fields["trace_id"] = record.trace_id.hex()
-    if record.span_id:
-        fields["span_id"] = record.span_id.hex()
-    if record.event_name:
-        fields["event_name"] = record.event_name
-    if record.dropped_attributes_count:
-        fields["dropped_attributes_count"] = record.dropped_attributes_count
+    if trace := record.trace_id:
+        fields["trace_id"] = trace.hex()
+    if span := record.span_id:
+        fields["span_id"] = span.hex()
+    if name := record.event_name:
+        fields["event_name"] = name
+    if dropped := record.dropped_attributes_count:
+        fields["dropped_attributes_count"] = dropped
     nanos = record.time_unix_nano or record.observed_time_unix_nano
     return nanos, record.severity_number, record.severity_text, of_value(record.body), fields
 
