@@ -273,7 +273,7 @@ def test_two_hosts_with_the_same_index_are_an_error_in_the_log(
         put(made, sent, sent + 4)
         sent += 4
     outputs = "".join(host.output() for host in hosts)
-    assert f"KAFKA_CONSUMER_INDEX=0: another consumer reads {made.kafka_topic}[0], too" in outputs
+    assert f"KAFKA_CONSUMER_INDEX=0: another consumer reads {made.kafka_topic}[" in outputs
     stop(*hosts)
 
 
