@@ -66,8 +66,10 @@ class FilePosition(msgspec.Struct):
             return self.is_in(file)
 
     def is_known(self, path: Path, state: os.stat_result) -> bool:
-        """Whether the file at `path` has been read, or is being read. Raises OSError."""
-        return not self.older and self.has_inode(state) and self.is_of(path)
+        """Whether the file at `path` has been read. An empty one tells nothing: its inode may have
+        been given to another file. Raises OSError."""
+        known = self.head > 0 and not self.older
+        return known and self.has_inode(state) and self.is_of(path)
 
     def is_copied_to(self, file: IO[bytes]) -> bool:
         """Whether `file`, another one, is beyond doubt a copy, perhaps a longer one."""

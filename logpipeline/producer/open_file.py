@@ -146,7 +146,7 @@ class OpenFile:
     def was_truncated(self, state: os.stat_result | None = None) -> bool:
         """Whether it was, even if it has grown again since. `state` spares asking for its own.
         Raises OSError."""
-        if self.finished or (self._file is None and state is None):
+        if self.finished or self.origin or (self._file is None and state is None):
             return False
         state = state or os.fstat(self.open().fileno())
         seen = state.st_size, state.st_mtime_ns
