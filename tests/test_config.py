@@ -41,6 +41,7 @@ WHOLE_NUMBERS = {
     "PRODUCER_METRICS_PORT": (0, 65_535),
     "ALERTS_METRICS_PORT": (0, 65_535),
     "DASHBOARD_PORT": (1, 65_535),
+    "FOLLOW_UNFINISHED_SECONDS": (0, 86_400),
 }
 NO_NUMBERS = ["", " ", "many", "-1", "1.5", "NaN", "inf", "1e3", "0x10", "4 4", "4;", "9" * 30]
 NO_SIZES = ["", " ", "many", "-1", "NaN", "inf", "0x10", "4 4", "4;", "9" * 30, "5 apples", "1KB1"]
@@ -108,6 +109,7 @@ IMPOSSIBLE = {
     "LOG_COMPRESS": ["", " ", "zip", "ZST", "zstd", "no"],
     "ALERTS_FILE": ["", " ", "/", ".", "..", "rules/", "/tmp", "a\0b"],  # noqa: S108
     "ALERT_URLS": ["mail", "a@b", ",", "json://a mail://", "://a", "json:a"],
+    "MULTILINE": ["", "(", "[a-", "*", "a{2,1}"],
     "STATE_DIR": ["", " ", "a\0b", __file__],
     "METRICS_HOST": [*NO_NAMES, "local host"],
     "DASHBOARD_HOST": [*NO_NAMES, "local host"],
@@ -250,6 +252,7 @@ class TestFlags:
         "AWS_ENDPOINT_URL": "http://minio:9000",
         "AWS_REGION": "eu-central-1",
         "ARCHIVE_URL": "s3://KEY:sec%2Fret+1@bucket/logs/host-1",
+        "MULTILINE": r"^\d{4}-",
         "STATE_DIR": "/var/lib/my pipeline",
         "METRICS_HOST": "0.0.0.0",  # noqa: S104
         "DASHBOARD_HOST": "::1",

@@ -13,7 +13,8 @@ from tests.support.process import ROOT
 
 SETTINGS = """
     ALERTS_FILE ALERTS_METRICS_PORT ALERT_URLS ARCHIVE_URL AWS_ENDPOINT_URL AWS_REGION
-    DASHBOARD_HOST DASHBOARD_PASSWORD DASHBOARD_PORT EVENT_MAX_BYTES KAFKA_BOOTSTRAP_SERVERS
+    DASHBOARD_HOST DASHBOARD_PASSWORD DASHBOARD_PORT EVENT_MAX_BYTES FOLLOW_UNFINISHED_SECONDS
+    KAFKA_BOOTSTRAP_SERVERS MULTILINE
     KAFKA_CLIENT_RACK KAFKA_DEAD_LETTER_TOPIC KAFKA_GROUP_ID KAFKA_OAUTH_CLIENT_ID
     KAFKA_OAUTH_CLIENT_SECRET KAFKA_OAUTH_SCOPE KAFKA_OAUTH_TOKEN_URL KAFKA_PARTITIONS
     KAFKA_REPLICATION_FACTOR KAFKA_SASL_MECHANISM KAFKA_SASL_PASSWORD KAFKA_SASL_USERNAME
@@ -32,7 +33,7 @@ PRODUCER = "delivered_bytes events kafka_up outages waiting_events"
 ALERTS = "failures leading notices open outages redis_up waiting_notices"
 # Program → its own options, and settings that it must offer as flags.
 PROGRAMS = {
-    "producer.py": "input follow service rate count seed malformed kafka-topic state-dir",
+    "producer.py": "input follow service rate count seed malformed kafka-topic state-dir multiline",
     "consumer.py": "kafka-topic kafka-group-id log-file log-max-bytes redis-url metrics-port",
     "dashboard.py": "dashboard-host dashboard-port dashboard-password redis-url redis-key",
     "alerts.py": "test alerts-file alert-urls redis-url redis-max-logs",
