@@ -43,10 +43,9 @@ class FilePosition(msgspec.Struct):
     older: bool = False
 
     @classmethod
-    def of(cls, file: IO[bytes], head: bytes, offset: int, before: bytes) -> "FilePosition":
-        state = os.fstat(file.fileno())
-        digests = _digest(head), offset, len(before), _digest(before)
-        return cls(state.st_dev, state.st_ino, len(head), *digests)
+    def of(cls, inode: tuple[int, int], head: bytes, offset: int, before: bytes) -> "FilePosition":
+        """Of the file with this device and inode."""
+        return cls(*inode, len(head), _digest(head), offset, len(before), _digest(before))
 
     def is_in(self, file: IO[bytes]) -> bool:
         """Whether `file` begins with the same bytes, and has those before the offset there."""
@@ -127,9 +126,9 @@ def end_of(path: Path) -> FilePosition:
     """The position at the end of a file, which will not be read. Raises OSError."""
     with path.open("rb") as file:
         head = os.pread(file.fileno(), HEAD, 0)
-        size = os.fstat(file.fileno()).st_size
-        before = os.pread(file.fileno(), HEAD, max(0, size - HEAD))
-        return FilePosition.of(file, head, size, before)
+        state = os.fstat(file.fileno())
+        before = os.pread(file.fileno(), HEAD, max(0, state.st_size - HEAD))
+        return FilePosition.of((state.st_dev, state.st_ino), head, state.st_size, before)
 
 
 def _digest(head: bytes) -> str:
