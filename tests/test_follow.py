@@ -195,12 +195,9 @@ def test_600_files_are_followed_with_1024_descriptors(
         return sum(len(values) for values in arrived(made).values())
 
     limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024)); "
-    run = Process(
-        [sys.executable, "-c", limit + "os.execv(sys.argv[1], sys.argv[1:])"]
-        + [*script("producer.py"), "--follow", "logs/*.log"],
-        tmp_path / "600.output",
-        os.environ | variables(made),
-    )
+    limited = [sys.executable, "-c", f"{limit}os.execv(sys.argv[1], sys.argv[1:])"]
+    command = [*limited, *script("producer.py"), "--follow", "logs/*.log"]
+    run = Process(command, tmp_path / "600.output", os.environ | variables(made))
     try:
         until(lambda: count() == 600, 90, str(run))
         for path in logs:
