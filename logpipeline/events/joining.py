@@ -1,5 +1,7 @@
-"""Joining: the lines of one event, such as a stack trace, and the parts of a line that a container
-runtime cut."""
+"""Joining: the lines of one event, such as a stack trace.
+
+Also the parts of a line that a container runtime cut.
+"""
 
 import re
 from collections import deque

@@ -47,6 +47,7 @@ class Wrapped(NamedTuple):
     fields: dict[str, object] | None = None
     time: bytes = b""
     labels: tuple[tuple[str, bytes], ...] = ()
+    name: str = "Docker"
 
     def around(self, content: bytes) -> bytes:
         """The line that the runtime would have written for `content`."""
@@ -71,11 +72,12 @@ def unwrapped(line: bytes) -> Wrapped | None:
     if first == BRACKET:
         found = KUBECTL.match(line)
         names: tuple[str, ...] = ("pod", "container")
+        name = "kubectl logs --prefix"
     else:
         found = COMPOSE.match(line) if b"| " in line[:200] else None
         if found and found[1].decode() in LEVEL_OF:
             return None
-        names = ("container",)
+        names, name = ("container",), "docker compose logs"
     if not found:
         return None
     head, stamp = found[0], DOCKER_TIME.match(line, found.end())  # --timestamps
@@ -83,16 +85,17 @@ def unwrapped(line: bytes) -> Wrapped | None:
         head += stamp[0]
     time = stamp[0] if stamp else b""
     labels = tuple(zip(names, found.groups(), strict=True))
-    return Wrapped(found[0], line[len(head) :], head, time=time, labels=labels)
+    return Wrapped(found[0], line[len(head) :], head, False, None, time, labels, name)
 
 
 def _timed(line: bytes) -> Wrapped | None:
     if found := CRI.match(line):
         head, part, time = found[1] + b"F ", found[3] == b"P", found[1][: -len(found[2]) - 1]
         content = line[found.end() :]
-        return Wrapped(found[2], content, head, part, time=time, labels=(("stream", found[2]),))
+        labels = (("stream", found[2]),)
+        return Wrapped(found[2], content, head, part, None, time, labels, "CRI")
     if found := DOCKER_TIME.match(line):
-        return Wrapped(b"-t", line[found.end() :], found[0], time=found[0])
+        return Wrapped(b"-t", line[found.end() :], found[0], time=found[0], name="docker logs -t")
     return None
 
 
