@@ -48,6 +48,7 @@ WHOLE_NUMBERS = {
     "COLLECTOR_PORT": (1, 65_535),
     "COLLECTOR_SYSLOG_PORT": (0, 65_535),
     "COLLECTOR_WORKERS": (1, 64),
+    "FOLLOW_UNFINISHED_SECONDS": (0, 86_400),
 }
 NO_NUMBERS = ["", " ", "many", "-1", "1.5", "NaN", "inf", "1e3", "0x10", "4 4", "4;", "9" * 30]
 NO_SIZES = ["", " ", "many", "-1", "NaN", "inf", "0x10", "4 4", "4;", "9" * 30, "5 apples", "1KB1"]
@@ -115,6 +116,7 @@ IMPOSSIBLE = {
     "LOG_COMPRESS": ["", " ", "zip", "ZST", "zstd", "no"],
     "ALERTS_FILE": ["", " ", "/", ".", "..", "rules/", "/tmp", "a\0b"],  # noqa: S108
     "ALERT_URLS": ["mail", "a@b", ",", "json://a mail://", "://a", "json:a"],
+    "MULTILINE": ["", "(", "[a-", "*", "a{2,1}"],
     "STATE_DIR": ["", " ", "a\0b", __file__],
     "REDACT": ["mail", "email;ip", "all"],
     "REDACT_FILE": [" ", "/", "patterns/", "/tmp", "a\0b"],  # noqa: S108
@@ -272,6 +274,7 @@ class TestFlags:
         "AWS_ENDPOINT_URL": "http://minio:9000",
         "AWS_REGION": "eu-central-1",
         "ARCHIVE_URL": "s3://KEY:sec%2Fret+1@bucket/logs/host-1",
+        "MULTILINE": r"^\d{4}-",
         "STATE_DIR": "/var/lib/my pipeline",
         "REDACT": "email,card",
         "REDACT_KEY": "a key",

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sys
 import threading
 from collections import Counter
 from contextlib import suppress
@@ -14,9 +15,10 @@ import pytest
 from config import Settings
 from logpipeline.kafka import topics
 from logpipeline.localstack.kafka import Kafka
+from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.process import Process
+from tests.support.process import Process, script
 from tests.support.refusal import refusal
 from tests.support.rotations import PATTERNS, ROTATIONS, Writer
 from tests.support.topics import records
@@ -179,6 +181,56 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     assert not set(lines) - set(got)
     assert list(dict.fromkeys(got)) == ["the beginning", *lines, "the end"]
     assert "earlier file is missing" not in run.output()
+
+
+def test_600_files_are_followed_with_1024_descriptors(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    logs = [tmp_path / "logs" / f"{number}.log" for number in range(600)]
+    logs[0].parent.mkdir()
+    for path in logs:
+        write(path, "one")
+
+    def count() -> int:
+        return sum(len(values) for values in arrived(made).values())
+
+    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024)); "
+    limited = [sys.executable, "-c", f"{limit}os.execv(sys.argv[1], sys.argv[1:])"]
+    command = [*limited, *script("producer.py"), "--follow", "logs/*.log"]
+    run = Process(command, tmp_path / "600.output", os.environ | variables(made))
+    try:
+        until(lambda: count() == 600, 90, str(run))
+        for path in logs:
+            write(path, "two")
+            rename(path, f"{path.name}.1")
+            write(path, "three")
+        until(lambda: count() == 1_800, 90, str(run))
+        run.terminate()
+        assert run.wait(20) == 0, run
+    finally:
+        run.kill()
+    assert all(of(made, path) == ["one", "two", "three"] for path in logs[::50])
+    assert "Too many open files" not in run.output()
+
+
+def test_parts_and_traces_are_one_event_though_the_producer_is_killed_between_them(
+    run_script: RunScript, made: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "app.log"
+    cri = "2024-05-01T10:00:00.5Z stdout {} {}".format
+    write(log, cri("F", "first"), cri("P", "the beginning, "))
+    run = run_script("producer.py", "--follow", "app.log")
+    until(lambda: any("first" in each for each in of(made, log)), 60, str(run))
+    run.kill()
+    write(log, cri("P", "the middle, "))
+    run = run_script("producer.py", "--follow", "app.log")
+    write(log, cri("F", "the end"), cri("F", "last"))
+    until(lambda: any("last" in each for each in of(made, log)), 60, str(run))
+    run.terminate()
+    assert run.wait(20) == 0, run
+    joined = [each for each in of(made, log) if "the end" in each]
+    assert len(joined) == 1
+    assert "the beginning, the middle, the end" in joined[0]
 
 
 def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(

@@ -109,7 +109,7 @@ def test_lines_over_kafkas_limit_arrive_cut(
 ) -> None:
     log = tmp_path / ("a folder with a long name " * 8) / "big.log"
     log.parent.mkdir()
-    pieces = [b"x", b"\x00", b"\xff", b'"', "é".encode()]
+    pieces = [b"x", b"\x01", b"\xff", b'"', "é".encode()]
     log.write_bytes(b"".join(b"%b\n%d\n" % (b * 3_000_000, n) for n, b in enumerate(pieces)))
     run = run_script("producer.py", "--input", str(log))
     assert run.wait(60) == 0, run
@@ -216,6 +216,22 @@ def test_a_broken_packed_file_is_sent_as_far_as_it_goes_with_status_1(
     assert got[:-1] == lines[: len(got) - 1]
 
 
+def test_binary_data_is_refused_in_one_line_and_the_other_files_are_sent(
+    run_script: RunScript, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "a.db").write_bytes(b"SQLite format 3\0" + bytes(999))
+    (tmp_path / "a.log").write_bytes(b"\0" * 99 + b"one\n")
+    run = run_script("producer.py", "--input", "a.db", "a.log")
+    assert run.wait(60) == 1, run
+    assert run.output().count("a.db") == 1
+    assert "a.db is refused: it must be text, and is an SQLite database" in run.output()
+    assert messages(arrived(settings)[key_of(tmp_path / "a.log")]) == ["one"]
+    assert totals(run).endswith(", 99 NUL bytes dropped")
+    run = run_script("producer.py", "--input", "a.db")
+    assert run.wait(60) == 1, run
+    assert len(run.output().splitlines()) == 1, run
+
+
 def test_count_and_rate_apply(run_script: RunScript, settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("x\n" * 100)
     run = run_script("producer.py", "--input", "a.log", "--count", "30", "--rate", "20")
@@ -247,6 +263,7 @@ def test_a_person_sees_a_bar_of_the_bytes(run_script: RunScript, tmp_path: Path)
         (["--input", "-", "--malformed", "0"], "--malformed cannot be combined with --input"),
         (["--input", "-", "--follow", "x"], "--follow cannot be combined with --input"),
         (["--service", "x"], "--service requires --input or --follow"),
+        (["--input", "-", "--multiline", "("], "MULTILINE='(': must be auto, off, or a regular"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(

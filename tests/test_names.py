@@ -16,7 +16,8 @@ SETTINGS = """
     ALERTS_FILE ALERTS_METRICS_PORT ALERT_URLS ARCHIVE_URL AWS_ENDPOINT_URL AWS_REGION
     COLLECTOR_HOST COLLECTOR_ORIGINS COLLECTOR_PORT COLLECTOR_SSL_CAFILE COLLECTOR_SSL_CERTFILE
     COLLECTOR_SSL_KEYFILE COLLECTOR_SYSLOG_PORT COLLECTOR_TOKEN COLLECTOR_WORKERS DASHBOARD_OPEN
-    DASHBOARD_HOST DASHBOARD_PASSWORD DASHBOARD_PORT EVENT_MAX_BYTES KAFKA_BOOTSTRAP_SERVERS
+    DASHBOARD_HOST DASHBOARD_PASSWORD DASHBOARD_PORT EVENT_MAX_BYTES FOLLOW_UNFINISHED_SECONDS
+    KAFKA_BOOTSTRAP_SERVERS MULTILINE
     KAFKA_CLIENT_RACK KAFKA_CONSUMERS KAFKA_CONSUMER_INDEX
     KAFKA_DEAD_LETTER_TOPIC KAFKA_GROUP_ID KAFKA_OAUTH_CLIENT_ID
     KAFKA_OAUTH_CLIENT_SECRET KAFKA_OAUTH_SCOPE KAFKA_OAUTH_TOKEN_URL KAFKA_PARTITIONS
@@ -41,7 +42,7 @@ COLLECTOR = """
 ALERTS = "failures leading notices open outages redis_up waiting_notices"
 # Program → its own options, and settings that it must offer as flags.
 PROGRAMS = {
-    "producer.py": "input follow service rate count seed malformed kafka-topic state-dir",
+    "producer.py": "input follow service rate count seed malformed kafka-topic state-dir multiline",
     "consumer.py": "kafka-topic kafka-group-id log-file log-max-bytes redis-url metrics-port",
     "collector.py": "collector-host collector-port collector-syslog-port collector-token",
     "dashboard.py": "dashboard-host dashboard-port dashboard-password redis-url redis-key",

@@ -18,7 +18,7 @@ class Descriptors:
     """Keeps at most `most` files open, those that were used last."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._used: dict[Suspendable, None] = {}  # the one used last is the last
 
     @classmethod
@@ -35,7 +35,7 @@ class Descriptors:
         """Note that `file` is open and used now."""
         self._used.pop(file, None)
         self._used[file] = None
-        while len(self._used) > self._most:
+        while len(self._used) > self.most:
             quiet = next(iter(self._used))
             del self._used[quiet]
             quiet.suspend()

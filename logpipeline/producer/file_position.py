@@ -43,10 +43,9 @@ class FilePosition(msgspec.Struct):
     older: bool = False
 
     @classmethod
-    def of(cls, file: IO[bytes], head: bytes, offset: int, before: bytes) -> "FilePosition":
-        state = os.fstat(file.fileno())
-        digests = _digest(head), offset, len(before), _digest(before)
-        return cls(state.st_dev, state.st_ino, len(head), *digests)
+    def of(cls, inode: tuple[int, int], head: bytes, offset: int, before: bytes) -> "FilePosition":
+        """Of the file with this device and inode."""
+        return cls(*inode, len(head), _digest(head), offset, len(before), _digest(before))
 
     def is_in(self, file: IO[bytes]) -> bool:
         """Whether `file` begins with the same bytes, and has those before the offset there."""
@@ -66,8 +65,10 @@ class FilePosition(msgspec.Struct):
             return self.is_in(file)
 
     def is_known(self, path: Path, state: os.stat_result) -> bool:
-        """Whether the file at `path` has been read, or is being read. Raises OSError."""
-        return not self.older and self.has_inode(state) and self.is_of(path)
+        """Whether the file at `path` has been read. An empty one tells nothing: its inode may have
+        been given to another file. Raises OSError."""
+        known = self.head > 0 and not self.older
+        return known and self.has_inode(state) and self.is_of(path)
 
     def is_copied_to(self, file: IO[bytes]) -> bool:
         """Whether `file`, another one, is beyond doubt a copy, perhaps a longer one."""
@@ -125,9 +126,9 @@ def end_of(path: Path) -> FilePosition:
     """The position at the end of a file, which will not be read. Raises OSError."""
     with path.open("rb") as file:
         head = os.pread(file.fileno(), HEAD, 0)
-        size = os.fstat(file.fileno()).st_size
-        before = os.pread(file.fileno(), HEAD, max(0, size - HEAD))
-        return FilePosition.of(file, head, size, before)
+        state = os.fstat(file.fileno())
+        before = os.pread(file.fileno(), HEAD, max(0, state.st_size - HEAD))
+        return FilePosition.of((state.st_dev, state.st_ino), head, state.st_size, before)
 
 
 def _digest(head: bytes) -> str:

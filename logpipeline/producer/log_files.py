@@ -94,6 +94,9 @@ class LogFiles:
         """Open new files: `path` itself, whose `state` is given, if it is new, the rotated files
         beside it, and a `truncated` file again, after its copy."""
         self._family.look()
+        for file in self.being_read[:]:
+            if not file.is_there:
+                self._find_again(file)
         for file in self.being_read:
             if not (file.origin or file.finished or (state and file.is_from(state))):
                 file.where()
@@ -125,14 +128,22 @@ class LogFiles:
         self.retry_at = time.monotonic() + RETRY
         with suppress(UnfinishedError):
             self.being_read[self.being_read.index(file)] = self._open(file.path or self.path)
-            file.close()
+            self._close(file)
             self._index()
 
     def give_up(self, file: OpenFile) -> None:
-        """Leave a file that was closed and cannot be found."""
-        self.being_read.remove(file)
-        self._index()
-        self._missing()
+        """Read on in a copy of a file that was closed and cannot be found. Raises OSError."""
+        if file.conversion.is_acknowledged:
+            self.being_read.remove(file)
+            self._close(file)
+            self._reopen(file.place())
+            self._index()
+
+    def _find_again(self, file: OpenFile) -> None:
+        try:
+            file.open()
+        except FileNotFoundError:
+            self.give_up(file)
 
     def close_finished(self) -> None:
         """Close rotated files that no longer grow and that Kafka has completely."""
@@ -143,14 +154,12 @@ class LogFiles:
                 self._seen.append(file.origin or file.position())
                 self.being_read.remove(file)
                 self.nuls += file.conversion.nuls
-                self._descriptors.forget(file)
-                file.close()
+                self._close(file)
                 self._index()
 
     def close(self) -> None:
         for file in self.being_read:
-            self._descriptors.forget(file)
-            file.close()
+            self._close(file)
 
     def _reopen(self, position: FilePosition) -> None:
         """The file of a saved position: itself, or else a copy of it, or else what was made of it.
@@ -173,7 +182,7 @@ class LogFiles:
             file = self._open(self.path, position.offset)
             if file.has(position):
                 return file
-            file.close()
+            self._close(file)
         return None
 
     def _missing(self) -> None:
@@ -267,6 +276,10 @@ class LogFiles:
             file.on_use = self._descriptors.use
             self._descriptors.use(file)
         return file
+
+    def _close(self, file: OpenFile) -> None:
+        self._descriptors.forget(file)
+        file.close()
 
     def _index(self) -> None:
         """Let the registry find its files fast."""

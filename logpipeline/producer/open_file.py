@@ -67,9 +67,9 @@ class OpenFile:
         return position.is_in(self.open())
 
     def place(self) -> FilePosition:
-        """The position up to which it was converted, of a truncated file: to be found in a copy."""
+        """The position up to which it was converted, to be found in a copy."""
         before = self._before(self.conversion.unconverted)
-        return FilePosition.of(self.open(), self._head, self.conversion.unconverted, before)
+        return FilePosition.of(self._identity, self._head, self.conversion.unconverted, before)
 
     @property
     def is_at_end(self) -> bool:
@@ -105,6 +105,15 @@ class OpenFile:
         return all(
             os.pread(ours, length, at) == os.pread(file.fileno(), length, at) for at in (0, start)
         )
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is open, or where it was when it was closed."""
+        if self._file or self.path is None:
+            return True
+        with suppress(FileNotFoundError):
+            return self.is_from(self.path.stat())
+        return False
 
     def open(self) -> IO[bytes]:
         """The file, opened again if it was closed. Raises OSError when it cannot be found."""
@@ -146,7 +155,7 @@ class OpenFile:
     def was_truncated(self, state: os.stat_result | None = None) -> bool:
         """Whether it was, even if it has grown again since. `state` spares asking for its own.
         Raises OSError."""
-        if self.finished or (self._file is None and state is None):
+        if self.finished or self.origin or (self._file is None and state is None):
             return False
         state = state or os.fstat(self.open().fileno())
         seen = state.st_size, state.st_mtime_ns
@@ -212,10 +221,7 @@ class OpenFile:
         """Whether it is closed, and has not changed."""
         if self._file or self.path is None:
             return False
-        with suppress(FileNotFoundError):
-            state = self.path.stat()
-            return self.is_from(state) and state.st_size == self.read_to
-        return False
+        return self.is_there and self.path.stat().st_size == self.read_to
 
     def _has_other_head(self) -> bool:
         if len(self._head) <= len(self._last) == self.read_to:  # compared already
@@ -228,7 +234,7 @@ class OpenFile:
             before = os.pread(file.fileno(), HEAD, max(0, offset - HEAD))[:offset]
             if self._saved and (self.finished or self.was_truncated()):
                 return self._saved  # those bytes may be others
-        self._saved = FilePosition.of(file, self._head, offset, before)
+        self._saved = FilePosition.of(self._identity, self._head, offset, before)
         return self._saved
 
     def _before(self, offset: int) -> bytes:

@@ -86,7 +86,7 @@ class Unread:
             self.has_unfinished = True
             return
         origin = file_position.end_of(path) if packed else None
-        if any(each.is_copied_in(file) for each in self._being_read):
+        if any(each.is_there and each.is_copied_in(file) for each in self._being_read):
             file.close()
             return
         known = self._copied(file, packed)

@@ -41,7 +41,10 @@ class Writer:
     def lines(self, count: int = 20) -> list[str]:
         """Lines that were not written before."""
         self._number += count
-        return [f"line {number}" for number in range(self._number - count, self._number)]
+        return [
+            f"{self.folder.name} line {number}"
+            for number in range(self._number - count, self._number)
+        ]
 
     def write(self, name: str = "app.log", lines: list[str] | None = None) -> None:
         lines = self.lines() if lines is None else lines
