@@ -6,7 +6,8 @@ from typing import TextIO
 
 def short(text: str, most: int) -> str:
     """As `printable`, `most` characters at most, with "…" when there were more."""
-    return printable(text) if len(text) <= most else printable(text[:most]) + "…"
+    shown = printable(text[:most])  # may be longer
+    return shown if len(text) <= most and len(shown) <= most else shown[:most] + "…"
 
 
 def printable(text: str) -> str:

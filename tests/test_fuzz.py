@@ -208,3 +208,23 @@ def test_batches_are_those_of_kafka_python(compression: int) -> None:
         (6, None, None),
     ]
     assert found[0].headers == [("h", None)]
+
+
+def test_a_turn_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with fuzz.opened([planted(lambda given: None)]) as [hunt]:
+        hunt.longest = 0.0
+        hunt.turn(7, 100)
+        assert hunt.examples <= 1
+
+
+def test_what_broke_is_kept_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def check(given: bytes) -> None:
+        hold(given != b"bad", "it is bad")
+
+    with fuzz.opened([planted(check, corpus=[b"bad"])]) as [hunt]:
+        hunt.corpus()
+        [path] = saved.FOLDER.iterdir()
+    assert saved.load(path)[1] == b"bad"

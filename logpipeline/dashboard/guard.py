@@ -52,7 +52,10 @@ class Guard:
         if answer is None and self._login:
             answer = await self._ask(self._login, scope, receive)
         if answer is None:
-            await self._app(_without_cookies(scope), receive, _adding_headers(send))
+            first = await receive()
+            if first["type"] != "http.disconnect":  # for which engine.io raises
+                scope, receive = _without_cookies(scope), _beginning_with(first, receive)
+                await self._app(scope, receive, _adding_headers(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -115,6 +118,15 @@ def _is_link(scope: Scope, headers: Headers) -> bool:
 def _without_cookies(scope: Scope) -> Scope:
     """The frameworks would parse the cookies, which takes minutes for some."""
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}
+
+
+def _beginning_with(first: Message, receive: Receive) -> Receive:
+    messages = [first]
+
+    async def receiving() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receiving
 
 
 def _adding_headers(send: Send) -> Send:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -47,6 +47,8 @@ OPEN, CLOSE = b"{}"
 DEEPEST = 100
 # A string, also an unterminated one: so no part of the value is scanned twice.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+WHOLE_STRINGS = re.compile(rb'(?:[^"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")++', re.DOTALL)
+WINDOW = 2**16  # bytes: a pattern's matches in all of a large value would take 40 times its memory
 STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # signed: one level in, one level out
 NO_STEPS = bytes({*range(256)} - {*b"[{]}"})
 
@@ -192,8 +194,23 @@ def is_deep(value: bytes) -> bool:
     """Whether objects and arrays are nested in more than DEEPEST levels."""
     if _count(value, b"{") + _count(value, b"[") <= DEEPEST:
         return False
-    steps = STRING.sub(b"", value).translate(STEPS, NO_STEPS)
-    return max(accumulate(memoryview(steps).cast("b")), default=0) > DEEPEST
+    depth = 0
+    for part in _windows(value):
+        steps = memoryview(STRING.sub(b"", part).translate(STEPS, NO_STEPS)).cast("b")
+        if max(accumulate(steps, initial=depth)) > DEEPEST:
+            return True
+        depth += sum(steps)
+    return False
+
+
+def _windows(value: bytes) -> Iterator[bytes]:
+    """Parts of about WINDOW bytes that cut no string."""
+    at = 0
+    while at < len(value):
+        part = WHOLE_STRINGS.match(value, at, at + WINDOW) or STRING.match(value, at)
+        assert part is not None  # the second one is for a string that does not end in the window
+        yield part[0]
+        at = part.end()
 
 
 def one_line(value: bytes) -> bytes:

@@ -46,18 +46,19 @@ class Findings:
     def add_offset(self, kind: str, stream: str, offset: int) -> None:
         """Add one event with a problem; neighbours, added one after the other, share an example."""
         newest = self._newest.get(kind)
-        if newest and newest.text == stream and newest.last == offset - 1:
+        if newest and newest.text == short(stream, LONGEST) and newest.last == offset - 1:
             newest.last = offset
             newest.count += 1
             self.counts[kind] += 1
         else:
-            self._add(kind, Example(stream, offset, offset))
+            self._add(kind, Example(short(stream, LONGEST), offset, offset))
 
     def __str__(self) -> str:
         """One line with everything."""
         problems = [self._words(kind, count) for kind, count in self.counts.items()]
         verdict = "DIFFERS: " if problems else "agrees: "
-        return printable(verdict + "; ".join((problems or [self.agreed]) + self.notes))
+        notes = [short(note, LONGEST) for note in self.notes]
+        return printable(verdict + "; ".join((problems or [self.agreed]) + notes))
 
     def _add(self, kind: str, example: Example) -> None:
         examples = self._examples.setdefault(kind, [])

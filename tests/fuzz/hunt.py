@@ -18,6 +18,7 @@ from tests.fuzz.target import Aim, Broken, Target
 ROOT = Path(__file__).resolve().parent.parent.parent
 NUMBER = re.compile(r"\d[\d.,]*")
 SHRINKING = 15.0  # seconds at most to make an input smaller
+LONGEST = 60.0  # seconds of a turn: hypothesis seeks slower inputs without a limit of its own
 PHASES = (Phase.generate, Phase.target, Phase.shrink)
 
 
@@ -28,6 +29,7 @@ class Hunt:
     target: Target
     aim: Aim
     shrinking: float = SHRINKING
+    longest: float = LONGEST
     examples: int = 0
     spent: float = 0.0  # seconds
     slowest: float = 0.0  # seconds of CPU time
@@ -59,8 +61,11 @@ class Hunt:
         )
         @given(self.target.inputs)
         def throw(given_: Any) -> None:
-            if self._found and time.monotonic() - self._found_at > self.shrinking:
+            now = time.monotonic()
+            if self._found and now - self._found_at > self.shrinking:
                 return  # it is small enough
+            if now - began > self.longest and not self._found:
+                return
             hypothesis.target(self._throw(given_).seconds, label="seconds")
 
         with suppress(Exception):  # what broke is in self._found, also when it does so at times
@@ -68,6 +73,8 @@ class Hunt:
         self._keep(began)
 
     def _keep(self, began: float) -> None:
+        for failure in self._found.values():
+            failure.save()
         self.failures |= self._found
         self._found = {}
         self.spent += time.monotonic() - began

@@ -257,6 +257,8 @@ REQUESTS = [
     _plain(b"/healthz", (b"Origin", [(b"http://[", 1)])),
     _plain(b"/", (b"Host", [(b"evil.example", 1)])),
     _plain(b"/", (b"Host", [(b"[", 1)])),
+    (b"GET", [(b"/docs", 1)], [], [(b"*?[", 70_000), (b" ", MIB)], False),
+    (b"HEAD", [(b"/_nicegui/3.18.0/libraries/x", 1)], [], [(b"\xf2\xaa\x93B", 8_192)], False),
     (b"GET", [(b"/?q=", 1), (b"a+", 25_000)], [], [], False),
     (b"POST", [(b"/", 1)], [], [(b"password=", 1), (b"x", 10 * MIB)], True),
     (b"POST", [(b"/", 1)], [], [(b"a=b&", 1_000)], True),

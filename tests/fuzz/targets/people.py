@@ -88,6 +88,7 @@ TARGETS = (
             (["<!channel> @everyone", 1], ["<!channel> @everyone", 1], "open"),
             (["x", 100_000], ["y", 100_000], "over"),
             (["\x1b[2J", 1], ["\r\n\x1b]0;x\x07", 1], "repeat"),
+            (["", 1], ["\u2028", 20_000], "open"),
         ],
     ),
     Target(
@@ -95,7 +96,7 @@ TARGETS = (
         "verify.py prints names that the terminal does not obey",
         st.lists(names, max_size=4),
         pure(found),
-        [[["\x1b[2J", 1]]],
+        [[["\x1b[2J", 1]], [["\x91\u2028\U000a9e3d\xfa", 50_000]] * 4],
     ),
     Target(
         "report",
