@@ -3,7 +3,7 @@
 
 Reads the topic as a member of a consumer group, appends each event to logs.txt once, keeps the
 newest in Redis, and sends invalid records to the dead-letter topic. Run up to one per partition;
-on one host they may share one logs.txt.
+on one host they may share one logs.txt, and on several hosts each may have partitions of its own.
 """
 
 import logging
