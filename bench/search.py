@@ -22,7 +22,6 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-import duckdb
 import zstandard
 
 from logpipeline.archive.indexing import index
@@ -37,11 +36,12 @@ ROOT = Path(__file__).resolve().parent.parent
 START = 1_790_000_000.0
 EVERY = 0.03  # seconds between events
 WORD = "Chargeback"  # each thousandth event has it
-WORDS = (
+TEXT = (
     "payment failed order placed user login timeout connecting database cache miss retry upstream "
     "returned request completed slow query stock reserved invoice created email sent queue "
     "consumer lagging connection reset by peer certificate expired session opened closed"
-).split()
+)
+WORDS = TEXT.split()
 SERVICES = ("payments", "shop", "auth", "search", "mail", "stock", "gateway", "billing")
 LEVELS = ("DEBUG",) * 3 + ("INFO",) * 12 + ("WARNING",) * 2 + ("ERROR",)
 COUNT = "SELECT date_trunc('hour', time) AS hour, level, count(*) FROM events GROUP BY ALL"

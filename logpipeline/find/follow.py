@@ -97,5 +97,5 @@ class Follower:
 
 def _all(file: RotatedFile) -> Iterator[list[bytes]]:
     with suppress(FileNotFoundError, *BROKEN):
-        for _, lines in Task(0, file).lines():
+        for _, lines, _ in Task(0, file).lines():
             yield lines.removesuffix(b"\n").split(b"\n")

@@ -44,6 +44,7 @@ class Search:
         self._sources = sources
         self.totals: Counter[Key] = Counter()  # of blocks that did not have to be read
         self.opened: set[int] = set()
+        self._waiting: deque[Future[Found]] = deque()
         self._folder = tempfile.TemporaryDirectory(prefix="log-find-")
         self.sources = sources.local()
         self._processes = processes or os.cpu_count() or 1
@@ -61,15 +62,16 @@ class Search:
 
     def __exit__(self, *_: object) -> None:
         if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((self._pool._processes or {}).values()):
-                process.terminate()
+            if self._waiting:  # for results that nobody wants
+                for process in list((self._pool._processes or {}).values()):
+                    process.terminate()
+            self._pool.shutdown(cancel_futures=True)
         self._folder.cleanup()
 
     def results(self, stop: object = False) -> Iterator[Found]:
         """In the archive's order; newest first when only the newest are wanted. They end once
         `stop` is true."""
-        waiting: deque[Future[Found]] = deque()
+        waiting = self._waiting
         tasks = self._tasks()
         while True:
             while len(waiting) < AHEAD * self._processes and (task := next(tasks, None)):
