@@ -1,11 +1,10 @@
 """The engine of the page's search: bounded, newest first, ended with the search."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from logpipeline.find.engine import Request
 from logpipeline.find.live import answers
@@ -18,6 +17,13 @@ def archive(folder: Path, count: int) -> Path:
     path = folder / "logs.txt"
     path.write_bytes(b"".join(event(n, n=n) + b"\n" for n in range(count)))
     return path
+
+
+def commands() -> Iterator[bytes]:
+    """The command lines of all processes."""
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield each.read_bytes()
 
 
 async def all_of(request: Request, path: Path) -> list[Any]:
@@ -57,4 +63,5 @@ def test_a_search_that_is_closed_ends_its_process(tmp_path: Path) -> None:
                 return
 
     asyncio.run(first())
-    until(lambda: not [each for each in psutil.Process().children() if each.is_running()])
+    command = f"logpipeline.find.engine\0--log-file\0{path}".encode()
+    until(lambda: not any(command in each for each in commands()))

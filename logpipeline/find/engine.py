@@ -2,9 +2,10 @@
 
     python -m logpipeline.find.engine --log-file logs.txt < request
 
-reads a Request as JSON, and writes a line of JSON for each event, newest first, {"file", "position",
-"record"}, one for the histogram, {"counts": [[bin, level, events], …], "bin": seconds}, and at the
-end {"done": true, "searched", "files", "left_out"}: a sentence, "" when nothing was.
+reads a Request as MessagePack, which has infinity, and writes a line of JSON for each event, newest
+first, {"file", "position", "record"}, one for the histogram, {"counts": [[bin, level, events], …],
+"bin": seconds}, and at the end {"done": true, "left_out"}: a sentence, "" when nothing was; or
+{"done": true, "error"}.
 """
 
 import os
@@ -29,7 +30,6 @@ from logpipeline.shutdown import Shutdown
 
 NICENESS = 10
 MEMORY = 2 * 2**30  # bytes of a process's addresses
-PROGRAM = "find"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     try:
-        request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request, strict=False)
+        request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
         answer(settings, request, Shutdown().on_signals())
     except (BadQuery, NoArchive, StoreError, OSError, msgspec.MsgspecError) as error:
         write({"done": True, "error": " ".join(str(error).split())})

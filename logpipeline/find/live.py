@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 2**23  # bytes of an answer's line
 
 
-async def answers(request: Request, log_file: Path, **variables: str) -> AsyncIterator[Any]:
+async def answers(request: Request, log_file: Path, **variables: str) -> AsyncGenerator[Any, None]:
     """What the engine writes, as it writes it. Closing the iterator, or cancelling the task that
     iterates, ends the engine at once. `variables` are settings, such as ARCHIVE_URL."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
@@ -32,7 +32,7 @@ async def answers(request: Request, log_file: Path, **variables: str) -> AsyncIt
     assert process.stdin
     assert process.stdout
     try:
-        process.stdin.write(msgspec.json.encode(request))
+        process.stdin.write(msgspec.msgpack.encode(request))
         process.stdin.close()
         async for line in process.stdout:
             yield msgspec.json.decode(line)
