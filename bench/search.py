@@ -29,7 +29,7 @@ from logpipeline.archive.packing import pack, unpacked
 from logpipeline.archive.rotated import STAMP, RotatedFile
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
-from logpipeline.find.sources import Sources
+from logpipeline.find.sources import SearchedFiles
 from logpipeline.report.events import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,7 +143,7 @@ def duck(folder: Path) -> None:
 
 
 def opened(folder: Path, query: Query) -> str:
-    sources = Sources(folder / "logs.txt")
+    sources = SearchedFiles(folder / "logs.txt")
     with Search(sources, Matcher(query), processes=1) as search:
         events = sum(len(found.lines) for found in search.results())
     sources.close()

@@ -24,7 +24,7 @@ from logpipeline.archive.store import Store, StoreError
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
 from logpipeline.find.settings import FindSettings
-from logpipeline.find.sources import NoArchive, Sources
+from logpipeline.find.sources import NoArchive, SearchedFiles
 from logpipeline.find.word import BadQuery
 from logpipeline.shutdown import Shutdown
 
@@ -68,13 +68,13 @@ def answer(settings: FindSettings, request: Request, stop: Shutdown) -> None:
     """Raises BadQuery, NoArchive, StoreError, OSError, BrokenPipeError."""
     matcher = Matcher(request.query)
     deadline = Deadline(request.seconds, stop)
-    with closing(Sources(settings.log_file, Store.of(settings))) as sources:
+    with closing(SearchedFiles(settings.log_file, Store.of(settings))) as sources:
         left_out = events(sources, matcher, request.most, deadline)
         left_out = histogram(sources, matcher, deadline) or left_out
     write({"done": True, "left_out": left_out})
 
 
-def events(sources: Sources, matcher: Matcher, most: int, deadline: Deadline) -> str:
+def events(sources: SearchedFiles, matcher: Matcher, most: int, deadline: Deadline) -> str:
     """Write the newest, newest first. Returns what was left out."""
     with Search(sources, matcher, newest=most, processes=1) as search:
         for found in search.results(deadline):
@@ -87,7 +87,7 @@ def events(sources: Sources, matcher: Matcher, most: int, deadline: Deadline) ->
     return "older events: the time was up" if deadline else ""
 
 
-def histogram(sources: Sources, matcher: Matcher, deadline: Deadline) -> str:
+def histogram(sources: SearchedFiles, matcher: Matcher, deadline: Deadline) -> str:
     """Write the events by time and level. Returns what was left out."""
     counts: dict[tuple[int, str], int] = {}
     with Search(sources, matcher, counts=True, processes=1) as search:

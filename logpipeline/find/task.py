@@ -56,7 +56,7 @@ class Task:
 
 
 @dataclass
-class Found:
+class TaskResult:
     """What a task found: lines with their positions, or only their number by bin, level, service.
     `problem` is why the file could not be read to its end; `size` are the bytes searched."""
 
@@ -76,8 +76,8 @@ class Searcher:
         self._counts = counts
         self._newest = newest
 
-    def work(self, task: Task) -> Found:
-        found = Found(task.source)
+    def work(self, task: Task) -> TaskResult:
+        found = TaskResult(task.source)
         try:
             for position, lines, plain in task.lines():
                 found.size += len(lines)
@@ -86,7 +86,7 @@ class Searcher:
             found.problem = str(getattr(error, "strerror", None) or error)
         return found
 
-    def _search(self, position: int, lines: bytes, plain: bool, found: Found) -> None:
+    def _search(self, position: int, lines: bytes, plain: bool, found: TaskResult) -> None:
         if self._counts and not self._scan:
             found.counts += self._matcher.count(lines)
             return
