@@ -15,11 +15,11 @@ from logpipeline.archive.store import Store, StoreError
 from logpipeline.find import indexes
 from logpipeline.find.follow import Follower
 from logpipeline.find.options import add_options, query_of
-from logpipeline.find.output import Output
+from logpipeline.find.output import EventPrinter
 from logpipeline.find.query import Matcher
-from logpipeline.find.run import UNUSABLE, Run
+from logpipeline.find.run import UNUSABLE, SearchRun
 from logpipeline.find.settings import FindSettings
-from logpipeline.find.sources import NoArchive, Sources
+from logpipeline.find.sources import NoArchive, SearchedFiles
 from logpipeline.find.word import BadQuery
 from logpipeline.shutdown import Shutdown
 from logpipeline.terminal import coloured
@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.index:
             return indexes.make(settings.log_file)
         store = Store.of(settings)
-        with closing(Sources(settings.log_file, store, options.follow)) as sources:
-            output = Output(options.json, coloured(sys.stdout))
-            run = Run(sources, matcher, output, Shutdown().on_signals())
+        with closing(SearchedFiles(settings.log_file, store, options.follow)) as sources:
+            output = EventPrinter(options.json, coloured(sys.stdout))
+            run = SearchRun(sources, matcher, output, Shutdown().on_signals())
             if options.count:
                 run.count(options.json)
             else:

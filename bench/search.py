@@ -29,51 +29,19 @@ from logpipeline.archive.packing import pack, unpacked
 from logpipeline.archive.rotated import STAMP, RotatedFile
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
-from logpipeline.find.sources import Sources
+from logpipeline.find.sources import SearchedFiles
 from logpipeline.report.events import table
 
 ROOT = Path(__file__).resolve().parent.parent
 START = 1_790_000_000.0
 EVERY = 0.03  # seconds between events
 WORD = "Chargeback"  # each thousandth event has it
-WORDS = [
-    "payment",
-    "failed",
-    "order",
-    "placed",
-    "user",
-    "login",
-    "timeout",
-    "connecting",
-    "database",
-    "cache",
-    "miss",
-    "retry",
-    "upstream",
-    "returned",
-    "request",
-    "completed",
-    "slow",
-    "query",
-    "stock",
-    "reserved",
-    "invoice",
-    "created",
-    "email",
-    "sent",
-    "queue",
-    "consumer",
-    "lagging",
-    "connection",
-    "reset",
-    "by",
-    "peer",
-    "certificate",
-    "expired",
-    "session",
-    "opened",
-    "closed",
-]
+TEXT = (
+    "payment failed order placed user login timeout connecting database cache miss retry upstream "
+    "returned request completed slow query stock reserved invoice created email sent queue "
+    "consumer lagging connection reset by peer certificate expired session opened closed"
+)
+WORDS = TEXT.split()
 SERVICES = ("payments", "shop", "auth", "search", "mail", "stock", "gateway", "billing")
 LEVELS = ("DEBUG",) * 3 + ("INFO",) * 12 + ("WARNING",) * 2 + ("ERROR",)
 COUNT = "SELECT date_trunc('hour', time) AS hour, level, count(*) FROM events GROUP BY ALL"
@@ -175,7 +143,7 @@ def duck(folder: Path) -> None:
 
 
 def opened(folder: Path, query: Query) -> str:
-    sources = Sources(folder / "logs.txt")
+    sources = SearchedFiles(folder / "logs.txt")
     with Search(sources, Matcher(query), processes=1) as search:
         events = sum(len(found.lines) for found in search.results())
     sources.close()

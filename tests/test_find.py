@@ -13,7 +13,7 @@ from logpipeline.archive.index import bin_of
 from logpipeline.events.readable import readable
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
-from logpipeline.find.sources import Sources
+from logpipeline.find.sources import SearchedFiles
 from tests.support import haystack
 
 QUERIES = 1_000
@@ -35,7 +35,7 @@ def log_file(tmp_path: Path, lines: list[bytes], monkeypatch: pytest.MonkeyPatch
 
 def found(log_file: Path, query: Query, newest: int = 0, processes: int = 1) -> list[bytes]:
     with (
-        closing(Sources(log_file)) as sources,
+        closing(SearchedFiles(log_file)) as sources,
         Search(sources, Matcher(query), newest=newest, processes=processes) as search,
     ):
         results = list(search.results())
@@ -47,7 +47,7 @@ def found(log_file: Path, query: Query, newest: int = 0, processes: int = 1) -> 
 
 def counted(log_file: Path, query: Query) -> Counter[tuple[int, str]]:
     with (
-        closing(Sources(log_file)) as sources,
+        closing(SearchedFiles(log_file)) as sources,
         Search(sources, Matcher(query), counts=True, processes=1) as search,
     ):
         totals = sum((each.counts for each in search.results()), Counter())

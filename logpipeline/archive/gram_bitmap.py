@@ -1,6 +1,9 @@
 """Gram bitmap: makes a Bitmap of megabytes of text, some operations for all bytes at a time."""
 
+import os
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads are of no use here
 
 import numpy as np
 

@@ -41,6 +41,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
     position in the packed file. `size` are the packed bytes when the block is that frame, else 0.
 
     `first` and `last` are the smallest and largest timestamp, inf and -inf without events.
+    `plain` lines have nothing that a person reads differently, see events/readable.py.
     The bitmap of its grams has 2**`bits` bits, from `bitmap` on; 0 `bits`: there is none.
     """
 
@@ -52,6 +53,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
     first: float
     last: float
     counts: list[Count]
+    plain: bool = False
     bitmap: int = 0
     bits: int = 0
     checksum: int = 0

@@ -129,7 +129,7 @@ def _block(
     bitmap, bits, checksum = _bitmap(lines) if with_bitmap else (b"", 0, 0)
     block = Block(
         *(frame, size, skip, len(lines), number, first, last),
-        *(merged(counts, levels, services), at, bits, checksum),
+        *(merged(counts, levels, services), not _differs(lines), at, bits, checksum),
     )
     return block, bitmap, number - counts.total()
 
@@ -162,13 +162,17 @@ def _fields(lines: bytes) -> Fields:
     return levels, timestamps, [event.service for event in found], len(split)
 
 
+def _differs(lines: bytes) -> bool:
+    return b"\\" in lines or (not lines.isascii() and bool(DIFFERS.search(lines)))
+
+
 def _bitmap(lines: bytes) -> tuple[bytes, int, int]:
     """Its bytes, the logarithm of its size, and its checksum."""
     from logpipeline.archive.gram_bitmap import GramBitmap  # numpy takes 0.1 s and 20 MB
 
     grams = GramBitmap()
     grams.add(lines)
-    if b"\\" in lines or (not lines.isascii() and DIFFERS.search(lines)):
+    if _differs(lines):
         events = map(readable, filter(DIFFERS.search, lines.split(b"\n")))
         texts = SEPARATOR.join(event.text for event in events if event)
         grams.add(texts.encode(errors="surrogatepass"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError
 from logpipeline.archive.packing import BROKEN
 from logpipeline.archive.rotated import RotatedFile, rotated
-from logpipeline.find.sources import Sources, end_of_last_line
+from logpipeline.find.sources import SearchedFiles, end_of_last_line
 from logpipeline.find.task import Task
 
 LOOK = 0.2  # seconds
@@ -19,7 +19,7 @@ CHUNK = 2**20  # bytes
 class Follower:
     """From where a search has ended."""
 
-    def __init__(self, log_file: Path, sources: Sources) -> None:
+    def __init__(self, log_file: Path, sources: SearchedFiles) -> None:
         self._path = log_file
         self._known = {*sources.older}  # rotated files that are done
         self._fd = os.dup(sources.live.fd) if sources.live else -1
@@ -97,5 +97,5 @@ class Follower:
 
 def _all(file: RotatedFile) -> Iterator[list[bytes]]:
     with suppress(FileNotFoundError, *BROKEN):
-        for _, lines in Task(0, file).lines():
+        for _, lines, _ in Task(0, file).lines():
             yield lines.removesuffix(b"\n").split(b"\n")

@@ -10,13 +10,13 @@ from typing import Any
 from tqdm import tqdm
 
 from logpipeline.events.shown import shown
-from logpipeline.find.task import Found
+from logpipeline.find.task import TaskResult
 
 WHOLE = 2**22  # characters of an event: more than any has
 DELAY = 0.5  # seconds before the progress is shown
 
 
-class Output:
+class EventPrinter:
     """Writes lines: as `make recent` does on a terminal, else, and with `raw`, their own bytes."""
 
     def __init__(self, raw: bool, in_colour: bool) -> None:
@@ -49,7 +49,7 @@ class Output:
             self.count += 1
 
 
-class Progress:
+class SearchProgress:
     """A line on stderr when that is a terminal: the files searched, and the bytes a second."""
 
     def __init__(self, files: int) -> None:
@@ -64,7 +64,7 @@ class Progress:
         self._size = 0
         self._last = -1
 
-    def note(self, found: Found) -> None:
+    def note(self, found: TaskResult) -> None:
         self._size += found.size
         rate = self._size / max(0.001, time.monotonic() - self._begun)
         self._bar.set_postfix_str(f"{rate / 1e9:.1f} GB/s", refresh=False)

@@ -8,7 +8,7 @@ from logpipeline.archive.frames import BlockReader, pieces
 from logpipeline.archive.index import Block
 from logpipeline.archive.packing import BROKEN
 from logpipeline.files import NEW
-from logpipeline.find.sources import Source, line_starts
+from logpipeline.find.sources import SearchedFile, line_starts
 
 STEP = 2**20  # bytes
 
@@ -24,7 +24,7 @@ class Chunk(NamedTuple):
 class SourceReader:
     """A packed file without an index is unpacked into `folder` first."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: SearchedFile, folder: Path) -> None:
         """Raises OSError."""
         self._blocks: BlockReader | None = None
         self._fd = source.fd
@@ -57,7 +57,7 @@ def _of_blocks(blocks: list[Block]) -> list[Chunk]:
     return chunks
 
 
-def _plain(source: Source, folder: Path) -> int:
+def _plain(source: SearchedFile, folder: Path) -> int:
     """The descriptor of a file with its lines. Raises OSError."""
     path = source.path()
     if source.file and path == source.file.plain:

@@ -9,11 +9,11 @@ from logpipeline.archive.index import Key
 from logpipeline.find import counts
 from logpipeline.find.context import Neighbours, Place
 from logpipeline.find.follow import Follower
-from logpipeline.find.output import Output, Progress, discard_output
+from logpipeline.find.output import EventPrinter, SearchProgress, discard_output
 from logpipeline.find.query import Matcher
 from logpipeline.find.search import Search
-from logpipeline.find.sources import Sources
-from logpipeline.find.task import Found
+from logpipeline.find.sources import SearchedFiles
+from logpipeline.find.task import TaskResult
 from logpipeline.shutdown import Shutdown
 from logpipeline.terminal import printable
 
@@ -21,10 +21,12 @@ FOUND, NOTHING, UNUSABLE = 0, 1, 2
 SLICE = 1_000  # lines that are written without a look whether to stop
 
 
-class Run:
+class SearchRun:
     """Once `stop` is set, as by Ctrl-C, it ends with what was found."""
 
-    def __init__(self, sources: Sources, matcher: Matcher, output: Output, stop: Shutdown) -> None:
+    def __init__(
+        self, sources: SearchedFiles, matcher: Matcher, output: EventPrinter, stop: Shutdown
+    ) -> None:
         self._sources = sources
         self._matcher = matcher
         self._output = output
@@ -81,9 +83,9 @@ class Run:
             self._stop.request()
             discard_output()
 
-    def _results(self, search: Search) -> Iterator[Found]:
+    def _results(self, search: Search) -> Iterator[TaskResult]:
         """In the archive's order, the newest back when only these are wanted."""
-        progress = Progress(len(search.sources))
+        progress = SearchProgress(len(search.sources))
         try:
             for found in search.results(self._stop):
                 progress.note(found)
@@ -97,9 +99,9 @@ class Run:
         finally:
             progress.close()
 
-    def _newest(self, results: Iterable[Found], most: int) -> list[Found]:
+    def _newest(self, results: Iterable[TaskResult], most: int) -> list[TaskResult]:
         """Those of the newest events, oldest first."""
-        kept: list[Found] = []
+        kept: list[TaskResult] = []
         for found in results:
             kept.append(found)
             found.lines = found.lines[-most:]
@@ -108,7 +110,7 @@ class Run:
                 break
         return kept[::-1]
 
-    def _with_neighbours(self, results: Iterable[Found], neighbours: Neighbours) -> None:
+    def _with_neighbours(self, results: Iterable[TaskResult], neighbours: Neighbours) -> None:
         for found in results:
             for position, line in found.lines:
                 self._print(neighbours.add(Place(found.source, position), line))

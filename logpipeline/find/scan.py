@@ -1,9 +1,12 @@
 """Scan: the lines of a block that may match, found in its bytes as they are, without decoding."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from heapq import merge
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and numpy has no thread when others are forked
 
 import numpy as np
 
@@ -25,10 +28,12 @@ class Scan:
         self._loose = literal.loose
         self._folded = np.empty(0, np.uint8)
 
-    def lines(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """The begin and end of each line that may have it, in order, each once."""
+    def lines(self, data: bytes, plain: bool = False) -> Iterator[tuple[int, int]]:
+        """The begin and end of each line that may have it, in order, each once. In `plain` ones
+        nothing is written in another way."""
         at = 0
-        for found in merge(self._positions(data), self._loose_positions(data)):
+        found_at = self._positions(data)
+        for found in found_at if plain else merge(found_at, self._loose_positions(data)):
             if found >= at:
                 begin = data.rfind(b"\n", 0, found) + 1
                 end = data.find(b"\n", found)

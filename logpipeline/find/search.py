@@ -14,8 +14,8 @@ from typing import Self
 from logpipeline.archive.index import Block, Key
 from logpipeline.find.query import Matcher
 from logpipeline.find.reader import SourceReader
-from logpipeline.find.sources import Source, Sources, line_starts
-from logpipeline.find.task import PART, Found, Searcher, Task
+from logpipeline.find.sources import SearchedFile, SearchedFiles, line_starts
+from logpipeline.find.task import PART, Searcher, Task, TaskResult
 
 AHEAD = 3  # tasks for each process, so that results take little memory
 LOOK = 0.2  # seconds between looks whether to stop
@@ -32,7 +32,7 @@ class Search:
 
     def __init__(
         self,
-        sources: Sources,
+        sources: SearchedFiles,
         matcher: Matcher,
         counts: bool = False,
         newest: int = 0,
@@ -44,6 +44,7 @@ class Search:
         self._sources = sources
         self.totals: Counter[Key] = Counter()  # of blocks that did not have to be read
         self.opened: set[int] = set()
+        self._waiting: deque[Future[TaskResult]] = deque()
         self._folder = tempfile.TemporaryDirectory(prefix="log-find-")
         self.sources = sources.local()
         self._processes = processes or os.cpu_count() or 1
@@ -61,15 +62,16 @@ class Search:
 
     def __exit__(self, *_: object) -> None:
         if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((self._pool._processes or {}).values()):
-                process.terminate()
+            if self._waiting:  # for results that nobody wants
+                for process in list((self._pool._processes or {}).values()):
+                    process.terminate()
+            self._pool.shutdown(cancel_futures=True)
         self._folder.cleanup()
 
-    def results(self, stop: object = False) -> Iterator[Found]:
+    def results(self, stop: object = False) -> Iterator[TaskResult]:
         """In the archive's order; newest first when only the newest are wanted. They end once
         `stop` is true."""
-        waiting: deque[Future[Found]] = deque()
+        waiting = self._waiting
         tasks = self._tasks()
         while True:
             while len(waiting) < AHEAD * self._processes and (task := next(tasks, None)):
@@ -100,7 +102,7 @@ class Search:
             self.opened.add(number)
             yield from reversed(tasks) if self._newest else tasks
 
-    def _of(self, number: int, source: Source) -> Iterator[Task]:
+    def _of(self, number: int, source: SearchedFile) -> Iterator[Task]:
         """The tasks of one file: none when it cannot have what is wanted."""
         if source.index:
             yield from self._of_blocks(number, source)
@@ -114,7 +116,7 @@ class Search:
                 for begin, end in line_starts(file.fileno(), _size(source), PART):
                     yield Task(number, source.file, begin=begin, end=end)
 
-    def _of_blocks(self, number: int, source: Source) -> Iterator[Task]:
+    def _of_blocks(self, number: int, source: SearchedFile) -> Iterator[Task]:
         blocks: list[Block] = []
         positions: list[int] = []
         size = 0
@@ -128,7 +130,7 @@ class Search:
         if blocks:
             yield Task(number, source.file, tuple(blocks), tuple(positions))
 
-    def _wanted(self, source: Source) -> Iterator[tuple[int, Block]]:
+    def _wanted(self, source: SearchedFile) -> Iterator[tuple[int, Block]]:
         """The blocks that may have what is wanted, with their positions."""
         assert source.index
         index, position, found = source.index, 0, []
@@ -146,10 +148,10 @@ class Search:
         may = self._matcher.may_be_in
         return (each for each, bitmap in zip(found, bitmaps, strict=True) if may(bitmap))
 
-    def _submit(self, task: Task) -> "Future[Found]":
+    def _submit(self, task: Task) -> "Future[TaskResult]":
         if self._pool:
             return self._pool.submit(_work, task)
-        done: Future[Found] = Future()
+        done: Future[TaskResult] = Future()
         done.set_result(self._searcher.work(task))
         return done
 
@@ -162,7 +164,7 @@ class Search:
         return pool
 
 
-def _is_done(future: "Future[Found]", stop: object) -> bool:
+def _is_done(future: "Future[TaskResult]", stop: object) -> bool:
     """Wait for it. False once `stop` is true."""
     while not stop:
         if wait([future], LOOK).done:
@@ -177,11 +179,11 @@ def _begin(searcher: Searcher) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the parent ends them
 
 
-def _work(task: Task) -> Found:
+def _work(task: Task) -> TaskResult:
     return _searcher.work(task)
 
 
-def _size(source: Source) -> int:
+def _size(source: SearchedFile) -> int:
     """Packed bytes of a rotated file, those of logs.txt."""
     if source.file is None:
         return source.length

@@ -31,7 +31,7 @@ class NoArchive(Exception):  # noqa: N818 - not a failure
 
 
 @dataclass(frozen=True)
-class Source:
+class SearchedFile:
     """One file. `file` is None for logs.txt, of which `length` bytes are whole lines, and which
     stays readable by `fd`. A `stored` one has to be fetched by that name before it is read."""
 
@@ -47,7 +47,7 @@ class Source:
         return self.file.path() if self.file else Path(f"/dev/fd/{self.fd}")
 
 
-class Sources:
+class SearchedFiles:
     """The local files are those of the moment when it is made; logs.txt is open until `close`."""
 
     def __init__(self, log_file: Path, store: Store | None = None, patient: bool = False) -> None:
@@ -64,12 +64,12 @@ class Sources:
     def has_store(self) -> bool:
         return self._store is not None
 
-    def local(self) -> list[Source]:
+    def local(self) -> list[SearchedFile]:
         """Oldest first."""
         found = [self._rotated(file) for file in self.older]
         return [*found, self.live] if self.live else found
 
-    def stored(self, since: float, to: float, folder: Path) -> list[Source]:
+    def stored(self, since: float, to: float, folder: Path) -> list[SearchedFile]:
         """Those that are only in the store and may have events of that time, oldest first, with
         their indexes, which are fetched to `folder`. Raises StoreError."""
         if not self._store:
@@ -89,10 +89,10 @@ class Sources:
                 break
             begun = file.ended.timestamp()
             index = self._fetched_index(file, names)
-            found.append(Source(stored[file], file, index, stored=stored[file]))
+            found.append(SearchedFile(stored[file], file, index, stored=stored[file]))
         return found
 
-    def fetch(self, source: Source) -> None:
+    def fetch(self, source: SearchedFile) -> None:
         """Raises StoreError."""
         if self._store and source.file:
             self._store.get(source.stored, source.file.plain.with_name(source.stored))
@@ -110,10 +110,10 @@ class Sources:
         except (StoreError, BadIndex, OSError):
             return None
 
-    def _rotated(self, file: RotatedFile) -> Source:
-        return Source(file.plain.name, file, load_index(file))
+    def _rotated(self, file: RotatedFile) -> SearchedFile:
+        return SearchedFile(file.plain.name, file, load_index(file))
 
-    def _moment(self) -> tuple[list[RotatedFile], Source | None]:
+    def _moment(self) -> tuple[list[RotatedFile], SearchedFile | None]:
         """The rotated files and logs.txt when none was rotated meanwhile. Raises OSError."""
         for _ in range(LOOKS):
             older = rotated(self._log_file) if self._log_file.parent.is_dir() else []
@@ -133,11 +133,11 @@ class Sources:
             time.sleep(LOOK_AGAIN)
         raise OSError(f"cannot read {self._log_file}: it was rotated during each try")
 
-    def _live(self, file: BinaryIO, checkpoint: Checkpoint | None) -> Source:
+    def _live(self, file: BinaryIO, checkpoint: Checkpoint | None) -> SearchedFile:
         size = os.fstat(file.fileno()).st_size
         length = min(size, checkpoint.length) if checkpoint else size
         length = end_of_last_line(file.fileno(), length)
-        return Source(self._log_file.name, None, None, length, file.fileno())
+        return SearchedFile(self._log_file.name, None, None, length, file.fileno())
 
     def _checkpoint(self) -> Checkpoint | None:
         with suppress(CheckpointError):

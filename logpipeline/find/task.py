@@ -17,7 +17,7 @@ from logpipeline.find.scan import Scan
 PART = 4 * 2**20  # bytes of lines, about
 CHUNK = 2**20  # bytes
 LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill memory
-Lines = tuple[int, bytes]  # a position in the file's lines, and some of them
+Lines = tuple[int, bytes, bool]  # a position in the file's lines, some of them, and if `plain`
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Task:
         reader = BlockReader(path)
         try:
             for position, block in zip(self.positions, self.blocks, strict=True):
-                yield position, reader.read(block)
+                yield position, reader.read(block), block.plain
         finally:
             reader.close()
 
 
 @dataclass
-class Found:
+class TaskResult:
     """What a task found: lines with their positions, or only their number by bin, level, service.
     `problem` is why the file could not be read to its end; `size` are the bytes searched."""
 
@@ -76,21 +76,21 @@ class Searcher:
         self._counts = counts
         self._newest = newest
 
-    def work(self, task: Task) -> Found:
-        found = Found(task.source)
+    def work(self, task: Task) -> TaskResult:
+        found = TaskResult(task.source)
         try:
-            for position, lines in task.lines():
+            for position, lines, plain in task.lines():
                 found.size += len(lines)
-                self._search(position, lines, found)
+                self._search(position, lines, plain, found)
         except (OSError, *BROKEN) as error:
             found.problem = str(getattr(error, "strerror", None) or error)
         return found
 
-    def _search(self, position: int, lines: bytes, found: Found) -> None:
+    def _search(self, position: int, lines: bytes, plain: bool, found: TaskResult) -> None:
         if self._counts and not self._scan:
             found.counts += self._matcher.count(lines)
             return
-        for at, line in self._candidates(lines):
+        for at, line in self._candidates(lines, plain):
             event = self._matcher.match(line)
             if event is None:
                 continue
@@ -101,10 +101,10 @@ class Searcher:
         if self._newest:
             del found.lines[: -self._newest]
 
-    def _candidates(self, lines: bytes) -> Iterator[tuple[int, bytes]]:
+    def _candidates(self, lines: bytes, plain: bool) -> Iterator[tuple[int, bytes]]:
         if self._scan is None:
             return self._matcher.sift(lines)
-        return ((begin, lines[begin:end]) for begin, end in self._scan.lines(lines))
+        return ((begin, lines[begin:end]) for begin, end in self._scan.lines(lines, plain))
 
 
 def _ranges(read: "partial[bytes]", begin: int, end: int) -> Iterator[Lines]:
@@ -116,7 +116,7 @@ def _ranges(read: "partial[bytes]", begin: int, end: int) -> Iterator[Lines]:
         if begin + len(data) >= end:
             cut = len(data)
         if cut:
-            yield begin, data[:cut]
+            yield begin, data[:cut], False
         begin, rest = begin + cut, data[cut:]
 
 
@@ -141,4 +141,4 @@ def _clipped(at: int, lines: bytes, begin: int, end: int) -> Iterator[Lines]:
     first = max(0, begin - at)
     last = len(lines) if end < 0 else min(len(lines), end - at)
     if first < last:
-        yield at + first, lines[first:last]
+        yield at + first, lines[first:last], False

@@ -118,20 +118,20 @@ def write(
 def ask(period: Span, sql: str, as_csv: bool, gather: Gather) -> None:
     """Print the answer as a table. Raises NoLogs, StoreError, duckdb.Error, OSError."""
     with gather(*period) as paths, events.table(existing(paths), *period) as database:
-        answer = database.sql(sql)
-        if answer and as_csv:
-            write_csv(answer)
-        elif answer:
+        if as_csv:
+            write_csv(database.execute(sql))
+        elif answer := database.sql(sql):
             with redirect_stdout(StringIO()) as shown:
                 answer.show(max_rows=1_000, max_width=160)
             print("\n".join(map(printable, shown.getvalue().rstrip("\n").split("\n"))))
 
 
-def write_csv(answer: duckdb.DuckDBPyRelation) -> None:
+def write_csv(answer: duckdb.DuckDBPyConnection) -> None:
     """All rows, after the names of the columns."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows(iter(answer.fetchone, None))  # type: ignore[call-overload]
+    writer.writerow([column[0] for column in answer.description or ()])
+    while rows := answer.fetchmany(1_000):
+        writer.writerows(rows)
 
 
 def export(period: Span, folder: Path, gather: Gather) -> None:
