@@ -307,3 +307,16 @@ def test_parts_are_read_again_from_the_first_one_after_a_kill(
     assert sum("the beginning, the end" in each for each in again) == 1
     assert any("before" in each for each in first)
     assert not any("before" in each for each in again)
+
+
+def test_a_link_that_leads_nowhere_is_waited_for(
+    at_once: None, settings: Settings, log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.symlink_to(log)
+
+    def mend() -> None:
+        log.unlink()
+        append(log, "one\n")
+
+    assert Reader([str(log)], settings).run(mend) == ["one"]
+    assert [line for line in caplog.messages if "cannot be read" in line]

@@ -73,7 +73,7 @@ class Family:
         return list(dict.fromkeys(name.parent for name in self.names))
 
     def _note(self, path: Path, found: dict[Path, int]) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             state = path.stat()
             if path.is_file():
                 found[path] = state.st_mtime_ns
