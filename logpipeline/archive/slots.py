@@ -36,8 +36,9 @@ def read(path: Path) -> bytes:
 def write(path: Path, number: int, text: bytes, mode: int | None, in_place: bool = True) -> None:
     """Put a text on disk that begins with its "sequence", `number`.
 
-    `mode` is that of a new file. Without `in_place`, the file is replaced. The caller must be the only writer. Raises OSError; the text
-    before is read then, but this one may be on disk all the same.
+    `mode` is that of a new file. Without `in_place`, the file is replaced. The caller must be the
+    only writer. Raises OSError; the text before is read then, but this one may be on disk all the
+    same.
     """
     with suppress(FileNotFoundError):
         fd = open_file(path, os.O_RDWR)
