@@ -211,6 +211,8 @@ def test_whole_consumers_recover(
     )
     scenarios = list(run.scenarios())
     for scenario in scenarios[len(scenarios) // CUTS - 1 :: len(scenarios) // CUTS]:
+        run.kafka.send({0: run.kafka.ends()[0] + 1})  # so that each has something to do
+        send(mine.kafka_bootstrap_servers, mine.kafka_topic, run.kafka.records[0][-1:], 0)
         run.judge.build(scenario.state)
         consumer = run_script("consumer.py", env=environment | variables(mine), forked=True)
         until(lambda: lag(mine, run.kafka.ends()) == 0, PATIENCE, scenario.where)

@@ -100,6 +100,7 @@ class Archive:
         self._cut_file = CutFile(path)
         self._limits = limits
         self._last: bytes | None = None
+        self._is_doubtful = False  # a save failed: what is read may not be on disk
         self._metrics = metrics or ArchiveMetrics()
         self._metrics.watch_checkpoint(self._checkpoint_path)
         self._outage = Outage(log)
@@ -257,7 +258,9 @@ class Archive:
         return msgspec.json.decode(self._last, type=Checkpoint) if self._last else None
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        self._last = checkpoint.save(self._checkpoint_path, self._file.mode)
+        doubtful, self._is_doubtful = self._is_doubtful, True
+        self._last = checkpoint.save(self._checkpoint_path, self._file.mode, not doubtful)
+        self._is_doubtful = False
 
     @contextmanager
     def _locked(self) -> Iterator[Checkpoint]:
@@ -266,6 +269,8 @@ class Archive:
             self._file.open()
             checkpoint = Checkpoint.load(self._checkpoint_path) or self._restored()
             recovery.mend(self._file, checkpoint, self._cut_file, partial(self._save, checkpoint))
+            if self._is_doubtful:
+                self._save(checkpoint)
             yield checkpoint
 
     def _restored(self) -> Checkpoint:

@@ -153,7 +153,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
             for known in topic.partitions.values():
                 known.first, known.gaps, known.lost = known.next, [], []
 
-    def save(self, path: Path, mode: int | None = None) -> bytes:
+    def save(self, path: Path, mode: int | None = None, in_place: bool = True) -> bytes:
         """Put it on disk. `mode` is that of a new file. Returns its JSON.
 
         Raises OSError; then the one before is loaded, but after a power cut this one may be.
@@ -161,7 +161,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         self.version = VERSION
         self.sequence += 1
         data = msgspec.json.encode(self)
-        slots.write(path, self.sequence, data, mode)
+        slots.write(path, self.sequence, data, mode, in_place)
         return data
 
     def save_copy(self, path: Path, mode: int | None) -> None:

@@ -33,16 +33,17 @@ def read(path: Path) -> bytes:
     return whole[max(whole)] if whole else data
 
 
-def write(path: Path, number: int, text: bytes, mode: int | None) -> None:
+def write(path: Path, number: int, text: bytes, mode: int | None, in_place: bool = True) -> None:
     """Put a text on disk that begins with its "sequence", `number`.
 
-    `mode` is that of a new file. The caller must be the only writer. Raises OSError; the text
-    before is read then, but this one may be on disk all the same.
+    `mode` is that of a new file. Without `in_place`, the file is replaced. The caller must be the
+    only writer. Raises OSError; the text before is read then, but this one may be on disk all the
+    same.
     """
     with suppress(FileNotFoundError):
         fd = open_file(path, os.O_RDWR)
         try:
-            if _overwrite(fd, path, number, text):
+            if in_place and _overwrite(fd, path, number, text):
                 return
         finally:
             os.close(fd)
