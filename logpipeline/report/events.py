@@ -1,12 +1,13 @@
 """Events: each event of the files as a row of the table `events`, with its own bytes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from logpipeline.report.sources import literally
+from logpipeline.report.sources import plainly_named
 from logpipeline.report.trends import MACROS, database, level_case, quoted
 
 LONGEST = 16 * 2**20  # bytes of a line
@@ -50,17 +51,18 @@ TO {folder} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day), OVERWRITE_OR_
 """
 
 
+@contextmanager
 def table(
     paths: Sequence[Path], start: float = -math.inf, end: float = math.inf, records: str = EVENTS
-) -> duckdb.DuckDBPyConnection:
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the view `events`, of those from `start` to `end` (Unix seconds): the columns
     of the page on SQL. Raises duckdb.Error."""
-    connection = database()
-    connection.execute(MACROS)
-    names = ", ".join(quoted(literally(str(path))) for path in paths)
-    connection.execute(records.format(files=names, longest=LONGEST, separator="\x01"))
-    connection.execute(TABLE.format(level=level_case("given"), start=start, end=end))
-    return connection
+    with plainly_named(paths) as plain, database() as connection:
+        connection.execute(MACROS)
+        names = ", ".join(quoted(str(path)) for path in plain)
+        connection.execute(records.format(files=names, longest=LONGEST, separator="\x01"))
+        connection.execute(TABLE.format(level=level_case("given"), start=start, end=end))
+        yield connection
 
 
 def export(paths: Sequence[Path], start: float, end: float, folder: Path) -> int:

@@ -13,6 +13,7 @@ from logpipeline.archive.rotated import STAMP, RotatedFile, by_name
 from logpipeline.archive.store import Store
 
 PACKED = ("", ".gz", ".zst")
+PATTERN = re.compile(r"[*?\[\\]")
 LATE = 24 * 3600.0  # seconds that an event may be late for its file in the store
 
 
@@ -55,6 +56,21 @@ def files(log_file: Path) -> list[Path]:
         for path in log_file.parent.glob(f"{literally(log_file.stem)}-*{log_file.suffix}{suffix}")
     }
     return [path for path in [*sorted(rotated.values()), log_file] if path.is_file()]
+
+
+@contextmanager
+def plainly_named(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """The paths, or links to them, until the end of the block, if DuckDB would take a name for a
+    pattern. It has no way to quote one: a backslash in it, or in a neighbour's, is an error."""
+    if not any(PATTERN.search(str(path)) for path in paths):
+        yield paths
+        return
+    with TemporaryDirectory(prefix="log-names-") as folder:
+        links = []
+        for number, path in enumerate(paths):
+            links.append(Path(folder, f"{number}{path.suffix if path.suffix in PACKED else ''}"))
+            links[-1].symlink_to(path.absolute())
+        yield links
 
 
 def literally(name: str) -> str:

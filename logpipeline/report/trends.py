@@ -1,7 +1,8 @@
 """Trends: the files as a table, and the counts that the page shows."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -9,7 +10,7 @@ from tempfile import gettempdir
 import duckdb
 
 from logpipeline.events.event import LEVEL_OF, LEVELS
-from logpipeline.report.sources import literally
+from logpipeline.report.sources import plainly_named
 
 TOP = 12  # messages, and services: by events, and by errors
 NAME = 100  # characters of a service's name
@@ -122,14 +123,15 @@ def database() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def lines_of(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def lines_of(paths: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the view `lines`. Raises duckdb.Error."""
-    connection = database()
-    names = ", ".join(quoted(literally(str(path))) for path in paths)
-    connection.execute(TABLE.format(files=names, level=level_case("r.level")))
-    connection.execute(MACROS)
-    connection.execute(NAMED.format(name=NAME))
-    return connection
+    with plainly_named(paths) as plain, database() as connection:
+        names = ", ".join(quoted(str(path)) for path in plain)
+        connection.execute(TABLE.format(files=names, level=level_case("r.level")))
+        connection.execute(MACROS)
+        connection.execute(NAMED.format(name=NAME))
+        yield connection
 
 
 def trends(paths: Sequence[Path], start: float, end: float) -> Trends:
