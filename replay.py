@@ -20,6 +20,7 @@ from kafka.errors import KafkaError
 import config
 from logpipeline import command_line
 from logpipeline.kafka import connection, topics
+from logpipeline.kafka.transactions import TooLarge
 from logpipeline.outage import Outage
 from logpipeline.replay import journal
 from logpipeline.replay.files import RotatedEvents, Unreadable
@@ -27,7 +28,6 @@ from logpipeline.replay.journal import JournalError, Overtaken
 from logpipeline.replay.letters import ReplayedLetters
 from logpipeline.replay.run import Run
 from logpipeline.replay.selection import Selection
-from logpipeline.replay.transactions import TooLarge
 from logpipeline.replay.window import A_TIME, Window, moment
 from logpipeline.shutdown import Shutdown
 

@@ -23,7 +23,7 @@ BELOW = {
     "recent": {"events", "archive"},
     "producer": {"events", "kafka"},
     "consumer": {"events", "kafka", "archive", "recent"},
-    "collector": {"events", "kafka", "replay"},
+    "collector": {"events", "kafka"},
     "alerts": {"events", "recent"},
     "dashboard": {"events", "recent", "alerts"},
     "verify": {"events", "kafka", "archive", "recent"},
