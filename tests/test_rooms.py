@@ -28,8 +28,8 @@ BELOW = {
     "dashboard": {"events", "recent", "alerts"},
     "verify": {"events", "kafka", "archive", "recent"},
     "replay": {"events", "kafka", "archive"},
-    "report": {"events", "archive", "replay"},
-    "find": {"events", "archive", "replay"},
+    "report": {"events", "archive"},
+    "find": {"events", "archive"},
     "localstack": {"alerts", "archive", "collector", "consumer", "dashboard", "events", "producer"},
 }
 FRONT_DOOR = ("__init__.py", "logpipeline.producer.handler")  # imported when it is asked for
