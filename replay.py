@@ -20,6 +20,8 @@ from kafka.errors import KafkaError
 import config
 from logpipeline import command_line
 from logpipeline.kafka import connection, topics
+from logpipeline.kafka.transactions import TooLarge
+from logpipeline.moment import A_TIME, moment
 from logpipeline.outage import Outage
 from logpipeline.replay import journal
 from logpipeline.replay.files import RotatedEvents, Unreadable
@@ -27,8 +29,7 @@ from logpipeline.replay.journal import JournalError, Overtaken
 from logpipeline.replay.letters import ReplayedLetters
 from logpipeline.replay.run import Run
 from logpipeline.replay.selection import Selection
-from logpipeline.replay.transactions import TooLarge
-from logpipeline.replay.window import A_TIME, Window, moment
+from logpipeline.replay.window import Window
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("replay")

@@ -22,8 +22,8 @@ import replay
 from config import Settings
 from logpipeline.kafka import topics
 from logpipeline.localstack.kafka import Kafka
+from logpipeline.moment import moment
 from logpipeline.replay.ranges import Ranges
-from logpipeline.replay.window import moment
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.drain import end_offsets

@@ -23,13 +23,13 @@ BELOW = {
     "recent": {"events", "archive"},
     "producer": {"events", "kafka"},
     "consumer": {"events", "kafka", "archive", "recent"},
-    "collector": {"events", "kafka", "replay"},
+    "collector": {"events", "kafka"},
     "alerts": {"events", "recent"},
     "dashboard": {"events", "recent", "alerts"},
     "verify": {"events", "kafka", "archive", "recent"},
     "replay": {"events", "kafka", "archive"},
-    "report": {"events", "archive", "replay"},
-    "find": {"events", "archive", "replay"},
+    "report": {"events", "archive"},
+    "find": {"events", "archive"},
     "localstack": {"alerts", "archive", "collector", "consumer", "dashboard", "events", "producer"},
 }
 FRONT_DOOR = ("__init__.py", "logpipeline.producer.handler")  # imported when it is asked for

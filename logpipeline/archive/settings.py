@@ -6,12 +6,12 @@ from typing import Literal
 from pydantic import ByteSize, field_validator
 
 from logpipeline.files import own_target
+from logpipeline.moment import SECONDS
 from logpipeline.settings import A_SIZE, RoomSettings, file_path, secret, setting, size
 
 A_NUMBER = "a whole number from 0 to 100000"
 MOST_BYTES = 2**60
 PERIODS = {"minute": "1m", "hour": "1h", "day": "1d"}
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 A_STORE = (
     r"^(s3://([^\s/?#@:]+:[^\s/?#@:]+@)?[^\s/?#@:]+(/[^\s?#]*)?"
     r"|(gs|az)://[^\s?#@:]+|file:///[^\s?#]+)?$"

@@ -13,8 +13,8 @@ from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.sending import Outcome, Parcel, Redact, Sending
 from logpipeline.collector.settings import CollectorSettings
 from logpipeline.kafka import connection, topics
+from logpipeline.kafka.transactions import OutgoingRecord, TooLarge, Transactions
 from logpipeline.outage import Outage
-from logpipeline.replay.transactions import OutgoingRecord, TooLarge, Transactions
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from logpipeline.command_line import fail
 from logpipeline.events.event import LEVELS
 from logpipeline.find.condition import A_CONDITION
 from logpipeline.find.query import Query
-from logpipeline.replay.window import A_TIME, moment
+from logpipeline.moment import A_TIME, moment
 
 MOST = 10_000_000
 A_NUMBER = "a whole number from 1"

@@ -8,12 +8,12 @@ from contextlib import closing
 from itertools import takewhile
 
 from logpipeline.events.event import Partial
+from logpipeline.kafka.transactions import OutgoingRecord, TooLarge, Transactions
 from logpipeline.pace import paced
 from logpipeline.replay.journal import Journal, ensure, name
 from logpipeline.replay.original import Original
 from logpipeline.replay.selection import Selection
 from logpipeline.replay.settings import ReplaySettings
-from logpipeline.replay.transactions import OutgoingRecord, TooLarge, Transactions
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)

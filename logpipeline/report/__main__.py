@@ -25,7 +25,7 @@ import duckdb
 from logpipeline import command_line
 from logpipeline.archive.store import Store, StoreError
 from logpipeline.files import own_target, replace_file
-from logpipeline.replay.window import A_TIME, moment
+from logpipeline.moment import A_TIME, moment
 from logpipeline.report import events
 from logpipeline.report.page import render
 from logpipeline.report.settings import ReportSettings
