@@ -72,11 +72,6 @@ class ArchiveTail:
     lines: list[bytes]
     places: dict[int, Place]
 
-    @property
-    def next(self) -> dict[int, int]:
-        """Partition → next offset."""
-        return {partition: place.offset for partition, place in self.places.items()}
-
 
 class Archive:
     """logs.txt and its checkpoint, for the events of one topic.

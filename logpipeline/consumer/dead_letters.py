@@ -37,7 +37,7 @@ UNANSWERED = f"Kafka has not acknowledged them for {LATE:.0f} s: are enough repl
 Letter = tuple[Slice, Reject]  # with the slice that it is from
 
 
-class LetterSource(NamedTuple):
+class SentLetter(NamedTuple):
     """The record of a dead letter: a topic that was deleted and created again has the same offsets
     again, and so has one of which Kafka has lost records."""
 
@@ -58,12 +58,9 @@ class DeadLetters:
         self._producer: KafkaProducer | None = None
         self._limit = 0  # bytes of the largest record that the topic takes
         self._outage = Outage(log)
-        self._in_flight: dict[
-            LetterSource, tuple[FutureRecordMetadata, str]
-        ] = {}  # with the reason
-        self._sent: set[LetterSource] = (
-            set()
-        )  # acknowledged, and perhaps not in the archive's checkpoint
+        self._in_flight: dict[SentLetter, tuple[FutureRecordMetadata, str]] = {}  # with the reason
+        # acknowledged, and perhaps not in the archive's checkpoint
+        self._sent: set[SentLetter] = set()
         self._failure: BaseException | None = None  # the first of its kind
         self._retry_at = self._asked_at = 0.0  # time.monotonic()
 
@@ -236,10 +233,10 @@ class DeadLetters:
         return self._producer
 
 
-def _source(part: Slice, reject: Reject) -> LetterSource:
-    return LetterSource(part.topic_id, part.partition, reject.offset, part.epoch)
+def _source(part: Slice, reject: Reject) -> SentLetter:
+    return SentLetter(part.topic_id, part.partition, reject.offset, part.epoch)
 
 
-def _is_ahead(source: LetterSource, known: Partition | None) -> bool:
+def _is_ahead(source: SentLetter, known: Partition | None) -> bool:
     """Whether the archive has not passed it."""
     return known is None or known.place.precedes(Place(source.offset + 1, source.epoch))

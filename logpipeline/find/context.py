@@ -15,7 +15,7 @@ REACH = 16 * 2**20  # bytes, at least, that are searched for neighbours in each 
 CACHED = 16  # chunks of a megabyte
 
 
-class Place(NamedTuple):
+class LinePlace(NamedTuple):
     """The number of a source, and the position of a line in its lines."""
 
     source: int
@@ -32,10 +32,10 @@ class Neighbours:
         self._search = search
         self._chunk_lines = lru_cache(CACHED)(self._split)
         self._readers: dict[int, SourceReader] = {}
-        self._waiting: dict[Place, bytes] = {}
+        self._waiting: dict[LinePlace, bytes] = {}
         self._begun = False
 
-    def add(self, place: Place, line: bytes) -> Iterator[list[bytes]]:
+    def add(self, place: LinePlace, line: bytes) -> Iterator[list[bytes]]:
         """Groups of lines that are complete: what is before the neighbours of this event."""
         window = self._window(place, line)
         first = min(window)
@@ -52,7 +52,7 @@ class Neighbours:
         yield [self._waiting[each] for each in sorted(self._waiting)]
         self._waiting = {}
 
-    def _window(self, place: Place, line: bytes) -> dict[Place, bytes]:
+    def _window(self, place: LinePlace, line: bytes) -> dict[LinePlace, bytes]:
         marks = set() if self._every else marks_of(line)
         window = {place: line}
         for lines in self._before(place), self._after(place):
@@ -60,7 +60,7 @@ class Neighbours:
             window |= dict(islice(near, self._most))
         return window
 
-    def _before(self, place: Place) -> Iterator[tuple[Place, bytes]]:
+    def _before(self, place: LinePlace) -> Iterator[tuple[LinePlace, bytes]]:
         """The lines before, the nearest first, within REACH."""
         left = REACH
         for source in range(place.source, -1, -1):
@@ -70,13 +70,13 @@ class Neighbours:
                 end = bisect_left(chunks, place.position + 1, key=itemgetter(0))
             for chunk in reversed(chunks[:end]):
                 for position, line in reversed(self._chunk_lines(source, chunk)):
-                    if Place(source, position) < place:
-                        yield Place(source, position), line
+                    if LinePlace(source, position) < place:
+                        yield LinePlace(source, position), line
                 left -= chunk.length
                 if left < 0:
                     return
 
-    def _after(self, place: Place) -> Iterator[tuple[Place, bytes]]:
+    def _after(self, place: LinePlace) -> Iterator[tuple[LinePlace, bytes]]:
         left = REACH
         for source in range(place.source, len(self._search.sources)):
             chunks = self._chunks(source)
@@ -85,8 +85,8 @@ class Neighbours:
                 begin = bisect_left(chunks, place.position + 1, key=itemgetter(0)) - 1
             for chunk in chunks[begin:]:
                 for position, line in self._chunk_lines(source, chunk):
-                    if Place(source, position) > place:
-                        yield Place(source, position), line
+                    if LinePlace(source, position) > place:
+                        yield LinePlace(source, position), line
                 left -= chunk.length
                 if left < 0:
                     return

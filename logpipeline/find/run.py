@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from logpipeline.archive.index import Key
 from logpipeline.find import counts
-from logpipeline.find.context import Neighbours, Place
+from logpipeline.find.context import LinePlace, Neighbours
 from logpipeline.find.follow import Follower
 from logpipeline.find.output import EventPrinter, SearchProgress, discard_output
 from logpipeline.find.query import Matcher
@@ -113,7 +113,7 @@ class SearchRun:
     def _with_neighbours(self, results: Iterable[TaskResult], neighbours: Neighbours) -> None:
         for found in results:
             for position, line in found.lines:
-                self._print(neighbours.add(Place(found.source, position), line))
+                self._print(neighbours.add(LinePlace(found.source, position), line))
         self._print(neighbours.rest())
 
     def _print(self, groups: Iterable[list[bytes]]) -> None:

@@ -30,7 +30,7 @@ class Varints(dict[int, bytes]):
 VARINT = Varints()
 
 
-class Keys(dict[bytes, bytes]):
+class EncodedKeys(dict[bytes, bytes]):
     """Keys after their size."""
 
     def __missing__(self, key: bytes) -> bytes:
@@ -40,7 +40,7 @@ class Keys(dict[bytes, bytes]):
         return field
 
 
-KEY = Keys()
+KEY = EncodedKeys()
 
 
 def encode(runs: Iterable[tuple[int, list[Pair]]]) -> bytes:
