@@ -30,7 +30,7 @@ class Columns:
     keys: list[bytes | None] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
     details: list[tuple[int, Headers]] = field(default_factory=list)
-    epoch: int = -1
+    epoch: int = field(default=-1, compare=False)  # kafka-python's records are of several
 
     @classmethod
     def of(cls, polled: "Iterable[Record | Columns]", details: bool = False) -> "Columns":

@@ -35,7 +35,7 @@ def install(consumer: KafkaConsumer, most: float = math.inf, details: bool = Fal
     """
     if kafka.__version__ != KNOWN or not _works():
         log.warning(
-            "kafka-python %s is not the supported %s: using its own, slower decoder",
+            "kafka-python %s does not decode as the supported %s does: using its slower decoder",
             *(kafka.__version__, KNOWN),
         )
         return False
