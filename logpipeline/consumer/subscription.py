@@ -32,7 +32,7 @@ from logpipeline.consumer.resumption import REQUEST_MS, Resumption
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.events.columns import Columns
 from logpipeline.events.slices import Slice
-from logpipeline.kafka import clients, connection, epoch_ends, fetcher
+from logpipeline.kafka import clients, connection, epoch_ends, fetcher, group
 from logpipeline.kafka.commit import Commit
 from logpipeline.outage import Outage
 from logpipeline.recent.recent import Recent
@@ -111,6 +111,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._seek_assigned()
         self._lag.note(self._positions)
         try:
+            group.complete_join(self._consumer)
             polled = self._consumer.poll(POLL_MS)
         except MOVED as error:
             log.debug("seeking again: %s", error)
@@ -143,6 +144,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lag.note(self._positions)
         self._consumer.pause(*self._consumer.assignment())
         try:
+            group.complete_join(self._consumer)
             self._consumer.poll(POLL_MS)  # of partitions assigned just now: they are sought later
         except KafkaError as error:
             log.debug("seeking again: %s", error)
