@@ -34,7 +34,6 @@ from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
 from logpipeline.archive.cut_lines import CutFile
 from logpipeline.archive.log_file import LogFile
 from logpipeline.archive.metrics import ArchiveMetrics
-from logpipeline.archive.offset_gap import Contradiction
 from logpipeline.archive.offset_gap import OffsetGap as OffsetGap
 from logpipeline.archive.rotated import by_name, last_lines, next_rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
@@ -126,7 +125,7 @@ class Archive:
 
     def unseen(self, batch: list[Slice]) -> list[Slice]:
         """`batch` without what is archived. Raises CheckpointError, Contradiction, OSError."""
-        return _fresh(self._read().topic(self.topic, self._topic_id), batch)
+        return self._read().topic(self.topic, self._topic_id).unseen(batch)
 
     def begin(
         self, partition: int, offset: int, epoch: int = -1, seen: Place | None = ANYWHERE
@@ -160,7 +159,7 @@ class Archive:
             if checkpoint.begun and self._limits.over(checkpoint.begun, time.time()):
                 self._rotate(checkpoint)
             topic = checkpoint.topic(self.topic, self._topic_id)
-            for piece in self._pieces(_fresh(topic, batch), checkpoint):
+            for piece in self._pieces(topic.unseen(batch), checkpoint):
                 self._put(piece, topic, checkpoint)
             return self._position_in(checkpoint)
 
@@ -199,7 +198,7 @@ class Archive:
     def _put(self, fresh: list[Slice], topic: Topic, checkpoint: Checkpoint) -> None:
         """Steps 3 and 4 of the module's docstring. Raises OSError, OffsetGap."""
         self._limits.check_room(self.path.parent)
-        _advance(topic, fresh)
+        topic.take(fresh)
         kept = self._cut_file.cross_off(checkpoint.cut, self.topic, fresh) if checkpoint.cut else []
         data = b"\n".join(chain(kept, *(part.lines for part in fresh)))
         data += b"\n" if data else b""  # an event is never empty
@@ -274,26 +273,3 @@ class Archive:
             log.warning("%s was deleted: restoring it", self._checkpoint_path)
             return remembered
         return recovery.first_checkpoint(self._file)
-
-
-def _fresh(topic: Topic, batch: list[Slice]) -> list[Slice]:
-    """`batch` without the offsets that the checkpoint covers. Raises Contradiction."""
-    fresh = []
-    for part in batch:
-        known = topic.partitions.get(part.partition)
-        if known and known.contradicts(part.start, part.end, part.epoch):
-            raise Contradiction(part.partition, known.next, part.start)
-        new = part.since(known.next) if known else part
-        if new.start < new.end:
-            fresh.append(new)
-    return fresh
-
-
-def _advance(topic: Topic, fresh: list[Slice]) -> None:
-    """Account for the slices. Raises OffsetGap."""
-    for part in fresh:
-        start = Partition(first=part.start, next=part.start)
-        known = topic.partitions.setdefault(part.partition, start)
-        if part.start > known.next:
-            raise OffsetGap(part.partition, known.next, part.start)
-        known.take(part.start, part.end, part.epoch)

@@ -12,7 +12,8 @@ import msgspec
 
 from logpipeline.archive import slots
 from logpipeline.archive.cut_lines import CutLines, Natural
-from logpipeline.events.slices import Place
+from logpipeline.archive.offset_gap import Contradiction, OffsetGap
+from logpipeline.events.slices import Place, Slice
 from logpipeline.files import replace_file, sync
 
 VERSION = 3  # 1 had neither `begun` nor `inode`; 2 was a plain file
@@ -98,6 +99,27 @@ class Topic(msgspec.Struct):
     id: str
     since: Natural
     partitions: dict[Natural, Partition] = {}
+
+    def unseen(self, batch: list[Slice]) -> list[Slice]:
+        """`batch` without the offsets that are accounted for. Raises Contradiction."""
+        fresh = []
+        for part in batch:
+            known = self.partitions.get(part.partition)
+            if known and known.contradicts(part.start, part.end, part.epoch):
+                raise Contradiction(part.partition, known.next, part.start)
+            new = part.since(known.next) if known else part
+            if new.start < new.end:
+                fresh.append(new)
+        return fresh
+
+    def take(self, fresh: list[Slice]) -> None:
+        """Account for the slices. Raises OffsetGap."""
+        for part in fresh:
+            start = Partition(first=part.start, next=part.start)
+            known = self.partitions.setdefault(part.partition, start)
+            if part.start > known.next:
+                raise OffsetGap(part.partition, known.next, part.start)
+            known.take(part.start, part.end, part.epoch)
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
