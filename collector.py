@@ -22,7 +22,9 @@ from logpipeline.collector import workers
 from logpipeline.collector.listener import Listener
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.settings import tokens
+from logpipeline.events.redaction import Redaction
 from logpipeline.metrics import total
+from logpipeline.settings import SettingsError
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("collector")
@@ -44,13 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, _ = command_line.load(config.Collector, argv, __doc__ or "", examples=EXAMPLES)
     command_line.log_to_stderr()
     stop = Shutdown().on_signals()
+    redaction = redaction_of(settings)
     with listen(settings) as listener:
         warn(settings)
         log.info("listening on %s", addresses(settings))
         if settings.collector_workers == 1:
-            serve(settings, listener, stop)
+            serve(settings, redaction, listener, stop)
         else:
-            share = partial(serve, settings, listener, stop)
+            share = partial(serve, settings, redaction, listener, stop)
             workers.run(settings.collector_workers, share, stop)
     log.info("done")
     return 0
@@ -58,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(
     settings: config.Collector,
+    redaction: Redaction | None,
     listener: socket.socket,
     stop: Shutdown,
     number: int = 0,
@@ -65,10 +69,21 @@ def serve(
 ) -> None:
     """Answer requests in this process until `stop`, and log the totals."""
     metrics = CollectorMetrics()
+    redact = redaction.event if redaction else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Listener(settings, metrics, number, folder).serve(listener, stop))
+        runner.run(Listener(settings, metrics, number, folder, redact).serve(listener, stop))
+    if redaction:
+        log.info("redacted %s", redaction.summary() or "nothing")
     count, refused = total(metrics.events), total(metrics.refused)
     log.info("%s events stored, %s refused", f"{count:,}", f"{refused:,}")
+
+
+def redaction_of(settings: config.Collector) -> Redaction | None:
+    """Raises SystemExit for an invalid REDACT_FILE."""
+    try:
+        return settings.redaction()
+    except SettingsError as error:
+        command_line.fail("collector.py", str(error))
 
 
 def listen(settings: config.Collector) -> socket.socket:

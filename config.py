@@ -24,7 +24,7 @@ class Producer(MetricsSettings, RedactionSettings, ProducerSettings):
     """producer.py: log files and simulated events → Kafka."""
 
 
-class Collector(CollectorSettings):
+class Collector(RedactionSettings, CollectorSettings):
     """collector.py: HTTP, OpenTelemetry, Loki, bulk and syslog → Kafka."""
 
 

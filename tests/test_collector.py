@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import re
+import socket
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import snappy
@@ -14,8 +17,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 )
 
 from config import Settings
+from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
 from tests.support.collecting import Collecting, shared, started
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.xdist_group("collector")  # one worker has its collector
 
@@ -337,3 +342,42 @@ def test_it_shows_its_health_and_metrics_and_stops_with_totals(
     collector.process.terminate()
     assert collector.process.wait(10) == 0
     assert "2 events stored, 1 refused" in collector.process.output()
+
+
+def test_what_redact_names_is_replaced_before_kafka_in_every_protocol(
+    run_script: RunScript, environment: dict[str, str], settings: Settings
+) -> None:
+    syslog = free_port()
+    variables = {"REDACT": "email", "REDACT_KEY": "k", "COLLECTOR_SYSLOG_PORT": str(syslog)}
+    collector = started(run_script, environment, settings, **variables)
+    event = AN_EVENT | {"message": "for ada@example.org", "user": {"mail": "ada@example.org"}}
+    assert collector.post("/events", event).status == 200
+    for _ in range(2):  # the repeated one is still recognised
+        assert collector.post("/events", event, Idempotency_Key="a").status == 200
+    bulk = b'{"create":{}}\n{"message":"for ada@example.org"}\n'
+    assert collector.post("/app/_bulk", bulk).status == 200
+    with socket.create_connection(("127.0.0.1", syslog), timeout=10) as connection:
+        connection.sendall(b"<11>for ada@example.org\n")
+    until(lambda: len(collector.values()) == 4, 20, str(collector.process))
+    [message] = {event["message"] for event in collector.events()}
+    large = AN_EVENT | {"message": "a@b.cd " * 100_000}  # larger than Kafka takes once redacted
+    assert collector.post("/events", [event, large]).status == 200
+    [cut] = [each for each in collector.values() if len(each) > 10_000]
+    assert json.loads(cut).keys() == AN_EVENT.keys()
+    assert b"[cut: the line has " in cut
+    assert re.fullmatch(r"for \[email:[0-9a-f]{12}\]", message)
+    assert not [value for value in collector.values() if b"example.org" in value]
+    collector.process.terminate()
+    assert collector.process.wait(10) == 0
+    assert "redacted 100,010 email" in collector.process.output()
+
+
+def test_an_invalid_pattern_of_redact_file_is_refused_in_one_line(
+    run_script: RunScript, environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "patterns"
+    path.write_text("(\n")
+    process = run_script("collector.py", env=environment | {"REDACT_FILE": str(path)})
+    assert process.wait(20) == 2
+    [line] = process.output().splitlines()
+    assert f"REDACT_FILE='{path}': line 1 must be a regular expression" in line

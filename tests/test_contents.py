@@ -106,7 +106,8 @@ def test_a_damaged_file_gives_every_line_that_its_tool_gives(
     with path.open("rb") as file:
         tool = subprocess.run([TOOLS[kind]], stdin=file, capture_output=True, check=False)
     assert tool.returncode
-    expected = tool.stdout.decode("utf-8", "replace").split("\n")[:-1]
+    lines = tool.stdout.decode("utf-8", "replace").split("\n")[:-1]
+    expected = [line for line in lines if line.strip()]  # blank ones are no events
     shipped = Shipped(path)
     assert shipped.messages[: len(expected)] == expected
     assert not shipped.complete

@@ -190,6 +190,42 @@ def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
     assert running_in(tmp_path) == []
 
 
+# A signal while a child has been started, but nobody knows of it yet; then what is left of it.
+SIGNALLED = """\
+import os, signal
+from pathlib import Path
+from logpipeline.localstack import child
+from logpipeline.localstack.settings import StackSettings
+from logpipeline.localstack.stack import Stack
+
+spawn = child.spawn
+def signalled(command, **popen):
+    process = spawn(command, **popen)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return process
+
+child.spawn = signalled
+Stack(StackSettings(), Path(".local"), "1").run()
+os.waitpid(-1, os.WNOHANG)
+"""
+
+
+@pytest.mark.server
+def test_a_signal_at_the_start_of_a_child_leaves_nothing(
+    stack_environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED],
+        cwd=tmp_path,
+        env=stack_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["local     | stopping", "local     | stopped"]
+    assert done.stderr.splitlines()[-1] == "ChildProcessError: [Errno 10] No child processes"
+
+
 @pytest.mark.server
 def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
     stack = start()

@@ -20,6 +20,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from config import Settings
 from deploy.supply.lock import configured
+from logpipeline.events.settings import RedactionSettings
 from logpipeline.kafka.settings import KafkaSettings
 from tests.support.clone import copy_files
 from tests.support.process import ROOT
@@ -46,6 +47,7 @@ BLOCKS = [
     for block in re.findall(r"^```python\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE)
     if "KafkaLogHandler" in block
 ]
+SHARED = {"events"}  # python -m logpipeline.events needs what the handler needs
 OF_A_CLONE = {"localstack"}  # it starts the scripts, which no wheel has
 ROOMS = {path.parent.name for path in (ROOT / "logpipeline").glob("*/__init__.py")} - OF_A_CLONE
 PROGRAMS = {
@@ -180,10 +182,11 @@ def application(folder: Path, block: str) -> Path:
 
 
 def other_peoples(settings: Settings) -> dict[str, str]:
-    """An environment that knows of Kafka, and whose other settings suit other programs."""
+    """An environment with what the handler reads, whose other settings suit other programs."""
     mine = {name for name in os.environ if name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     bare = {name: value for name, value in os.environ.items() if name not in mine}
-    others = Settings.model_fields.keys() - KafkaSettings.model_fields.keys()
+    of_the_handler = KafkaSettings.model_fields.keys() | RedactionSettings.model_fields.keys()
+    others = Settings.model_fields.keys() - of_the_handler
     return (
         bare
         | dict.fromkeys(map(str.upper, others), "not /a: setting")
@@ -302,16 +305,20 @@ def test_all_extras_together_are_what_the_requirements_files_state() -> None:
 
 def test_each_program_has_an_extra_with_what_it_imports_and_no_more() -> None:
     assert distributions_of(imported("logpipeline.producer.handler")) <= closure(BASE)
-    assert set(EXTRAS) == PROGRAMS
-    for program in PROGRAMS:
-        needed = distributions_of(imported(*modules(program)))
+    needs = {program: distributions_of(imported(*modules(program))) for program in PROGRAMS}
+    assert set(EXTRAS) == {program for program in PROGRAMS if needs[program] - closure(BASE)}
+    for program in EXTRAS:
+        needed = needs[program]
         assert needed <= closure([*BASE, *EXTRAS[program]]), f"extra {program} lacks some"
         direct = {canonicalize_name(one.name) for one in EXTRAS[program]}
         assert direct <= needed | CODECS, f"extra {program} has too many"
 
 
 def modules(program: str) -> list[str]:
-    paths = [ROOT / f"{program}.py", *(ROOT / "logpipeline" / program).rglob("*.py")]
+    """Of the script and its room; of the room that all others use, what its program starts from."""
+    room = ROOT / "logpipeline" / program
+    paths = [ROOT / f"{program}.py", *room.rglob("*.py")]
+    paths = [room / "__main__.py"] if program in SHARED else paths
     return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
 
 

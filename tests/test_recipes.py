@@ -27,7 +27,7 @@ JOURNAL = r"""
 {"__CURSOR":"s=0639;i=1a2b","__REALTIME_TIMESTAMP":"1711234567890123","__MONOTONIC_TIMESTAMP":"48","_BOOT_ID":"2c5e","PRIORITY":"6","_TRANSPORT":"journal","_HOSTNAME":"web1","SYSLOG_IDENTIFIER":"systemd","UNIT":"nginx.service","MESSAGE":"Started nginx.service - A high performance web server.","_PID":"1"}
 {"__CURSOR":"s=0639;i=1a2c","__REALTIME_TIMESTAMP":"1711234568000001","_TRANSPORT":"kernel","PRIORITY":"4","SYSLOG_FACILITY":"0","SYSLOG_IDENTIFIER":"kernel","MESSAGE":"usb 1-1: error -71","_HOSTNAME":"web1"}
 {"__CURSOR":"s=0639;i=1a2d","__REALTIME_TIMESTAMP":"1711234568000002","_TRANSPORT":"stdout","PRIORITY":"3","SYSLOG_IDENTIFIER":"shop","MESSAGE":[27,91,51,49,109,102,97,105,108,101,100,255],"_HOSTNAME":"web1"}
-{"__CURSOR":"s=0639;i=1a2e","__REALTIME_TIMESTAMP":"1711234568000003","PRIORITY":"2","SYSLOG_IDENTIFIER":"sshd","MESSAGE":"fatal: \"x\"","_SYSTEMD_UNIT":["ssh.service","init.scope"]}
+{"__CURSOR":"s=0639;i=1a2e","__REALTIME_TIMESTAMP":"1711234568000003","PRIORITY":"2","SYSLOG_IDENTIFIER":"sshd","_HOSTNAME":"web1","MESSAGE":"fatal: \"x\"","_SYSTEMD_UNIT":["ssh.service","init.scope"]}
 """.lstrip()  # noqa: E501
 
 
@@ -61,8 +61,8 @@ def test_journalctl(settings: Settings, environment: dict[str, str], tmp_path: P
         *("1711234567.890123", "1711234568.000001", "1711234568.000002", "1711234568.000003")
     ]
     for line, each in zip(JOURNAL.splitlines(), fields, strict=True):
-        assert each["service"] == "journal"
         others = json.loads(line)
+        assert (each["service"], each["host"]) == (others["SYSLOG_IDENTIFIER"], "web1")
         for name in ("MESSAGE", "PRIORITY", "__REALTIME_TIMESTAMP"):
             del others[name]
         assert each | others == each

@@ -10,7 +10,7 @@ import pytest
 
 import logpipeline
 from logpipeline.events.event import parse
-from logpipeline.events.lines import MOST, Lines
+from logpipeline.events.lines import MOST, Lines, fitted
 from logpipeline.events.redaction import KINDS, Redaction, has_check_digit
 from logpipeline.events.settings import RedactionSettings
 from logpipeline.producer.log_record import event_of
@@ -178,6 +178,15 @@ class TestWhereItIs:
         assert len(made) <= MOST
         assert b"a@x.org" not in made
         parse(made)
+
+    def test_an_event_that_becomes_too_large(self) -> None:
+        value = b'{"level":"error","message":"%b","timestamp":1.5,"x":1}' % (b"a@x.org " * 90_000)
+        made = fitted(Redaction(KINDS, "key").event(value))
+        assert len(made) <= MOST
+        assert (parse(made).level, parse(made).timestamp) == ("ERROR", 1.5)
+        assert parse(made).message.startswith(Redaction(KINDS, "key").text("a@x.org a@x.org"))
+        assert "[cut: " in parse(made).message
+        assert fitted(value) == value
 
     def test_a_record_of_a_python_program(self) -> None:
         record = logging.makeLogRecord(

@@ -2,11 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
 
-from logpipeline.collector.exchange import Pair
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.sending import STEP, Outcome, Parcel, Redact, Sending
 from logpipeline.kafka.outbox import Outbox
@@ -30,13 +26,11 @@ class Outlet(Sending):
     ) -> None:
         super().__init__(loop, metrics, redact)
         self._settings = settings
-        self._lost = 0  # `undelivered` of the outbox when it was last read
 
     def _run(self) -> None:
         outbox = Outbox.when_ready(self._settings, self.stop)
         if outbox is None:
             return
-        self._lost = 0
         self._metrics.watch(outbox)
         self.away = ""
         try:
@@ -68,20 +62,5 @@ class Outlet(Sending):
             self._metrics.delay.observe(time.monotonic() - began)
             self._settle(parcel, Outcome.REFUSED if refused else Outcome.STORED)
 
-        send_all: Any = getattr(outbox, "send_all", None) or partial(self._one_by_one, outbox)
-        if not send_all(parcel.pairs, settle):
+        if not outbox.send_all(parcel.pairs, settle):
             self._settle(parcel, Outcome.UNKNOWN)  # a stop
-
-    def _one_by_one(
-        self, outbox: Outbox, pairs: Sequence[Pair], settle: Callable[[int], None]
-    ) -> bool:
-        """Send them without `send_all`. Events are answered for in their order, so those lost since
-        the last answer are of this batch."""
-
-        def last() -> None:
-            lost, self._lost = outbox.undelivered - self._lost, outbox.undelivered
-            settle(lost)
-
-        *others, end = pairs
-        sent = all(outbox.send(*pair) for pair in others)
-        return sent and outbox.send(*end, last)

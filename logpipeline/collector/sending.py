@@ -11,6 +11,7 @@ from typing import Protocol
 
 from logpipeline.collector.exchange import Pair
 from logpipeline.collector.metrics import CollectorMetrics
+from logpipeline.events.lines import fitted
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -116,13 +117,13 @@ class Sending:
         """What will become of these records. Raises Full, Away."""
         if self.away:
             raise Away(self.away)
-        if self._redact:
-            pairs = [(key, self._redact(value)) for key, value in pairs]
-        size = sum(len(value) for _, value in pairs) + OVERHEAD * len(pairs)
         if self._events and (
-            self._events + len(pairs) > MOST_EVENTS or self._bytes + size > MOST_BYTES
+            self._events + len(pairs) > MOST_EVENTS or self._bytes + _size(pairs) > MOST_BYTES
         ):
             raise Full
+        if self._redact:
+            pairs = [(key, fitted(self._redact(value))) for key, value in pairs]
+        size = _size(pairs)
         parcel = Parcel(pairs, self._loop.create_future(), ids, once, size)
         self._events += len(pairs)
         self._bytes += size
@@ -175,3 +176,8 @@ class Sending:
             self._bytes -= parcel.size
             if not parcel.done.done():
                 parcel.done.set_result(outcome)
+
+
+def _size(pairs: Sequence[Pair]) -> int:
+    """Bytes of memory that they take."""
+    return sum(len(value) for _, value in pairs) + OVERHEAD * len(pairs)

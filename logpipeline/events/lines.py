@@ -166,6 +166,16 @@ def cut(text: str, size: int, make: Callable[[bytes], bytes]) -> bytes:
     return make(json_formats.encoded(_beginning(text, room) + mark))
 
 
+def fitted(value: bytes) -> bytes:
+    """An event as it is; of one that redaction has made too large, what must be, with its message
+    cut."""
+    if len(value) <= MOST:
+        return value
+    stated = event.parse(value)
+    start, end = BEGINNINGS[stated.level], b',"timestamp":%b}' % repr(stated.timestamp).encode()
+    return cut(stated.message, len(value), lambda message: start + message + end)
+
+
 def _beginning(text: str, room: int) -> str:
     """As much of `text` as fits into `room` bytes of JSON, by halving steps, each encoded once."""
     length, step = 0, 2**20

@@ -23,14 +23,27 @@ def spawn(command: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
 
 
 class Child:
-    """One child that can be restarted; `process` is the latest."""
+    """One child that can be restarted; `process` is the latest.
+
+    While `starting`, there may be one that nothing can stop yet: a signal's handler must not raise.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.process: subprocess.Popen[bytes] | None = None
+        self.starting = False
 
     def start(self) -> None:
         raise NotImplementedError
+
+    def _spawn(self, command: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
+        """As `spawn`, and keep it as `process`."""
+        self.starting = True
+        try:
+            self.process = spawn(command, **popen)
+        finally:
+            self.starting = False
+        return self.process
 
     def status(self) -> int | None:
         """The exit status, -N for signal N; None while it runs. 0 when it was never started."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from logpipeline.localstack.child import Child, spawn
+from logpipeline.localstack.child import Child
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST_LINES = 1.0  # seconds to read the output of a script that has ended
@@ -31,14 +31,14 @@ class Script(Child):
 
     def start(self) -> None:
         """Start or restart it. Raises OSError."""
-        self.process = spawn(
+        process = self._spawn(
             self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._reader = threading.Thread(target=self._read, args=[self.process], daemon=True)
+        self._reader = threading.Thread(target=self._read, args=[process], daemon=True)
         self._reader.start()
 
     def kill(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from logpipeline.files import open_file
-from logpipeline.localstack.child import Child, spawn
+from logpipeline.localstack.child import Child
 
 STEP = 0.05  # seconds between checks of a server that is starting or stopping
 PORTS = (10_000, 32_768)  # below Linux' net.ipv4.ip_local_port_range
@@ -52,7 +52,7 @@ class Server(Child):
             with os.fdopen(open_file(self.log_file, APPEND), "ab") as log:
                 if os.fstat(log.fileno()).st_size > LOG_BYTES:
                     log.truncate(0)
-                self.process = spawn(
+                self._spawn(
                     command,
                     cwd=self.folder,
                     env={**os.environ, "LC_ALL": "C"},  # Redis refuses a locale that is missing

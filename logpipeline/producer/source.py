@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import cast
 
+from logpipeline.events.lines import fitted
 from logpipeline.events.redaction import Redaction
 from logpipeline.kafka.outbox import OnAck, Outbox
 from logpipeline.producer.simulator import simulate, spoil
@@ -47,7 +48,8 @@ def sent(burst: list[Event], outbox: Outbox, redaction: Redaction | None = None)
     """Send events that are due together, redacted. False when a stop was requested first."""
     if redaction:
         burst = [
-            cast("Event", (key, redaction.event(value), *on_ack)) for key, value, *on_ack in burst
+            cast("Event", (key, fitted(redaction.event(value)), *on_ack))
+            for key, value, *on_ack in burst
         ]
     if len(burst) == 1:
         return outbox.send(*burst[0])
