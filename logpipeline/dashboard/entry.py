@@ -14,7 +14,8 @@ from logpipeline.terminal import printable
 
 UNKNOWN = "?"  # the level of an invalid record
 LINE = 400  # characters of a message in the list
-NAME = 40  # characters of a service's or a field's name
+SERVICE = 600  # characters of a service's name, with invisible ones as \\U0001f4dc
+NAME = 40  # characters of a field's name
 EXTRA = 160  # characters of the further fields in the list
 DETAIL = 20_000  # characters of one field in the whole event
 FIELDS = 200  # fields of the whole event
@@ -69,7 +70,7 @@ def entry(id_: str, line: bytes) -> EventEntry:
         line,
         level,
         float(fields["timestamp"]),
-        short(service, NAME),
+        short(service, SERVICE // 3)[:SERVICE],
         short(message, LINE),
         _extra(further),
         _searched(chain([level, service, message], values)),

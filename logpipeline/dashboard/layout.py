@@ -9,10 +9,12 @@ from markupsafe import Markup
 from nicegui import ui
 
 from logpipeline.dashboard.entry import EventEntry
+from logpipeline.dashboard.live_part import LivePart
 from logpipeline.dashboard.search import CHARACTERS
 from logpipeline.events.event import LEVELS
 
 FOLDER = Path(__file__).parent
+SEARCH = "Search what Redis holds"
 SERVICES = 100  # to choose from; the search finds the others
 THEME_ICONS = {"auto": "brightness_auto", "dark": "dark_mode", "light": "light_mode"}
 
@@ -21,8 +23,8 @@ class Layout:
     """Builds the page in the current slot of NiceGUI; each part is an attribute."""
 
     def __init__(self) -> None:
-        style, keys = map(_file, ("style.css", "keys.js"))
-        ui.add_head_html(f"<style>{style}</style><script>{keys}</script>")
+        style, hold, keys = map(_file, ("style.css", "hold.js", "keys.js"))
+        ui.add_head_html(f"<style>{style}</style><script>{hold}{keys}</script>")
         self._dark = ui.dark_mode(None)
         self.shown_service = ""
         self._build_header()
@@ -30,7 +32,8 @@ class Layout:
             self.screen = _html("section").classes("screen")
             self.screen.content = "<p>Reading Redis …</p>"
             with ui.element("div").classes("dashboard") as self.dashboard:
-                self.tiles = _html("dl").classes("tiles").props('aria-label="Current state"')
+                self.banner = _html("p").classes("banner").props("role=alert")
+                self.tiles = LivePart("dl").classes("tiles").props('aria-label="Current state"')
                 with ui.element("div").classes("panels"):
                     self._build_panels()
                 self._build_events()
@@ -41,7 +44,14 @@ class Layout:
         self.status.content = status
         self.status.props["data-status"] = status
         self.screen.set_visibility(False)
+        self.banner.set_visibility(False)
         self.dashboard.set_visibility(True)
+
+    def show_banner(self, status: str, content: Markup) -> None:
+        """Show that what is shown is not updated."""
+        self.show_state(status)
+        self.banner.content = content
+        self.banner.set_visibility(True)
 
     def show_screen(self, status: str, content: Markup) -> None:
         """Show one message instead of the dashboard."""
@@ -89,31 +99,34 @@ class Layout:
 
     def _build_panels(self) -> None:
         with _panel("Events per minute", "chart") as head:
+            self.chart_title = next(iter(head))
             with head:
                 self.spans = {name: _button(f"Last {name}") for name in ("hour", "day")}
             self.chart = ui.echart({}).classes("plot")
-        self.failing = _html("section").classes("panel failing")
+        self.failing = LivePart("section").classes("panel failing")
         self.failing.props('aria-label="Errors by service"')
         with _panel("Alerts", "alerts"):
-            self.alerts = _html("div").props('tabindex=0 role=group aria-label="Alerts"')
+            self.alerts = LivePart("div").props('tabindex=0 role=group aria-label="Alerts"')
 
     def _build_events(self) -> None:
         with ui.element("section").classes("panel log").props('aria-label="Events"'):
             with ui.element("div").classes("filters").props('role=group aria-label="Filters"'):
                 self.levels = {level: _button(level).classes("chip") for level in LEVELS}
+                self.counted = _html("p").classes("counted")
                 self.service = ui.select([], label="Service").classes("service-filter")
                 self.service.props("dense outlined options-dense clearable")
-                self.search = ui.input("Search what Redis holds").classes("search")
+                self.search = ui.input(placeholder=SEARCH).classes("search")
                 self.search.props(
                     f'dense outlined clearable debounce=300 maxlength={CHARACTERS} type="search"'
+                    f' aria-label="{SEARCH}"'
                 )
                 self.clear = _button("Clear filters").classes("clear")
                 self.pause = _button("Pause").classes("pause")
             with ui.element("div").classes("note"):
-                self.note = _html("p")
+                self.note = LivePart("p")
                 self.hint = _html("p").classes("hint")
             with ui.element("div").classes("stream") as self.stream:
-                self.events = _html("ul").classes("events")
+                self.events = LivePart("ul", holds=True).classes("events")
                 self.events.props('aria-live=off aria-label="Newest events, newest first"')
 
     def _build_dialog(self) -> None:
@@ -132,7 +145,8 @@ def emit_data(name: str) -> str:
     """A JavaScript handler that emits data-`name` of the button that was clicked."""
     return f"""(e) => {{
         const button = e.target.closest("[data-{name}]");
-        if (button) emit(button.dataset.{name});
+        const selecting = !getSelection().isCollapsed && e.detail;
+        if (button && !selecting) emit(button.dataset.{name});
     }}"""
 
 

@@ -4,12 +4,11 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from logpipeline.dashboard.entry import NAME, EventEntry
+from logpipeline.dashboard.entry import SERVICE, EventEntry
 from logpipeline.events.event import LEVELS
 
 CHARACTERS = 200  # of the words in a search
 WORDS = 8  # of a search
-SERVICE = 10 * NAME + 1  # characters: invisible ones are written as \\U0001f4dc
 SECONDS = 0.3  # of CPU time for one search: hostile words in hostile events are slow to find
 
 

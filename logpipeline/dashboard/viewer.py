@@ -32,6 +32,7 @@ ASK = '[document.hidden, document.body.classList.contains("body--dark")]'
 ZONE = "Intl.DateTimeFormat().resolvedOptions().timeZone"
 HINT = Markup("Times in {} <kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> events")
 SEARCHERS = ThreadPoolExecutor(2, "searcher")  # apart from the thread that reads Redis
+TO_TOP = 'document.querySelector(".stream").scrollTop = 0; hold.release()'
 STEP = "showing the page"  # its name in log lines
 
 T = TypeVar("T")
@@ -55,6 +56,7 @@ class Viewer:
         self._address = ""  # the query in the browser's address
         self._hold = Hold(feed)
         self._rows: dict[str, EventEntry] = {}
+        self._before: dict[str, EventEntry] = {}  # which the browser may still show
         self._opened: EventEntry | None = None  # to be shown in the dialog
         self._to_top = False
         self._changed = asyncio.Event()  # there is something else to show
@@ -120,17 +122,10 @@ class Viewer:
         )
         page.events.on("click", lambda e: self._open(e.args), js_handler=emit_data("id"))
         page.stream.on(
-            "scroll",
-            lambda e: self._set_hold("scrolled", e.args),
-            js_handler="(e) => emit(e.target.scrollTop > 4)",
-            throttle=0.2,
+            "hold",
+            lambda e: self._set_hold("browser", e.args is True),
+            js_handler="(e) => emit(e.detail)",
         )
-        page.stream.on(
-            "focusin",
-            lambda: self._set_hold("focused", True),
-            js_handler='(e) => e.target.matches("li :focus-visible") && emit()',
-        )
-        page.stream.on("focusout", lambda: self._set_hold("focused", False))
         page.dialog.on_value_change(lambda e: self._set_hold("open", e.value))
         page.only.on("click", self._only_this_service)
         page.pause.on("click", self._pause_or_resume)
@@ -143,7 +138,12 @@ class Viewer:
         address, key = redis_client.address(self._settings), self._settings.redis_key
         self._show_theme()
         self._show_address()
-        if problem:
+        if problem and state and self._hold:
+            since = self._clock.full(self._feed.problem_since)
+            page.show_banner("Redis unavailable", panels.outdated(problem, since))
+            await self._show_list(state, self._hold.state or state)
+            await self._show_opened()
+        elif problem:
             since = self._clock.full(self._feed.problem_since)
             page.show_screen("Redis unavailable", panels.unreachable(address, problem, since))
         elif state and state.empty:
@@ -171,11 +171,17 @@ class Viewer:
         if page.chart.options != options:
             page.chart.options.update(options)
         sums = state.sums(chart.SPANS[self._query.span][0])
+        narrowed = bool(self._query.filters.service or self._query.filters.words)
+        what = "all services and words" if narrowed else ""
+        page.chart_title.content = f"Events per minute{', ' * bool(what)}{what}"
+        about = f"events in the last {self._query.span}{' of ' * bool(what)}{what}"
         for level, chip in page.levels.items():
-            chip.content = Markup('<i class="{0}"></i>{0} <span>{1}</span>').format(
-                level, panels.compact(sums[level])
-            )
+            chip.content = Markup(
+                '<i class="{0}"></i>{0} <span>{1}</span><span class="unseen"> {2}</span>'
+            ).format(level, panels.compact(sums[level]), about)
             chip.props["aria-pressed"] = "true" if level in levels else "false"
+            chip.props["title"] = f"{sums[level]:,} {about}"
+        page.counted.content = f"per {self._query.span}{', ' * bool(what)}{what}"
         for span, button in page.spans.items():
             button.props["aria-pressed"] = "true" if span == self._query.span else "false"
 
@@ -183,15 +189,15 @@ class Viewer:
         page, filters = self._page, self._query.filters
         found, rows = await _in_thread(self._found, state, filters)
         newest = found.entries[:ROWS]
-        self._rows = {each.id: each for each in newest}
-        page.events.content = rows
+        self._before, self._rows = self._rows, {each.id: each for each in newest}
+        page.events.show(rows, str(self._query))
         page.note.content = event_list.note(state, filters, found, len(newest))
         page.clear.set_visibility(bool(filters))
         page.set_services(state.services, filters.service)
         page.show_pause(bool(self._hold), max(0, now.total - state.total))
         if self._to_top:
             self._to_top = False
-            self._client.run_javascript('document.querySelector(".stream").scrollTop = 0')
+            self._client.run_javascript(TO_TOP)
 
     def _found(self, state: DashboardState, filters: Filters) -> tuple[Found, Markup]:
         found = state.matching(filters)
@@ -237,8 +243,8 @@ class Viewer:
             self._set_hold("paused", True)
 
     def _open(self, id_: object) -> None:
-        self._opened = self._rows.get(str(id_))
-        self._changed.set()
+        self._opened = self._rows.get(str(id_)) or self._before.get(str(id_))
+        self._set_hold("open", bool(self._opened))
 
     def _only_this_service(self) -> None:
         self._page.dialog.close()
