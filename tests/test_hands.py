@@ -1,6 +1,10 @@
-"""The page under a person's fingers while events arrive: keyboard, mouse, what it says of itself."""
+"""The page under a person's fingers while events arrive: keyboard, mouse, what it says."""
 
+import json
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +14,11 @@ from playwright.sync_api import Browser, expect
 
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
-from tests.support import servers
+from tests.support import axe, servers
 from tests.support.browser import PATIENCE, Tab, chromium
 from tests.support.feeding import Feeding
 from tests.support.holding import Holding, event
-from tests.support.process import dashboard
+from tests.support.process import ROOT, dashboard
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
 
@@ -221,3 +225,39 @@ def test_what_is_cut_says_so(tab: Tab, holding: Holding) -> None:
         holding.alert(f"rule-{number % 2}", "payments", "many errors " * 20)
     page = tab.open()
     expect(page.locator(".alerts")).to_contain_text("and 8 more")
+
+
+@pytest.mark.needs("npm")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_axe_finds_nothing_on_the_page(tab: Tab, holding: Holding, scheme: str) -> None:
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    holding.add(*[event(level, service="payments", n=1) for level in levels] * 20)
+    holding.tell(lag=12, broken_JSON=2)
+    for number in range(14):
+        holding.alert(f"rule-{number % 2}", "payments", "14 times its usual errors")
+    page = tab.open(color_scheme=scheme)
+    expect(page.locator(ROWS)).to_have_count(100)
+    assert axe.violations(page) == []
+    page.locator(ROWS).first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert axe.violations(page) == []
+
+
+@pytest.mark.needs("npm")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_axe_finds_nothing_in_the_report(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    now = time.time()
+    lines = [
+        {"level": level, "message": f"order {n}", "timestamp": now - 600 * n, "service": "s" * n}
+        for n in range(100)
+        for level in ["ERROR"] * n + ["INFO", "CRITICAL"]
+    ]
+    (tmp_path / "logs.txt").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    command = [sys.executable, "-m", "logpipeline.report"]
+    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=True)
+    page = browser.new_context(color_scheme=scheme).new_page()
+    page.goto(f"file://{tmp_path}/report.html")
+    assert axe.violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.close()

@@ -10,7 +10,8 @@ from logpipeline.dashboard.search import WORDS, Filters, Found
 from logpipeline.dashboard.state import DashboardState
 
 ROW = Markup(
-    '<li data-key="{id}"><button data-id="{id}" tabindex="{tab}" class="{level}"><time>{time}</time>'
+    '<li data-key="{id}"><button data-id="{id}" tabindex="{tab}" class="{level}">'
+    "<time>{time}</time>"
     '<span class="level">{level}</span><bdi class="service">{service}</bdi>'
     '<bdi class="message">{message}</bdi><bdi class="fields">{fields}</bdi></button></li>'
 )

@@ -93,7 +93,7 @@ class DashboardState:
         return sums
 
     def error_share(self) -> float | None:
-        """The share (0 to 1) of ERROR and CRITICAL in the last RECENT seconds; None without events."""
+        """The share (0 to 1) of ERROR and CRITICAL in the last RECENT seconds; None: no events."""
         total = self.events()
         return self.events(BAD) / total if total else None
 
