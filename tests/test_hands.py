@@ -255,7 +255,7 @@ def test_axe_finds_nothing_in_the_report(browser: Browser, tmp_path: Path, schem
     (tmp_path / "logs.txt").write_text("".join(json.dumps(each) + "\n" for each in lines))
     command = [sys.executable, "-m", "logpipeline.report"]
     subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=True)
-    page = browser.new_context(color_scheme=scheme).new_page()
+    page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(f"file://{tmp_path}/report.html")
     assert axe.violations(page) == []
     page.set_viewport_size({"width": 390, "height": 844})

@@ -228,7 +228,11 @@ UNREADABLE = {
 def test_a_file_that_can_not_be_read_is_said_and_the_others_are_read(name: str, logs: Path) -> None:
     (logs.parent / name).write_bytes(UNREADABLE[name])
     done = report(logs, "--day", "2026-11-23")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "report.html\n", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (
+        1,
+        "report-2026-11-23.html\n",
+        1,
+    )
     assert f"{name}, leaving it out: " in done.stderr
     page = (logs.parent / "report-2026-11-23.html").read_text("utf-8")
     assert "<b>60</b><span>events" in page

@@ -114,9 +114,9 @@ def write(
         target = own_target(output)
     except ValueError as error:
         raise OSError(f"{output} cannot be written: it is {error}") from None
-    if not found.counts and (day or target.exists()):
+    if day and not found.counts:
         kept = f"; {output} is left as it was" if target.exists() else ""
-        raise NoLogs(f"no events {f'on {day}' if day else 'in the last 24 hours'}{kept}")
+        raise NoLogs(f"no events on {day}{kept}")
     if len(names) > NAMES:
         names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
     source = ", ".join(names) + "".join(f"; {name} cannot be read" for name in left_out[:NAMES])

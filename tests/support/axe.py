@@ -10,7 +10,8 @@ from playwright.sync_api import Page
 
 PACKAGE = "axe-core@4.10.3"  # pinned: a newer one has other rules
 RUN = """async () => {
-    const { violations } = await axe.run({ rules: { "label-content-name-mismatch": { enabled: true } } });
+    const rules = { "label-content-name-mismatch": { enabled: true } };
+    const { violations } = await axe.run({ rules });
     return violations.flatMap((rule) =>
         rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}`));
 }"""

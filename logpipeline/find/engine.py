@@ -1,0 +1,129 @@
+"""Engine: a search for the page, in a process of its own, so that it delays nobody.
+
+    python -m logpipeline.find.engine --log-file logs.txt < request
+
+reads a Request as MessagePack, which has infinity, and writes a line of JSON for each event, newest
+first, {"file", "position", "record"}, one for the histogram, {"counts": [[bin, level, events], …],
+"bin": seconds}, and at the end {"done": true, "left_out"}: a sentence, "" when nothing was; or
+{"done": true, "error"}. With `around`, the lines are that event and its neighbours, oldest first.
+"""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import msgspec
+
+from logpipeline import command_line
+from logpipeline.archive.index import BIN
+from logpipeline.archive.store import Store, StoreError
+from logpipeline.find.context import Neighbours, Place
+from logpipeline.find.query import Matcher, Query
+from logpipeline.find.search import Search
+from logpipeline.find.settings import FindSettings
+from logpipeline.find.sources import NoArchive, Sources
+from logpipeline.find.word import BadQuery
+from logpipeline.shutdown import Shutdown
+
+NICENESS = 10
+MEMORY = 2 * 2**30  # bytes of a process's addresses
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A query, and the bounds of its answer: events, and seconds. `around`: not what is found, but
+    the neighbours of the event in this file at this position."""
+
+    query: Query
+    most: int = 500
+    seconds: float = 20.0
+    around: tuple[str, int, str] | None = None  # file, position, record
+
+
+class Deadline:
+    """True once the time is up, or `stop` is set."""
+
+    def __init__(self, seconds: float, stop: Shutdown) -> None:
+        self._end = time.monotonic() + seconds
+        self._stop = stop
+
+    def __bool__(self) -> bool:
+        return bool(self._stop) or time.monotonic() > self._end
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings, _ = command_line.load(FindSettings, argv, __doc__ or "")
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    try:
+        request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
+        answer(settings, request, Shutdown().on_signals())
+    except (BadQuery, NoArchive, StoreError, OSError, msgspec.MsgspecError) as error:
+        write({"done": True, "error": " ".join(str(error).split())})
+        return 2
+    return 0
+
+
+def answer(settings: FindSettings, request: Request, stop: Shutdown) -> None:
+    """Raises BadQuery, NoArchive, StoreError, OSError, BrokenPipeError."""
+    matcher = Matcher(request.query)
+    deadline = Deadline(request.seconds, stop)
+    with closing(Sources(settings.log_file, Store.of(settings))) as sources:
+        if request.around:
+            neighbours(sources, matcher, *request.around, request.most)
+            write({"done": True, "left_out": ""})
+            return
+        left_out = events(sources, matcher, request.most, deadline)
+        left_out = histogram(sources, matcher, deadline) or left_out
+    write({"done": True, "left_out": left_out})
+
+
+def events(sources: Sources, matcher: Matcher, most: int, deadline: Deadline) -> str:
+    """Write the newest, newest first. Returns what was left out."""
+    with Search(sources, matcher, newest=most, processes=1) as search:
+        for found in search.results(deadline):
+            name = search.sources[found.source].name
+            for position, line in reversed(found.lines[-most:]):
+                write({"file": name, "position": position, "record": line.decode()})
+            most -= len(found.lines[-most:])
+            if most <= 0:
+                return "older events: there are more than are shown"
+    return "older events: the time was up" if deadline else ""
+
+
+def neighbours(
+    sources: Sources, matcher: Matcher, file: str, position: int, record: str, most: int
+) -> None:
+    """Write up to `most` events of the same service or host before it, itself, and as many after
+    it."""
+    with Search(sources, matcher, processes=1) as search:
+        for number, source in enumerate(search.sources):
+            if source.name == file:
+                near = Neighbours(search, most, every=False)
+                list(near.add(Place(number, position), record.encode()))
+                for line in (line for group in near.rest() for line in group):
+                    write({"file": file, "position": -1, "record": line.decode()})
+
+
+def histogram(sources: Sources, matcher: Matcher, deadline: Deadline) -> str:
+    """Write the events by time and level. Returns what was left out."""
+    counts: dict[tuple[int, str], int] = {}
+    with Search(sources, matcher, counts=True, processes=1) as search:
+        for found in search.results(deadline):
+            search.totals += found.counts
+        for (bin_, level, _), number in search.totals.items():
+            counts[bin_, level] = counts.get((bin_, level), 0) + number
+    write({"bin": BIN, "counts": [[*key, number] for key, number in sorted(counts.items())]})
+    return "events of the histogram: the time was up" if deadline else ""
+
+
+def write(answer: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
