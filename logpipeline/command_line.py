@@ -25,7 +25,7 @@ def load(
     `add_options` adds the options to the parser; `examples` ends its --help.
     Raises SystemExit: 0 after --help, 2 after one line on stderr that names the mistake.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -46,6 +46,13 @@ def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:
     """End the program with one line on stderr: for a user's mistake, instead of a traceback."""
     print(f"{program}: {printable(sentence)}", file=sys.stderr)
     raise SystemExit(status)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, instead of the usage before it, which has fifty."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(self.prog, f"{message} (--help lists the options)")
 
 
 class _Line(logging.Formatter):

@@ -381,18 +381,16 @@ def test_failing_services_are_those_with_errors_of_late(
     old = time.time() - 600
     holding.add(event("ERROR", service="auth", timestamp=old), event(service="quiet"))
     holding.add(event("CRITICAL", service="auth"), *[event("ERROR", service="pay")] * 2)
-    seconds, services = reader.read().failing()
-    assert services == [("pay", 2), ("auth", 1)]
-    assert seconds == pytest.approx(300)
+    assert reader.read().failing() == ([("pay", 2), ("auth", 1)], True)
 
 
-def test_failing_says_how_far_back_it_sees(reader: RedisReader, holding: Holding) -> None:
-    capped = Holding(holding.client, holding.key, cap=10)
-    now = time.time()
-    capped.add(*[event("ERROR", timestamp=now - 100 + n) for n in range(50)])
-    seconds, [(name, count)] = reader.read().failing()
-    assert (name, count) == ("no service", 10)
-    assert 59 < seconds < 65
+def test_failing_estimates_what_redis_does_not_hold() -> None:
+    minute = 28_000_001
+    held = [entry(str(n), event("ERROR", timestamp=minute * 60 + 59, service="pay")) for n in "ab"]
+    counts = {minute: {"ERROR": 50, "INFO": 950}}
+    state = DashboardState(at=minute * 60 + 60 - 1e-3, lists={"ERROR": held}, counts=counts)
+    assert state.failing() == ([("pay", 50)], False)
+    assert state.error_share() == 0.05
 
 
 def test_text_is_cut_and_says_so() -> None:

@@ -130,8 +130,8 @@ def test_levels_are_understood_as_everywhere(logs: Path) -> None:
 def test_the_page_has_the_day_and_needs_nothing_from_outside(logs: Path) -> None:
     logs.write_bytes(logs.read_bytes() + line(NOON, "ERROR", HOSTILE, HOSTILE) + b"no event\n")
     done = report(logs, "--day", "2026-11-23")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "report.html\n", "")
-    page = (logs.parent / "report.html").read_text("utf-8")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "report-2026-11-23.html\n", "")
+    page = (logs.parent / "report-2026-11-23.html").read_text("utf-8")
     assert "logs.txt on Monday, 23 November 2026" in page
     assert "Nov 23, 12:00 to Nov 23, 12:59" in page
     assert "<b>61</b><span>events" in page
@@ -142,9 +142,15 @@ def test_the_page_has_the_day_and_needs_nothing_from_outside(logs: Path) -> None
     assert not re.search(r"<script|\x1b|\u202e|https?:|src=|href=|url\(|@import", page)
 
 
-def test_a_day_without_events_has_a_page_that_says_so(logs: Path) -> None:
-    assert report(logs, "--day", "2026-11-22").returncode == 0
-    assert "No events in this time" in (logs.parent / "report.html").read_text("utf-8")
+def test_a_day_without_events_leaves_the_pages_that_there_are(logs: Path) -> None:
+    assert report(logs, "--day", "2026-11-23").returncode == 0
+    pages = {path: path.read_bytes() for path in logs.parent.glob("*.html")}
+    assert [path.name for path in pages] == ["report-2026-11-23.html"]
+    for args in (["--day", "2020-01-01"], ["--day", "2020-01-01", "--output", str(*pages)]):
+        done = report(logs, *args)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("report: no events on 2020-01-01")
+    assert {path: path.read_bytes() for path in logs.parent.glob("*.html")} == pages
 
 
 def test_the_last_24_hours_are_the_default(logs: Path) -> None:
@@ -222,9 +228,13 @@ UNREADABLE = {
 def test_a_file_that_can_not_be_read_is_said_and_the_others_are_read(name: str, logs: Path) -> None:
     (logs.parent / name).write_bytes(UNREADABLE[name])
     done = report(logs, "--day", "2026-11-23")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "report.html\n", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (
+        1,
+        "report-2026-11-23.html\n",
+        1,
+    )
     assert f"{name}, leaving it out: " in done.stderr
-    page = (logs.parent / "report.html").read_text("utf-8")
+    page = (logs.parent / "report-2026-11-23.html").read_text("utf-8")
     assert "<b>60</b><span>events" in page
     assert f"{name} cannot be read" in page
     asked = report(logs, "--sql", "SELECT count(*) AS c FROM events")
@@ -246,7 +256,7 @@ def test_long_names_and_messages_are_cut_on_the_page(logs: Path) -> None:
     found = day(logs)
     assert max(len(count.service or "") for count in found.counts) == 101
     assert report(logs, "--day", "2026-11-23").returncode == 0
-    page = (logs.parent / "report.html").read_text("utf-8")
+    page = (logs.parent / "report-2026-11-23.html").read_text("utf-8")
     assert len(page) < 2_000_000
     assert page.count("&lt;\\x01&gt;") > 12
     assert "…</th>" in page
@@ -266,7 +276,7 @@ def test_of_ten_thousand_services_the_largest_are_shown(logs: Path) -> None:
     assert {f"failing-{n}" for n in range(3)} < named
     assert len(named) == 24
     assert report(logs, "--day", "2026-11-23").returncode == 0
-    page = (logs.parent / "report.html").read_text("utf-8")
+    page = (logs.parent / "report-2026-11-23.html").read_text("utf-8")
     assert "<b>10,003</b><span>services" in page
     assert "and 9,991 more with fewer events" in page
     assert "failing-2" in page
@@ -288,7 +298,9 @@ def test_memory_is_bounded_whatever_the_files_unpack_to(logs: Path) -> None:
     environment = os.environ | {"LOG_FILE": str(logs), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=logs.parent, env=environment, capture_output=True, text=True)
     assert int(done.stdout.split()[-1]) < 400_000  # KiB
-    assert "<b>500,020</b><span>events" in (logs.parent / "report.html").read_text("utf-8")
+    assert "<b>500,020</b><span>events" in (logs.parent / "report-2026-11-23.html").read_text(
+        "utf-8"
+    )
 
 
 PER_HOUR = """SELECT date_trunc('hour', time) AS hour, service, count(*) AS errors FROM events
@@ -318,6 +330,16 @@ class TestRecipes:
 
     def test_before_and_after_a_time(self, logs: Path) -> None:
         assert self.rows(logs, BEFORE_AND_AFTER) == [("order # of #", 30, 30)]
+
+
+def test_a_large_axis_and_headings_are_whole(logs: Path) -> None:
+    assert report(logs, "--day", "2026-11-23").returncode == 0
+    page = (logs.parent / "report-2026-11-23.html").read_text("utf-8")
+    left, _, width, _ = map(int, re.findall(r'viewBox="([^"]+)"', page)[0].split())
+    assert left <= -84
+    assert width + left >= 960
+    assert "<th></th>" not in page
+    assert "<th><" not in page
 
 
 def test_an_axis_ends_at_a_round_number() -> None:

@@ -86,8 +86,8 @@ def test_only_files_of_the_time_are_fetched(logs: Path, nas: Path) -> None:
     assert (events, different) == (10, 10)
     assert said.startswith("fetching 3 files, "), "its own, and the two with what came late"
     done = report(logs, "--day", "2026-11-21", ARCHIVE_URL=f"file://{nas}", TZ="UTC")
-    assert done.stdout == "report.html\n"
-    page = (logs.parent / "report.html").read_text("utf-8")
+    assert done.stdout == "report-2026-11-21.html\n"
+    page = (logs.parent / "report-2026-11-21.html").read_text("utf-8")
     assert "<b>10</b><span>events" in page
     assert "logs-20261122T000000.000000Z.txt.zst" in page
 

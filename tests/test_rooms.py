@@ -25,7 +25,7 @@ BELOW = {
     "consumer": {"events", "kafka", "archive", "recent"},
     "collector": {"events", "kafka"},
     "alerts": {"events", "recent"},
-    "dashboard": {"events", "recent", "alerts"},
+    "dashboard": {"events", "recent", "alerts", "archive", "find"},
     "verify": {"events", "kafka", "archive", "recent"},
     "replay": {"events", "kafka", "archive"},
     "report": {"events", "archive"},

@@ -1,11 +1,14 @@
 """Chart: events per minute by level, as ECharts options."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.state import DashboardState
 
+Steps = Sequence[tuple[float, Mapping[str, float]]]  # Unix time, level → events
+BARS = 60  # of a histogram, at most
 SPANS = {"hour": (60, 1), "day": (24 * 60, 10)}  # minutes, minutes per bar
 # The most severe at the bottom, where a few are still visible.
 ORDER = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
@@ -28,12 +31,41 @@ def options(
 ) -> dict[str, Any]:
     """Stacked bars over one of SPANS; `levels` limits them, empty means all."""
     steps = state.per_minute(*SPANS[span])
+    return bars(steps, levels, dark, clock, describe(state, span), 11 if span == "day" else 9)
+
+
+def hits(
+    counts: Mapping[tuple[int, str], int], size: int, since: float, to: float
+) -> tuple[int, Steps]:
+    """The hits of a search over time, in at most BARS bars: their seconds, and (Unix time, level →
+    events) of each. `counts` are by (Unix time, level), `size` seconds each."""
+    times = [begin for begin, _ in counts]
+    first = int(max(since, min(times, default=0)))
+    last = int(min(to, max(times, default=0) + size))
+    step = max(1, size) * max(1, math.ceil((last - first) / BARS / max(1, size)))
+    begins = range(first // step * step, max(last, first + 1), step)
+    found: dict[int, dict[str, float]] = {begin: dict.fromkeys(ORDER, 0.0) for begin in begins}
+    for (begin, level), events in counts.items():
+        if begin // step * step in found:
+            found[begin // step * step][level] += events
+    return step, [(float(begin), levels) for begin, levels in found.items()]
+
+
+def bars(
+    steps: Steps,
+    levels: Sequence[str],
+    dark: bool,
+    clock: Clock,
+    description: str,
+    interval: int,
+) -> dict[str, Any]:
+    """One stack for each step: a Unix time, and level → events."""
     colours = COLOURS[dark]
     shown = [level for level in ORDER if not levels or level in levels]
     text = {"color": colours["text"], "fontSize": 11}
     return {
         "animation": False,
-        "aria": {"enabled": True, "label": {"description": describe(state, span)}},
+        "aria": {"enabled": True, "label": {"description": description}},
         "grid": {"left": 8, "right": 10, "top": 12, "bottom": 4, "containLabel": True},
         "tooltip": {
             "trigger": "axis",
@@ -45,10 +77,10 @@ def options(
         },
         "xAxis": {
             "type": "category",
-            "data": [clock.minute(begin) for begin, _ in steps],
+            "data": [clock.bar(begin, steps[-1][0]) for begin, _ in steps],
             "axisLine": {"lineStyle": {"color": colours["line"]}},
             "axisTick": {"show": False},
-            "axisLabel": {**text, "interval": 11 if span == "day" else 9},
+            "axisLabel": {**text, "interval": interval},
         },
         "yAxis": {
             "type": "value",

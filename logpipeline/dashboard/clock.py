@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+DAY = 86_400.0  # seconds
+
 
 class Clock:
     """`zone` is an IANA name, as a browser reports it; an unknown one means UTC."""
@@ -27,6 +29,21 @@ class Clock:
     def minute(self, moment: float) -> str:
         at = self._at(moment)
         return f"{at:%H:%M}" if at else "no date"
+
+    def bar(self, moment: float, last: float) -> str:
+        """The time of day, with the date when `last` is another day."""
+        at, end = self._at(moment), self._at(last)
+        if not at or not end or at.date() == end.date() or last - moment < DAY:
+            return self.minute(moment)
+        return f"{at:%m-%d %H:%M}"
+
+    def span(self, begin: float, end: float) -> str:
+        """A period, with its date."""
+        first, last = self._at(begin), self._at(end)
+        if not first or not last:
+            return "no date"
+        days = first.date() != last.date()
+        return f"{first:%b %d, %H:%M} to {last:{'%b %d, ' if days else ''}%H:%M}"
 
     def full(self, moment: float) -> str:
         """Date, time and zone."""

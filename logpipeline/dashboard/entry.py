@@ -1,6 +1,7 @@
 """Entry: one event from Redis as the web page shows it, safe for any content."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -14,11 +15,13 @@ from logpipeline.terminal import printable
 
 UNKNOWN = "?"  # the level of an invalid record
 LINE = 400  # characters of a message in the list
-NAME = 40  # characters of a service's or a field's name
+SERVICE = 600  # characters of a service's name, with invisible ones as \\U0001f4dc
+NAME = 40  # characters of a field's name
 EXTRA = 160  # characters of the further fields in the list
 DETAIL = 20_000  # characters of one field in the whole event
 FIELDS = 200  # fields of the whole event
 SEARCHED = 100_000  # characters of an event that a search matches
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 OWN = {"level", "message", "timestamp", "service"}
 
 
@@ -45,7 +48,7 @@ class EventEntry:
     @property
     def message(self) -> str:
         fields = _decoded(self.line)
-        return text(fields["message"]) if fields else self.line.decode(errors="replace")
+        return _message(fields) if fields else self.line.decode(errors="replace")
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def entry(id_: str, line: bytes) -> EventEntry:
     if fields is None:
         shown = line.decode(errors="replace")
         return EventEntry(id_, line, UNKNOWN, 0.0, "", short(shown, LINE), "", _searched([shown]))
-    level, message = level_of(fields["level"]) or UNKNOWN, text(fields["message"])
+    level, message = level_of(fields["level"]) or UNKNOWN, _message(fields)
     service = text(fields.get("service", ""))
     further = {name: value for name, value in fields.items() if name not in OWN}
     values = (f"{name}={text(value)}" for name, value in further.items())
@@ -69,7 +72,7 @@ def entry(id_: str, line: bytes) -> EventEntry:
         line,
         level,
         float(fields["timestamp"]),
-        short(service, NAME),
+        short(service, SERVICE // 3)[:SERVICE],
         short(message, LINE),
         _extra(further),
         _searched(chain([level, service, message], values)),
@@ -99,6 +102,12 @@ def long(value: str, most: int = DETAIL) -> str:
     shown = "\n".join(printable(line.replace("\t", "    ")) for line in lines)
     left_out = len(value) - most
     return f"{shown}\n… {left_out:,} more characters are in the archive" if left_out > 0 else shown
+
+
+def _message(fields: dict[str, Any]) -> str:
+    """Without a terminal's colours."""
+    message = text(fields["message"])
+    return COLOUR.sub("", message) if "\x1b" in message else message
 
 
 def _decoded(line: bytes) -> dict[str, Any] | None:

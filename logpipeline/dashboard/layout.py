@@ -9,10 +9,30 @@ from markupsafe import Markup
 from nicegui import ui
 
 from logpipeline.dashboard.entry import EventEntry
+from logpipeline.dashboard.live_part import LivePart
+from logpipeline.dashboard.query import SOURCES
 from logpipeline.dashboard.search import CHARACTERS
 from logpipeline.events.event import LEVELS
 
 FOLDER = Path(__file__).parent
+HELP = """<table><tbody>
+<tr><th scope="row"><code>card declined</code></th><td>both words, in any case</td></tr>
+<tr><th scope="row"><code>"card declined"</code></th><td>the phrase</td></tr>
+<tr><th scope="row"><code>-timeout</code></th><td>without the word</td></tr>
+<tr><th scope="row"><code>trace_id:8c1c</code> <code>-host:web-1</code></th>
+<td>a field's value, or any other</td></tr>
+<tr><th scope="row"><code>http.status&gt;=500</code></th>
+<td>a comparison: = != &lt; &gt; &lt;= &gt;=, also nested</td></tr>
+<tr><th scope="row"><code>/order \\d+ failed/</code></th>
+<td>a regular expression, in the archive</td></tr>
+<tr><th scope="row"><kbd>/</kbd> <kbd>Esc</kbd></th><td>into the search, and out of it</td></tr>
+<tr><th scope="row"><kbd>↓</kbd> <kbd>↑</kbd> or <kbd>j</kbd> <kbd>k</kbd></th>
+<td>from event to event, also in the dialog; Enter opens</td></tr>
+<tr><th scope="row"><kbd>p</kbd></th><td>pause or resume</td></tr>
+<tr><th scope="row">chart</th>
+<td>click a bar, or drag over some: the archive's events of that time</td></tr>
+</tbody></table>"""
+SEARCH = "Search what Redis holds"
 SERVICES = 100  # to choose from; the search finds the others
 THEME_ICONS = {"auto": "brightness_auto", "dark": "dark_mode", "light": "light_mode"}
 
@@ -21,16 +41,17 @@ class Layout:
     """Builds the page in the current slot of NiceGUI; each part is an attribute."""
 
     def __init__(self) -> None:
-        style, keys = map(_file, ("style.css", "keys.js"))
-        ui.add_head_html(f"<style>{style}</style><script>{keys}</script>")
+        style, *scripts = map(_file, ("style.css", "hold.js", "keys.js", "plot.js"))
+        ui.add_head_html(f"<style>{style}</style><script>{''.join(scripts)}</script>")
         self._dark = ui.dark_mode(None)
         self.shown_service = ""
         self._build_header()
-        with ui.element("div").classes("page"):
+        with ui.element("div").classes("page") as self.page:
             self.screen = _html("section").classes("screen")
             self.screen.content = "<p>Reading Redis …</p>"
             with ui.element("div").classes("dashboard") as self.dashboard:
-                self.tiles = _html("dl").classes("tiles").props('aria-label="Current state"')
+                self.banner = _html("p").classes("banner").props("role=alert")
+                self.tiles = LivePart("dl").classes("tiles").props('aria-label="Current state"')
                 with ui.element("div").classes("panels"):
                     self._build_panels()
                 self._build_events()
@@ -41,7 +62,14 @@ class Layout:
         self.status.content = status
         self.status.props["data-status"] = status
         self.screen.set_visibility(False)
+        self.banner.set_visibility(False)
         self.dashboard.set_visibility(True)
+
+    def show_banner(self, status: str, content: Markup) -> None:
+        """Show that what is shown is not updated."""
+        self.show_state(status)
+        self.banner.content = content
+        self.banner.set_visibility(True)
 
     def show_screen(self, status: str, content: Markup) -> None:
         """Show one message instead of the dashboard."""
@@ -71,6 +99,13 @@ class Layout:
         self.only.content = Markup("Only <bdi>{}</bdi>").format(entry.service)
         self.dialog.open()
 
+    def show_source(self, source: str, period: str) -> None:
+        self.period.set_visibility(source == "period")
+        if source == "period":
+            self.period.content = Markup("{} <span>back to live</span>").format(period)
+        label = "Search what Redis holds" if source == "newest" else "Search the archive"
+        self.search.props["placeholder"] = self.search.props["aria-label"] = label
+
     def set_services(self, services: Sequence[str], chosen: str) -> None:
         """Offer the first SERVICES of them, sorted by name."""
         options = sorted({*services[:SERVICES], chosen} - {""})
@@ -85,46 +120,80 @@ class Layout:
             self.status = _html("p").classes("status").props("role=status")
             self.status.content = "Connecting"
             ui.space()
+            self.zone = _button("UTC").classes("zone")
+            help_ = ui.button(icon="help_outline", color=None, on_click=self.open_help)
+            help_.props('flat round dense aria-label="Help"').classes("help-button")
             self.theme = ui.button(icon="brightness_auto", color=None).props("flat round dense")
 
     def _build_panels(self) -> None:
         with _panel("Events per minute", "chart") as head:
+            self.chart_title = next(each for each in head if isinstance(each, ui.html))
             with head:
                 self.spans = {name: _button(f"Last {name}") for name in ("hour", "day")}
-            self.chart = ui.echart({}).classes("plot")
-        self.failing = _html("section").classes("panel failing")
+            with ui.element("div").classes("plot-box") as self.plot:
+                self.plot.props('tabindex=0 role=group aria-label="Choose a period: arrows, Enter"')
+                self.chart = ui.echart({}).classes("plot")
+                _html("div").classes("mark").props("hidden")
+        self.failing = LivePart("section").classes("panel failing")
         self.failing.props('aria-label="Errors by service"')
         with _panel("Alerts", "alerts"):
-            self.alerts = _html("div").props('tabindex=0 role=group aria-label="Alerts"')
+            self.alerts = LivePart("div").props('tabindex=0 role=group aria-label="Alerts"')
 
     def _build_events(self) -> None:
         with ui.element("section").classes("panel log").props('aria-label="Events"'):
             with ui.element("div").classes("filters").props('role=group aria-label="Filters"'):
                 self.levels = {level: _button(level).classes("chip") for level in LEVELS}
+                self.counted = _html("p").classes("counted")
                 self.service = ui.select([], label="Service").classes("service-filter")
                 self.service.props("dense outlined options-dense clearable")
-                self.search = ui.input("Search what Redis holds").classes("search")
+                self.search = ui.input(placeholder=SEARCH).classes("search")
                 self.search.props(
                     f'dense outlined clearable debounce=300 maxlength={CHARACTERS} type="search"'
+                    f' aria-label="{SEARCH}"'
                 )
+                self.source = ui.select(
+                    {name: text for name, (text, _) in SOURCES.items()},
+                    value="newest",
+                    label="Search in",
+                ).classes("source")
+                self.source.props("dense outlined options-dense")
+                self.period = _button("").classes("clear period")
                 self.clear = _button("Clear filters").classes("clear")
                 self.pause = _button("Pause").classes("pause")
             with ui.element("div").classes("note"):
-                self.note = _html("p")
+                self.note = LivePart("p")
                 self.hint = _html("p").classes("hint")
             with ui.element("div").classes("stream") as self.stream:
-                self.events = _html("ul").classes("events")
+                self.events = LivePart("ul", holds=True).classes("events")
                 self.events.props('aria-live=off aria-label="Newest events, newest first"')
+                self.older = _button("Older events are in the archive: search it").classes("older")
+
+    def open_help(self) -> None:
+        self.help.open()
 
     def _build_dialog(self) -> None:
+        with ui.dialog() as self.help, ui.element("div").classes("whole panel"):
+            with ui.element("header"):
+                _html("h2").content = "Search and keys"
+                ui.space()
+                close = ui.button(icon="close", color=None, on_click=self.help.close)
+                close.props('flat round dense aria-label="Close"')
+            _html("div").classes("body").content = HELP
+        self.help.props('aria-label="Help"')
         with ui.dialog() as self.dialog, ui.element("div").classes("whole panel"):
             with ui.element("header"):
                 self.title = _html("h2")
                 ui.space()
+                self.previous = _button("← Previous").classes("previous")
+                self.next = _button("Next →").classes("next")
+                copy = _button("Copy the address").props("data-copy=address")
+                copy.classes("copy")
                 self.only = _button("")
                 close = ui.button(icon="close", color=None, on_click=self.dialog.close)
                 close.props('flat round dense aria-label="Close"')
-            self.event = _html("div").classes("body")
+            with ui.element("div").classes("body") as self.body:
+                self.event = _html("div")
+                self.neighbours = LivePart("div").classes("neighbours")
         self.dialog.props('aria-label="The whole event"')
 
 
@@ -132,7 +201,8 @@ def emit_data(name: str) -> str:
     """A JavaScript handler that emits data-`name` of the button that was clicked."""
     return f"""(e) => {{
         const button = e.target.closest("[data-{name}]");
-        if (button) emit(button.dataset.{name});
+        const selecting = !getSelection().isCollapsed && e.detail;
+        if (button && !selecting) emit(button.dataset.{name});
     }}"""
 
 

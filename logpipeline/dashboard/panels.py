@@ -7,11 +7,13 @@ from markupsafe import Markup
 from logpipeline.alerts.alert import SHOWN, Alert, Notice
 from logpipeline.dashboard.clock import Clock, duration
 from logpipeline.dashboard.entry import short
-from logpipeline.dashboard.state import DashboardState
+from logpipeline.dashboard.state import RECENT, DashboardState
 
 TEXT = 300  # characters of an alert
 FEW = 50  # the fewest errors that fill a service's bar: a handful is not remarkable
 FAILING = 8  # services shown
+BAD_SHARE = 0.05  # of errors, from which on their tile is red; and while an alert is critical
+CALM = 8.0  # seconds below its bound after which an open alert says so
 OPEN = 30  # alerts shown
 PAST = 12  # notices shown
 SEVERITIES = ("info", "warning", "critical")
@@ -27,8 +29,8 @@ def tiles(state: DashboardState) -> Markup:
             _tile(
                 "Errors",
                 "–" if share is None else f"{share:.1%}".replace("%", "\u202f%"),
-                "in the last 5 minutes",
-                "bad" if share and share >= 0.05 else "",
+                f"of the last {RECENT} s",
+                "bad" if share and (share >= BAD_SHARE or _is_critical(alerts)) else "",
             ),
             _tile(
                 "Lag",
@@ -54,16 +56,18 @@ def tiles(state: DashboardState) -> Markup:
 
 def failing(state: DashboardState) -> Markup:
     """The services that log errors, most first; a click shows these errors."""
-    seconds, services = state.failing()
+    services, exact = state.failing()
     most = max([count for _, count in services] + [FEW])
-    return Markup("<h2>Errors by service, last {}</h2>{}<ul>{}</ul>{}").format(
-        duration(seconds),
+    return Markup("<h2>Errors by service, last {} s{}</h2>{}<ul>{}</ul>{}").format(
+        RECENT,
+        "" if exact else ", estimated from the newest",
         "" if services else Markup('<p class="none">None.</p>'),
         Markup("").join(
             Markup(
-                '<li><button data-service="{0}" aria-label="{0}: {1} errors, show them">'
-                '<span class="bar" style="width:{2:.0f}%"></span>'
-                '<bdi class="name">{0}</bdi><span class="count">{1}</span></button></li>'
+                '<li data-key="{0}"><button data-service="{0}" title="{0}">'
+                '<span class="bar" style="width:{2:.0f}%"></span><span class="name"><bdi>{0}</bdi>'
+                '<span class="spoken">: {1} errors</span></span>'
+                '<span class="count" aria-hidden="true">{1}</span></button></li>'
             ).format(service, f"{count:,}", 100 * count / most)
             for service, count in services[:FAILING]
         ),
@@ -81,10 +85,11 @@ def alerts(state: DashboardState, clock: Clock) -> Markup:
         return Markup('<p class="none">{}</p>').format(text)
     if not now:
         now = [Markup('<li class="none">No open alerts.</li>')]
-    return Markup('<ul class="open">{}</ul>{}<ul class="past">{}</ul>').format(
+    return Markup('<ul class="open">{}</ul>{}<ul class="past">{}</ul>{}').format(
         Markup("").join(now),
         _more(len(open_[OPEN:]) + state.more_alerts),
         Markup("").join(past),
+        _more(len(state.history) - PAST),
     )
 
 
@@ -100,6 +105,13 @@ def unreachable(address: str, problem: str, since: str) -> Markup:
         "<p>Nothing is lost: consumer.py keeps archiving without Redis. "
         "This page retries every few seconds and resumes by itself.</p>"
     ).format(short(address, TEXT), since, short(problem, TEXT))
+
+
+def outdated(problem: str, since: str) -> Markup:
+    return Markup(
+        "<b>Cannot read Redis</b> since {}: <code>{}</code> These events are of before; this page "
+        "retries every few seconds."
+    ).format(since, short(problem, TEXT))
 
 
 def empty(address: str, key: str, lag: int | None) -> Markup:
@@ -147,10 +159,13 @@ def _subjects(alerts: Sequence[Alert]) -> str:
 
 
 def _alert(alert: Alert, now: float, clock: Clock) -> Markup:
+    low = now - alert.last
+    why = f" · below its bound for {duration(low)}, open until it stays there" if low > CALM else ""
     return Markup(
-        '<li class="{}"><b>{}</b> <bdi>{}</bdi><p><bdi>{}</bdi></p>'
-        '<time title="{}">since {}, {}</time></li>'
+        '<li data-key="{}" class="{}"><b>{}</b> <bdi>{}</bdi><p><bdi>{}</bdi></p>'
+        '<time title="{}">since {}, {}{}</time></li>'
     ).format(
+        short(alert.id, TEXT),
         _severity(alert),
         short(alert.rule, 60),
         short(alert.subject, 60),
@@ -158,13 +173,15 @@ def _alert(alert: Alert, now: float, clock: Clock) -> Markup:
         clock.full(alert.since),
         clock.minute(alert.since),
         duration(now - alert.since),
+        why,
     )
 
 
 def _notice(notice: Notice, now: float, clock: Clock) -> Markup:
     return Markup(
-        '<li class="{}"><time title="{}">{}</time> <b>{}</b> {} <bdi>{}</bdi></li>'
+        '<li data-key="{}" class="{}"><time title="{}">{}</time> <b>{}</b> {} <bdi>{}</bdi></li>'
     ).format(
+        short(f"{notice.at} {notice.state} {notice.rule} {notice.subject}", TEXT),
         "over" if notice.state == "over" else _severity(notice),
         clock.full(notice.at),
         clock.minute(notice.at),
@@ -172,6 +189,10 @@ def _notice(notice: Notice, now: float, clock: Clock) -> Markup:
         STATES.get(notice.state, short(notice.state, 20)),
         short(notice.subject, 60),
     )
+
+
+def _is_critical(alerts: Sequence[Alert] | None) -> bool:
+    return any(alert.severity == "critical" for alert in alerts or ())
 
 
 def _severity(about: Alert | Notice) -> str:

@@ -1,6 +1,8 @@
 """Query: what the address of the page says about it, so that a filtered page can be bookmarked."""
 
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
@@ -10,15 +12,30 @@ from logpipeline.events.event import LEVELS
 CHARACTERS = 2_000  # of a query
 THEMES: dict[str, bool | None] = {"auto": None, "dark": True, "light": False}  # name → dark
 NO_FILTERS = Filters()
+EVENT = 60  # characters of an event's name
+# Where to look: name → what people read, seconds of the archive. "period" is chosen in the chart.
+SOURCES: dict[str, tuple[str, float]] = {
+    "newest": ("Newest, live", 0.0),
+    "hour": ("Archive, last hour", 3_600.0),
+    "day": ("Archive, last day", 86_400.0),
+    "week": ("Archive, last 7 days", 7 * 86_400.0),
+    "all": ("Archive, everything", math.inf),
+    "period": ("Archive, this period", 0.0),
+}
 
 
 @dataclass(frozen=True)
 class PageQuery:
-    """What one viewer has chosen. `span` is one of chart.SPANS, `theme` one of THEMES."""
+    """What one viewer has chosen. `span` is one of chart.SPANS, `theme` one of THEMES, `source` one
+    of SOURCES, `period` its Unix times when that is "period"; `zone` is "local" or "utc"."""
 
     filters: Filters = NO_FILTERS
     span: str = "hour"
     theme: str = "auto"
+    source: str = "newest"
+    period: tuple[int, int] = (0, 0)
+    zone: str = "local"
+    event: str = ""
 
     @classmethod
     def parse(cls, search: object) -> "PageQuery":
@@ -30,6 +47,9 @@ class PageQuery:
             Filters.of(levels, fields.get("service"), fields.get("q")),
             "day" if fields.get("span") == "day" else "hour",
             fields["theme"] if fields.get("theme") in THEMES else "auto",
+            *_source(fields),
+            "utc" if fields.get("zone") == "utc" else "local",
+            fields.get("event", "")[:EVENT],
         )
 
     def __str__(self) -> str:
@@ -40,9 +60,22 @@ class PageQuery:
             "q": self.filters.words,
             "span": self.span if self.span == "day" else "",
             "theme": self.theme if self.theme != "auto" else "",
+            "in": self.source if self.source != "newest" else "",
+            "from": str(self.period[0]) if self.source == "period" else "",
+            "to": str(self.period[1]) if self.source == "period" else "",
+            "zone": self.zone if self.zone != "local" else "",
+            "event": self.event,
         }
         shown = {name: value for name, value in fields.items() if value}
         return "?" + urlencode(shown, errors="replace")
+
+    def since(self, now: float) -> float:
+        """The Unix time from which on the archive is searched."""
+        return self.period[0] if self.source == "period" else now - SOURCES[self.source][1]
+
+    @property
+    def to(self) -> float:
+        return self.period[1] if self.source == "period" else math.inf
 
     def filtered(
         self, levels: Iterable[str] | None = None, service: object = None, words: object = None
@@ -56,6 +89,20 @@ class PageQuery:
         )
         return replace(self, filters=filters)
 
+    def with_other_zone(self) -> "PageQuery":
+        return replace(self, zone="local" if self.zone == "utc" else "utc")
+
     def with_next_theme(self) -> "PageQuery":
         names = [*THEMES]
         return replace(self, theme=names[(names.index(self.theme) + 1) % len(names)])
+
+
+def _source(fields: Mapping[str, str]) -> tuple[str, tuple[int, int]]:
+    """Where to look, and the period, which is within a calendar's times."""
+    source = fields.get("in", "newest")
+    if source != "period":
+        return source if source in SOURCES else "newest", (0, 0)
+    begin, end = (fields.get(name, "") for name in ("from", "to"))
+    if not all(re.fullmatch(r"[0-9]{1,11}", text) for text in (begin, end)):
+        return "newest", (0, 0)
+    return ("period", (int(begin), int(end))) if int(begin) < int(end) else ("newest", (0, 0))

@@ -4,12 +4,12 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from logpipeline.dashboard.entry import NAME, EventEntry
+from logpipeline.dashboard.entry import SERVICE, EventEntry
+from logpipeline.dashboard.terms import MOST, Terms, parse
 from logpipeline.events.event import LEVELS
 
 CHARACTERS = 200  # of the words in a search
-WORDS = 8  # of a search
-SERVICE = 10 * NAME + 1  # characters: invisible ones are written as \\U0001f4dc
+WORDS = MOST  # of a search
 SECONDS = 0.3  # of CPU time for one search: hostile words in hostile events are slow to find
 
 
@@ -35,7 +35,11 @@ class Filters:
     @property
     def needles(self) -> list[bytes]:
         """The words to search for, each once, case-folded."""
-        return [needle(word) for word in dict.fromkeys(self.words.casefold().split())][:WORDS]
+        return _needles(self.terms.words)
+
+    @property
+    def terms(self) -> Terms:
+        return parse(self.words)
 
 
 @dataclass(frozen=True)
@@ -49,19 +53,28 @@ class Found:
 
 def search(entries: Collection[EventEntry], filters: Filters) -> Found:
     """Takes at most SECONDS of CPU time: call it in a thread."""
-    found, searched, needles = [], 0, filters.needles
+    found, searched, terms = [], 0, filters.terms
+    needles, unwanted = filters.needles, _needles(terms.without)
+    if terms.problem or terms.patterns:
+        return Found([], 0)
     deadline = time.thread_time() + SECONDS
     for each in entries:
-        if needles and time.thread_time() > deadline:
+        if filters.words and time.thread_time() > deadline:
             break
         searched += 1
         if (
             (not filters.levels or each.level in filters.levels)
             and (not filters.service or each.service == filters.service)
             and all(word in each.searched for word in needles)
+            and not any(word in each.searched for word in unwanted)
+            and terms.holds(each.line)
         ):
             found.append(each)
     return Found(sorted(found, key=lambda each: each.timestamp, reverse=True), searched)
+
+
+def _needles(words: Iterable[str]) -> list[bytes]:
+    return [needle(word.casefold()) for word in words]
 
 
 def needle(word: str) -> bytes:

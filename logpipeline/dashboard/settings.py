@@ -5,12 +5,13 @@ from typing import Self
 from pydantic import model_validator
 
 from logpipeline import hosts
+from logpipeline.archive.settings import LogFileSettings, StoreSettings
 from logpipeline.recent.settings import RedisSettings
 from logpipeline.settings import A_HOST, secret, setting
 
 
-class DashboardSettings(RedisSettings):
-    """The page's address and password."""
+class DashboardSettings(StoreSettings, LogFileSettings, RedisSettings):
+    """The page's address and password, and the archive that it searches."""
 
     dashboard_port: int = setting(
         8080, "port of the web page", "a whole number from 1 to 65535", ge=1, le=65_535

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from logpipeline.alerts.alert import Alert, Notice
+from logpipeline.alerts.snapshot import PipelineSnapshot
 from logpipeline.dashboard.entry import EventEntry
 from logpipeline.dashboard.search import Filters, Found, search
 from logpipeline.events.event import LEVELS
 
 MINUTE = 60  # seconds
+RECENT = 60  # seconds of the tile and of the panel, as of most rules in alerts.toml
 BAD = ("ERROR", "CRITICAL")
 
 
@@ -60,21 +62,27 @@ class DashboardState:
         counted = Counter(each.service for each in self.entries.values())
         return [service for service, _ in counted.most_common() if service]
 
-    def failing(self, minutes: int = 5) -> tuple[float, list[tuple[str, int]]]:
-        """Errors by service, most first, and the seconds that they cover: fewer than `minutes` when
-        Redis holds no older ones."""
-        first = self.at - minutes * MINUTE
+    def failing(self) -> tuple[list[tuple[str, int]], bool]:
+        """Errors by service in the last RECENT seconds, most first, and whether they are exact.
+        When Redis does not hold all of them, each level's are scaled to its number."""
+        first, exact = self.at - RECENT, True
+        errors: Counter[str] = Counter()
         for level in BAD:
             held = self.lists.get(level, [])
-            if held and len(held) < self.sums(minutes)[level]:
-                first = max(first, held[-1].timestamp)
-        errors = Counter(
-            entry.service or "no service"
-            for level in BAD
-            for entry in self.lists.get(level, [])
-            if first <= entry.timestamp <= self.at + MINUTE
-        )
-        return max(0.0, self.at - first), errors.most_common()
+            recent = [each for each in held if first <= each.timestamp <= self.at + MINUTE]
+            scale = 1.0
+            if held and held[-1].timestamp > first and len(held) < self.sums(2)[level]:
+                scale = max(1.0, self.events([level]) / max(1, len(recent)))
+                exact = exact and scale == 1
+            for service, count in Counter(each.service for each in recent).items():
+                errors[service or "no service"] += round(count * scale)
+        return errors.most_common(), exact
+
+    def events(self, levels: Sequence[str] = LEVELS) -> float:
+        """About how many events there were in the last RECENT seconds, as rules count them."""
+        now = int(self.at // MINUTE)
+        counts = {minute: dict(self.counts.get(minute, {})) for minute in (now - 1, now)}
+        return PipelineSnapshot(self.at, counts).events(RECENT, levels)
 
     def sums(self, minutes: int) -> Counter[str]:
         """Events by level in the last `minutes`, including the present one."""
@@ -84,10 +92,10 @@ class DashboardState:
             sums.update(self.counts.get(minute, {}))
         return sums
 
-    def error_share(self, minutes: int = 5) -> float | None:
-        """The share (0 to 1) of ERROR and CRITICAL in the last `minutes`; None without events."""
-        sums = self.sums(minutes)
-        return sum(sums[level] for level in BAD) / sums.total() if sums.total() else None
+    def error_share(self) -> float | None:
+        """The share (0 to 1) of ERROR and CRITICAL in the last RECENT seconds; None: no events."""
+        total = self.events()
+        return self.events(BAD) / total if total else None
 
     def per_minute(self, minutes: int, step: int) -> list[tuple[float, dict[str, float]]]:
         """Events per minute by level over the last `minutes`, in steps of `step` minutes: (Unix

@@ -2,39 +2,39 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
 
 from markupsafe import Markup
 from nicegui import Client, ui
 
-from logpipeline.dashboard import chart, event_list, panels
+from logpipeline.dashboard import panels
+from logpipeline.dashboard.archive_search import MOST, SECONDS, ArchiveSearch, query_of
+from logpipeline.dashboard.chart_view import ChartView
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import EventEntry
+from logpipeline.dashboard.event_dialog import EventDialog, name_of, time_in
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.layout import Layout, emit_data
-from logpipeline.dashboard.query import THEMES, PageQuery
-from logpipeline.dashboard.search import Filters, Found
+from logpipeline.dashboard.list_view import ROWS, ListView
+from logpipeline.dashboard.query import SOURCES, THEMES, PageQuery
+from logpipeline.dashboard.search import CHARACTERS
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import BAD, DashboardState
-from logpipeline.events.event import LEVELS
+from logpipeline.find.engine import Request
 from logpipeline.recent import redis_client
 from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
-ROWS = 150  # events in the list: more than anybody reads in a second
 PATIENCE = 10.0  # seconds for a browser's answer before the request is repeated
 ASK = '[document.hidden, document.body.classList.contains("body--dark")]'
 ZONE = "Intl.DateTimeFormat().resolvedOptions().timeZone"
 HINT = Markup("Times in {} <kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> events")
-SEARCHERS = ThreadPoolExecutor(2, "searcher")  # apart from the thread that reads Redis
+TO_TOP = 'document.querySelector(".stream").scrollTop = 0; hold.release()'
 STEP = "showing the page"  # its name in log lines
-
-T = TypeVar("T")
 
 
 class Viewer:
@@ -49,16 +49,21 @@ class Viewer:
         self._client = client
         self._feed = feed
         self._settings = settings
-        self._clock = Clock()
+        self._clock = self._browsers_clock = Clock()
         self._dark = True
         self._query = PageQuery()
         self._address = ""  # the query in the browser's address
         self._hold = Hold(feed)
-        self._rows: dict[str, EventEntry] = {}
         self._opened: EventEntry | None = None  # to be shown in the dialog
+        self._linked = ""  # the name of an event in the address, to be opened
+        self._archive: ArchiveSearch | None = None
+        self._asked: tuple[object, ...] = ()  # the query of that search
         self._to_top = False
         self._changed = asyncio.Event()  # there is something else to show
         self._page = Layout()
+        self._list = ListView(self._page)
+        self._chart = ChartView(self._page)
+        self._dialog = EventDialog(self._page, settings, self._changed.set)
         self._supervision = Supervision(log, settings)
         client.on_delete(self._changed.set)
         self._listen()
@@ -71,6 +76,8 @@ class Viewer:
             while not self._client.is_deleted:
                 number = await self._feed.after(number, self._changed)
                 await self._try(self._update)
+        self._dialog.close()
+        self._end_search()
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -82,12 +89,20 @@ class Viewer:
 
     async def _start(self) -> None:
         """Apply the query in the browser's address."""
-        self._clock = Clock(str(await self._ask(ZONE)))
+        self._browsers_clock = Clock(str(await self._ask(ZONE)))
         self._query = PageQuery.parse(await self._ask("location.search"))
         self._address = str(self._query)
-        self._page.hint.content = HINT.format(self._clock.zone)
+        self._set_clock()
+        self._linked = self._query.event
         self._page.search.value = self._query.filters.words
+        self._page.source.value = self._query.source
         self._show_theme()
+
+    def _set_clock(self) -> None:
+        self._clock = Clock() if self._query.zone == "utc" else self._browsers_clock
+        self._page.hint.content = HINT.format(self._clock.zone)
+        self._page.zone.content = self._clock.zone
+        self._page.zone.props["title"] = f"Times in {self._clock.zone}: change to UTC or back"
 
     async def _update(self) -> None:
         self._changed.clear()
@@ -120,18 +135,29 @@ class Viewer:
         )
         page.events.on("click", lambda e: self._open(e.args), js_handler=emit_data("id"))
         page.stream.on(
-            "scroll",
-            lambda e: self._set_hold("scrolled", e.args),
-            js_handler="(e) => emit(e.target.scrollTop > 4)",
-            throttle=0.2,
+            "hold",
+            lambda e: self._set_hold("browser", e.args is True),
+            js_handler="(e) => emit(e.detail)",
         )
+        page.dialog.on_value_change(lambda e: self._opened_or_closed(e.value is True))
         page.stream.on(
-            "focusin",
-            lambda: self._set_hold("focused", True),
-            js_handler='(e) => e.target.matches("li :focus-visible") && emit()',
+            "scroll",
+            self._show_more,
+            js_handler="(e) => e.target.scrollTop + 2 * e.target.clientHeight"
+            " > e.target.scrollHeight && emit()",
+            throttle=0.3,
         )
-        page.stream.on("focusout", lambda: self._set_hold("focused", False))
-        page.dialog.on_value_change(lambda e: self._set_hold("open", e.value))
+        page.body.on("click", lambda e: self._narrow(e.args), js_handler=emit_data("term"))
+        page.next.on("click", lambda: self._open_beside(1))
+        page.previous.on("click", lambda: self._open_beside(-1))
+        page.source.on_value_change(lambda e: self._choose_source(e.value))
+        page.period.on("click", lambda: self._choose_source("newest"))
+        page.older.on("click", lambda: self._choose_source("all"))
+        page.plot.on(
+            "period", lambda e: self._choose_period(e.args), js_handler="(e) => emit(e.detail)"
+        )
+        page.page.on("back", lambda e: self._go_back(e.args), js_handler="(e) => emit(e.detail)")
+        page.zone.on("click", lambda: self._choose(self._query.with_other_zone()))
         page.only.on("click", self._only_this_service)
         page.pause.on("click", self._pause_or_resume)
         page.clear.on("click", lambda: self._filter(levels=set(), service="", words=""))
@@ -142,20 +168,27 @@ class Viewer:
         page, state, problem = self._page, self._feed.state, self._feed.problem
         address, key = redis_client.address(self._settings), self._settings.redis_key
         self._show_theme()
+        self._set_clock()
         self._show_address()
-        if problem:
+        self._search_archive()
+        if problem and state and (self._hold or self._archive):
+            since = self._clock.full(self._feed.problem_since)
+            page.show_banner("Redis unavailable", panels.outdated(problem, since))
+            await self._show_list(state, self._hold.state or state)
+            await self._show_opened(state)
+        elif problem:
             since = self._clock.full(self._feed.problem_since)
             page.show_screen("Redis unavailable", panels.unreachable(address, problem, since))
         elif state and state.empty:
             page.show_screen("Empty", panels.empty(address, key, state.lag))
         elif state:
-            page.show_state("Paused" if self._hold else "Live")
+            page.show_state("Archive" if self._archive else "Paused" if self._hold else "Live")
             page.tiles.content = panels.tiles(state)
             page.failing.content = panels.failing(state)
             page.alerts.content = panels.alerts(state, self._clock)
-            self._show_chart(state)
+            self._chart.show(state, self._query, self._archive, self._dark, self._clock)
             await self._show_list(state, self._hold.state or state)
-            await self._show_opened()
+            await self._show_opened(state)
             self._client.run_javascript(f"document.title = {self._title(state)!r}")
 
     def _show_theme(self) -> None:
@@ -164,48 +197,106 @@ class Viewer:
     def _title(self, state: DashboardState) -> str:
         return f"({n}) Logs" if (n := len(state.alerts or ()) + state.more_alerts) else "Logs"
 
-    def _show_chart(self, state: DashboardState) -> None:
-        page = self._page
-        levels = [level for level in LEVELS if level in self._query.filters.levels]
-        options = chart.options(state, self._query.span, levels, self._dark, self._clock)
-        if page.chart.options != options:
-            page.chart.options.update(options)
-        sums = state.sums(chart.SPANS[self._query.span][0])
-        for level, chip in page.levels.items():
-            chip.content = Markup('<i class="{0}"></i>{0} <span>{1}</span>').format(
-                level, panels.compact(sums[level])
-            )
-            chip.props["aria-pressed"] = "true" if level in levels else "false"
-        for span, button in page.spans.items():
-            button.props["aria-pressed"] = "true" if span == self._query.span else "false"
-
     async def _show_list(self, now: DashboardState, state: DashboardState) -> None:
-        page, filters = self._page, self._query.filters
-        found, rows = await _in_thread(self._found, state, filters)
-        newest = found.entries[:ROWS]
-        self._rows = {each.id: each for each in newest}
-        page.events.content = rows
-        page.note.content = event_list.note(state, filters, found, len(newest))
-        page.clear.set_visibility(bool(filters))
-        page.set_services(state.services, filters.service)
+        page, query = self._page, self._query
+        await self._list.show(state, query, self._archive, self._clock)
+        page.clear.set_visibility(bool(query.filters))
+        page.show_source(query.source, self._clock.span(*query.period))
+        page.set_services(state.services, query.filters.service)
         page.show_pause(bool(self._hold), max(0, now.total - state.total))
         if self._to_top:
             self._to_top = False
-            self._client.run_javascript('document.querySelector(".stream").scrollTop = 0')
+            self._client.run_javascript(TO_TOP)
+        self._look_for_linked(state)
 
-    def _found(self, state: DashboardState, filters: Filters) -> tuple[Found, Markup]:
-        found = state.matching(filters)
-        return found, event_list.rows(found.entries[:ROWS], state.at, self._clock)
+    def _look_for_linked(self, state: DashboardState) -> None:
+        """Open the event that the address names, once, from Redis or from the archive."""
+        name, search = self._linked, self._archive
+        if not name or self._opened:
+            return
+        entries = search.entries if search else state.entries.values()
+        self._opened = next((each for each in entries if name_of(each) == name), None)
+        moment = time_in(name)
+        if self._opened or moment is None or (search and search.is_done):
+            self._linked = ""
+            self._changed.set()
+        elif not search:
+            period = int(moment), int(moment) + 1
+            self._choose(replace(self._query, source="period", period=period))
 
-    async def _show_opened(self) -> None:
+    async def _show_opened(self, state: DashboardState) -> None:
         entry, self._opened = self._opened, None
         if entry:
-            whole = await _in_thread(event_list.whole, entry, self._clock)
-            self._page.show_event(entry, whole)
+            place = self._archive.places.get(entry.id) if self._archive else None
+            self._dialog.open(entry, place, self._clock, state.at)
+            self._query = replace(self._query, event=name_of(entry))
+            self._show_address()
+        self._dialog.show_neighbours(self._clock)
+
+    def _search_archive(self) -> None:
+        """Begin the search that the viewer has asked for, and end the one before."""
+        query = self._query
+        asked: tuple[object, ...] = ()
+        if query.source != "newest" and not query.filters.terms.problem:
+            asked = (query.source, query.period, query.filters)
+        if asked == self._asked:
+            return
+        self._asked = asked
+        self._end_search()
+        if asked:
+            found = query_of(query.filters, query.since(time.time()), query.to)
+            request = Request(found, MOST, SECONDS)
+            self._archive = ArchiveSearch(self._settings, request, self._changed.set)
+
+    def _end_search(self) -> None:
+        if self._archive:
+            self._archive.cancel()
+            self._archive = None
 
     def _choose(self, query: PageQuery) -> None:
+        self._list.limit = ROWS
         self._query = query
         self._changed.set()
+
+    def _choose_source(self, source: object) -> None:
+        if isinstance(source, str) and source in SOURCES and source != self._query.source:
+            self._page.source.value = source
+            self._choose(replace(self._query, source=source))
+
+    def _choose_period(self, bars: object) -> None:
+        """From one bar of the chart to another one, as a browser says."""
+        if period := self._chart.period(bars):
+            self._choose(replace(self._query, source="period", period=period))
+
+    def _go_back(self, search: object) -> None:
+        """The browser's Back and Forward."""
+        self._query = PageQuery.parse(search)
+        self._address = str(self._query)
+        self._page.search.value = self._query.filters.words
+        self._page.source.value = self._query.source
+        self._changed.set()
+
+    def _narrow(self, term: object) -> None:
+        """Add a term of the dialog to the search."""
+        if isinstance(term, str) and len(term) <= CHARACTERS:
+            self._page.dialog.close()
+            words = self._query.filters.words
+            if term not in words.split():
+                self._filter(words=f"{words} {term}".strip())
+
+    def _show_more(self) -> None:
+        if self._list.grow():
+            self._changed.set()
+
+    def _open_beside(self, step: int) -> None:
+        self._opened = self._dialog.beside(self._list.entries, step) or self._opened
+        self._changed.set()
+
+    def _opened_or_closed(self, is_open: bool) -> None:
+        if not is_open:
+            self._dialog.close()
+            self._query = replace(self._query, event="")
+        self._set_hold("open", is_open)
 
     def _filter(
         self, levels: Iterable[str] | None = None, service: object = None, words: object = None
@@ -215,10 +306,14 @@ class Viewer:
         self._page.search.value = self._query.filters.words
 
     def _show_address(self) -> None:
+        """Back undoes each choice, but not each word that was typed."""
         query = str(self._query)
         if query != self._address:
+            was = PageQuery.parse(self._address)
+            words = replace(was.filters, words=self._query.filters.words)
+            typed = replace(was, filters=words, event=self._query.event) == self._query
             self._address = query
-            ui.navigate.history.replace(query)
+            (ui.navigate.history.replace if typed else ui.navigate.history.push)(query)
 
     def _set_hold(self, reason: str, on: bool) -> None:
         """Hold the list for a reason, or release it when there is no other reason."""
@@ -237,14 +332,9 @@ class Viewer:
             self._set_hold("paused", True)
 
     def _open(self, id_: object) -> None:
-        self._opened = self._rows.get(str(id_))
-        self._changed.set()
+        self._opened = self._list.find(str(id_))
+        self._set_hold("open", bool(self._opened))
 
     def _only_this_service(self) -> None:
         self._page.dialog.close()
         self._filter(service=self._page.shown_service)
-
-
-async def _in_thread(work: Callable[..., T], *args: object) -> T:
-    """The result of `work`; the other viewers are served meanwhile."""
-    return await asyncio.get_running_loop().run_in_executor(SEARCHERS, work, *args)

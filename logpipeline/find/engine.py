@@ -5,7 +5,7 @@
 reads a Request as MessagePack, which has infinity, and writes a line of JSON for each event, newest
 first, {"file", "position", "record"}, one for the histogram, {"counts": [[bin, level, events], …],
 "bin": seconds}, and at the end {"done": true, "left_out"}: a sentence, "" when nothing was; or
-{"done": true, "error"}.
+{"done": true, "error"}. With `around`, the lines are that event and its neighbours, oldest first.
 """
 
 import os
@@ -21,6 +21,7 @@ import msgspec
 from logpipeline import command_line
 from logpipeline.archive.index import BIN
 from logpipeline.archive.store import Store, StoreError
+from logpipeline.find.context import LinePlace, Neighbours
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
 from logpipeline.find.settings import FindSettings
@@ -33,11 +34,13 @@ MEMORY = 2 * 2**30  # bytes of a process's addresses
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A query, and the bounds of its answer: events, and seconds."""
+    """A query, and the bounds of its answer: events, and seconds. `around`: not what is found, but
+    the neighbours of the event in this file at this position."""
 
     query: Query
     most: int = 500
     seconds: float = 20.0
+    around: tuple[str, int, str] | None = None  # file, position, record
 
 
 class Deadline:
@@ -69,6 +72,10 @@ def answer(settings: FindSettings, request: Request, stop: Shutdown) -> None:
     matcher = Matcher(request.query)
     deadline = Deadline(request.seconds, stop)
     with closing(SearchedFiles(settings.log_file, Store.of(settings))) as sources:
+        if request.around:
+            neighbours(sources, matcher, *request.around, request.most)
+            write({"done": True, "left_out": ""})
+            return
         left_out = events(sources, matcher, request.most, deadline)
         left_out = histogram(sources, matcher, deadline) or left_out
     write({"done": True, "left_out": left_out})
@@ -85,6 +92,20 @@ def events(sources: SearchedFiles, matcher: Matcher, most: int, deadline: Deadli
             if most <= 0:
                 return "older events: there are more than are shown"
     return "older events: the time was up" if deadline else ""
+
+
+def neighbours(
+    sources: SearchedFiles, matcher: Matcher, file: str, position: int, record: str, most: int
+) -> None:
+    """Write up to `most` events of the same service or host before it, itself, and as many after
+    it."""
+    with Search(sources, matcher, processes=1) as search:
+        for number, source in enumerate(search.sources):
+            if source.name == file:
+                near = Neighbours(search, most, every=False)
+                list(near.add(LinePlace(number, position), record.encode()))
+                for line in (line for group in near.rest() for line in group):
+                    write({"file": file, "position": -1, "record": line.decode()})
 
 
 def histogram(sources: SearchedFiles, matcher: Matcher, deadline: Deadline) -> str:

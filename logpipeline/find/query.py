@@ -28,6 +28,7 @@ class Query(msgspec.Struct, frozen=True):
     where: tuple[str, ...] = ()
     since: float = -math.inf
     to: float = math.inf
+    without: tuple[str, ...] = ()  # words that it must not have
 
 
 class _Columns(msgspec.Struct, gc=False):
@@ -47,6 +48,7 @@ class Matcher:
         """Raises BadQuery."""
         self.query = query
         self._words = [Word(word, query.regex) for word in query.words if word]
+        self._without = [Word(word) for word in query.without]
         self._conditions = [Condition(text) for text in query.where]
         self._levels = {_level(name) for name in query.levels}
         self._services = {*query.services}
@@ -58,7 +60,7 @@ class Matcher:
     @property
     def is_counted(self) -> bool:
         """Whether the counts of an index are enough to answer it, but for its times."""
-        return not self._words and not self._conditions
+        return not self._words and not self._without and not self._conditions
 
     def match(self, line: bytes) -> Readable | None:
         """The event in a line, if it is one that is wanted."""
@@ -67,10 +69,12 @@ class Matcher:
             return None
         if not all(condition.holds(event) for condition in self._conditions):
             return None
-        if self._words:
+        if self._words or self._without:
             text = event.text
             lowered = text.lower()
             if not all(word.is_in(text, lowered) for word in self._words):
+                return None
+            if any(word.is_in(text, lowered) for word in self._without):
                 return None
         return event
 

@@ -39,14 +39,14 @@ NAMES = 5  # of files, at most, on the page
 EXAMPLES = """\
 examples:
   make report                                  report the last 24 hours in report.html
-  make report DAY=2026-11-23                   report one day, local time
+  make report DAY=2026-11-23                   report one day, local time: report-2026-11-23.html
   python -m logpipeline.report --sql "SELECT level, count(*) FROM events GROUP BY ALL"
   python -m logpipeline.report --day 2026-11-23 --sql "SELECT DISTINCT service FROM events"
   python -m logpipeline.report --since 2h --csv --sql "SELECT time, event->>'user' FROM events"
   python -m logpipeline.report --since 7d --export parquet
 
-exit status: 0, also when the time has no events, 1 when a file (the others are read all the same)
-or the query cannot be read, 2 for an option or a setting that cannot be used
+exit status: 0, 1 when a day has no events (a page that exists is kept), or when a file (the others
+are read all the same) or the query cannot be read, 2 for an option or a setting that cannot be used
 """
 
 Span = tuple[float, float]  # Unix seconds, the end not included
@@ -92,9 +92,15 @@ def readable(
 
 
 def write(
-    name: str, day: datetime.date | None, output: Path, left_out: Sequence[str], gather: Gather
+    name: str,
+    day: datetime.date | None,
+    output: Path | None,
+    left_out: Sequence[str],
+    gather: Gather,
 ) -> None:
-    """Write the page. Raises NoLogs, StoreError, duckdb.Error, OSError."""
+    """Write the page, unless it would have no events. Raises NoLogs, StoreError, duckdb.Error,
+    OSError."""
+    output = output or Path(f"report-{day}.html" if day else "report.html")
     end = time.time()
     start = end - DAY
     title = f"{name}: the last 24 hours"
@@ -104,13 +110,16 @@ def write(
     with gather(start, end) as paths:
         found = trends(paths, start, end)
         names = [path.name for path in paths] or [name]
-    if len(names) > NAMES:
-        names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
-    source = ", ".join(names) + "".join(f"; {name} cannot be read" for name in left_out[:NAMES])
     try:
         target = own_target(output)
     except ValueError as error:
         raise OSError(f"{output} cannot be written: it is {error}") from None
+    if day and not found.counts:
+        kept = f"; {output} is left as it was" if target.exists() else ""
+        raise NoLogs(f"no events on {day}{kept}")
+    if len(names) > NAMES:
+        names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
+    source = ", ".join(names) + "".join(f"; {name} cannot be read" for name in left_out[:NAMES])
     replace_file(target, render(found, title, source).encode())
     print(output)
 
@@ -183,9 +192,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("report.html"),
         metavar="FILE",
-        help="write the page to this file (report.html)",
+        help="write the page to this file (report.html, or report-YYYY-MM-DD.html with --day)",
     )
     parser.add_argument(
         "--sql", metavar="QUERY", help="query the table `events`, and print the answer"

@@ -16,6 +16,7 @@ PACKAGES = {  # a program → Debian's package
     "logger": "bsdutils",
     "logrotate": "logrotate",
     "nginx": "nginx-light",
+    "npm": "npm",
     "rsyslogd": "rsyslog rsyslog-elasticsearch",
 }
 

@@ -1,0 +1,263 @@
+"""The page under a person's fingers while events arrive: keyboard, mouse, what it says."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from playwright.sync_api import Browser, expect
+
+from logpipeline.localstack.redis import Redis
+from logpipeline.localstack.server import free_port
+from tests.support import axe, servers
+from tests.support.browser import PATIENCE, Tab, chromium
+from tests.support.feeding import Feeding
+from tests.support.holding import Holding, event
+from tests.support.process import ROOT, dashboard
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
+
+ROWS = ".events li button"
+RATES = pytest.mark.parametrize("rate", [300, 5_000])
+# Whether the focus is in one of these.
+FOCUS = "(selector) => !!document.activeElement.closest(selector)"
+LIVE = 2_500  # milliseconds in which a live page is drawn again at least once
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def module_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with servers.started(Redis(tmp_path_factory.mktemp("redis"), free_port())) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(module_redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("dashboard")
+    with dashboard(folder, REDIS_URL=module_redis.url) as (process, address):
+        yield address
+        assert "Traceback" not in process.output()
+
+
+@pytest.fixture
+def holding(module_redis: Redis) -> Iterator[Holding]:
+    """An empty Redis, to fill."""
+    with redis.Redis.from_url(module_redis.url) as client:
+        client.flushall()
+        yield Holding(client, "logs")
+
+
+@pytest.fixture
+def tab(browser: Browser, server: str) -> Iterator[Tab]:
+    with Tab(browser, server) as tab:
+        yield tab
+
+
+def failing_event(number: int) -> bytes:
+    """Of eight services, whose order by errors changes all the time."""
+    service = f"service-{(number + number // 50) % 8}"
+    level = "ERROR" if number % 3 else "INFO"
+    return event(level, f"event {number}", service=service, n=number)
+
+
+@RATES
+def test_tab_reaches_filters_and_list_while_all_is_redrawn(
+    tab: Tab, holding: Holding, rate: int
+) -> None:
+    page = tab.open()
+    with Feeding(holding, rate, failing_event):
+        expect(page.locator(".failing button")).to_have_count(8)
+        page.locator(".failing button").first.focus()
+        for _ in range(30):
+            page.wait_for_timeout(300)  # a redraw comes between some
+            assert not page.evaluate("document.activeElement === document.body")
+            if page.evaluate(FOCUS, ".events"):
+                break
+            page.keyboard.press("Tab")
+        assert page.evaluate(FOCUS, ".events")
+
+
+@RATES
+def test_arrows_keep_their_place_and_escape_returns_to_the_event(
+    tab: Tab, holding: Holding, rate: int
+) -> None:
+    page = tab.open()
+    with Feeding(holding, rate):
+        expect(page.locator(ROWS)).to_have_count(150)
+        page.keyboard.press("ArrowDown")
+        texts = []
+        for _ in range(6):
+            page.keyboard.press("ArrowDown")
+            page.wait_for_timeout(400)
+            texts.append(page.evaluate("document.activeElement.innerText"))
+        numbers = [int(re.findall(r"event (\d+)", text)[0]) for text in texts]
+        assert numbers == [*range(numbers[0], numbers[0] - 6, -1)]
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_contain_text(f"event {numbers[-1]}")
+        page.wait_for_timeout(LIVE)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        assert f"event {numbers[-1]}" in page.evaluate("document.activeElement.innerText")
+
+
+@RATES
+def test_each_click_at_a_persons_pace_opens_the_event_under_the_mouse(
+    tab: Tab, holding: Holding, rate: int
+) -> None:
+    page = tab.open()
+    dialog = page.get_by_role("dialog")
+    with Feeding(holding, rate):
+        expect(page.locator(ROWS)).to_have_count(150)
+        for number in range(8):
+            box = page.locator(ROWS).nth(2 + number).bounding_box()
+            assert box
+            x, y = box["x"] + 300, box["y"] + 10
+            page.mouse.move(x, y, steps=4)
+            seen = page.evaluate(
+                "([x, y]) => document.elementFromPoint(x, y).closest('li').innerText", [x, y]
+            )
+            page.wait_for_timeout(350 * (1 + number % 3))
+            page.mouse.down()
+            page.wait_for_timeout(120)
+            page.mouse.up()
+            expect(dialog.locator("pre.message")).to_have_text(re.findall(r"event \d+", seen)[0])
+            dialog.get_by_role("button", name="Close").click()
+            expect(dialog).to_be_hidden()
+            page.mouse.move(5, 5)
+        expect(page.locator(".status")).to_have_text("Live")
+
+
+def test_a_pointer_that_rests_on_the_list_does_not_hold_it_for_ever(
+    tab: Tab, holding: Holding
+) -> None:
+    holding.add(event(message="before"))
+    page = tab.open()
+    page.locator(ROWS).first.hover()
+    expect(page.locator(".status")).to_have_text("Paused")
+    holding.add(event(message="after"))
+    expect(page.locator(".events .message").first).to_have_text("after")
+    expect(page.locator(".status")).to_have_text("Live")
+
+
+def test_text_in_a_row_is_selected_without_opening_it(tab: Tab, holding: Holding) -> None:
+    holding.add(event(message="order 4711 was declined by the bank"))
+    page = tab.open()
+    box = page.locator(".events .message").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 2, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 8, steps=5)
+    page.mouse.up()
+    assert page.evaluate("getSelection().toString()").startswith("order 4711")
+    page.wait_for_timeout(LIVE)
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_chart_and_chips_say_what_they_count(tab: Tab, holding: Holding) -> None:
+    holding.add(event(service="auth"), event("ERROR", "declined", service="payments"))
+    page = tab.open()
+    chip = page.get_by_role("button", name=re.compile("^ERROR "))
+    expect(chip).to_have_attribute("title", "1 events in the last hour")
+    expect(page.locator(".counted")).to_have_text("per hour")
+    page.get_by_label("Search").fill("nowhere")
+    expect(page.locator(".chart h2")).to_have_text("Events per minute, all services and words")
+    expect(page.locator(".counted")).to_have_text("per hour, all services and words")
+    page.get_by_role("button", name="Last day").click()
+    expect(chip).to_have_attribute("title", "1 events in the last day of all services and words")
+
+
+def test_long_names_are_whole_in_the_dialog_and_the_panel_filters_by_them(
+    tab: Tab, holding: Holding
+) -> None:
+    name = "a-very-long-service-name-" * 5 + "end"
+    holding.add(event("ERROR", service=name), event("ERROR", service=name[:-3] + "other"))
+    page = tab.open()
+    page.locator(".failing button").filter(has_text=f"{name}:").click()
+    expect(page.locator(ROWS)).to_have_count(1)
+    page.locator(ROWS).click()
+    expect(page.get_by_role("dialog").locator("td").filter(has_text=name)).to_be_visible()
+
+
+def test_a_paused_list_survives_redis_with_a_banner(
+    browser: Browser, tmp_path: Path, own_redis: Redis
+) -> None:
+    with dashboard(tmp_path, REDIS_URL=own_redis.url) as (_, address), Tab(browser, address) as tab:
+        with redis.Redis.from_url(own_redis.url) as client:
+            Holding(client, "logs").add(event(message="being read"))
+        page = tab.open()
+        expect(page.locator(ROWS)).to_have_count(1)
+        page.keyboard.press("p")
+        expect(page.locator(".status")).to_have_text("Paused")
+        own_redis.kill()
+        expect(page.locator(".banner")).to_contain_text("Cannot read Redis since")
+        expect(page.locator(ROWS)).to_be_visible()
+        page.locator(ROWS).click()
+        expect(page.get_by_role("dialog")).to_contain_text("being read")
+        page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        own_redis.start()
+        expect(page.locator(".banner")).to_be_hidden()
+
+
+def test_tile_panel_and_alerts_speak_of_one_span(tab: Tab, holding: Holding) -> None:
+    holding.add(*[event("ERROR", service="payments")] * 3, *[event()] * 97)
+    holding.alert("error-share", "", "16.3% of about 100 events in 60 s are ERROR or CRITICAL")
+    page = tab.open()
+    errors = page.locator(".tile").filter(has_text="Errors")
+    expect(errors).to_contain_text("of the last 60 s")
+    expect(errors).to_have_class(re.compile("bad"))
+    expect(page.locator(".failing h2")).to_have_text("Errors by service, last 60 s")
+
+
+def test_what_is_cut_says_so(tab: Tab, holding: Holding) -> None:
+    holding.add(event())
+    for number in range(20):
+        holding.alert(f"rule-{number % 2}", "payments", "many errors " * 20)
+    page = tab.open()
+    expect(page.locator(".alerts")).to_contain_text("and 8 more")
+
+
+@pytest.mark.needs("npm")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_axe_finds_nothing_on_the_page(tab: Tab, holding: Holding, scheme: str) -> None:
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    holding.add(*[event(level, service="payments", n=1) for level in levels] * 20)
+    holding.tell(lag=12, broken_JSON=2)
+    for number in range(14):
+        holding.alert(f"rule-{number % 2}", "payments", "14 times its usual errors")
+    page = tab.open(color_scheme=scheme)
+    expect(page.locator(ROWS)).to_have_count(100)
+    assert axe.violations(page) == []
+    page.locator(ROWS).first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert axe.violations(page) == []
+
+
+@pytest.mark.needs("npm")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_axe_finds_nothing_in_the_report(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    now = time.time()
+    lines = [
+        {"level": level, "message": f"order {n}", "timestamp": now - 600 * n, "service": "s" * n}
+        for n in range(100)
+        for level in ["ERROR"] * n + ["INFO", "CRITICAL"]
+    ]
+    (tmp_path / "logs.txt").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    command = [sys.executable, "-m", "logpipeline.report"]
+    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=True)
+    page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(f"file://{tmp_path}/report.html")
+    assert axe.violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.close()
