@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable
+from itertools import compress
 
 from logpipeline.events.joining import Joined, Joiner
 from logpipeline.events.lines import Lines
@@ -84,9 +85,10 @@ class Conversion:
         unfinished = self._unfinished() if with_unfinished else []
         return unfinished + self._of(self._joiner.end())
 
-    def acknowledge(self) -> None:
-        """Record that Kafka has the oldest event that it had not acknowledged."""
-        self._starts.popleft()
+    def acknowledge(self, count: int = 1) -> None:
+        """Record that Kafka has the `count` oldest events that it had not acknowledged."""
+        for _ in range(count):
+            self._starts.popleft()
 
     def skip_to(self, offset: int) -> None:
         self._at = offset
@@ -113,16 +115,16 @@ class Conversion:
 
     def _separate(self, found: list[Line]) -> list[bytes]:
         """The events of lines that are one each."""
-        event, starts, at = self._lines.event, self._starts, self._at
-        made = []
-        for line, size, end in found:
-            value = event(line, size)
-            if value is not None:
-                starts.append(at)
-                made.append(value)
-            at = end
-        self._at = at
-        return made
+        if any(size != len(line) for line, size, _ in found):
+            return self._converted(found)
+        values = self._lines.separate([line for line, _, _ in found])
+        starts = [self._at, *[end for _, _, end in found]]
+        self._at = starts.pop()
+        if None in values:
+            self._starts += compress(starts, values)
+            return [value for value in values if value is not None]
+        self._starts += starts
+        return values  # type: ignore[return-value]
 
     def _of(self, joined: Iterable[Joined]) -> list[bytes]:
         """The events; positions stay before all of them until Kafka has them."""
