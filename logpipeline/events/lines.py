@@ -89,10 +89,15 @@ class Lines:
         """
         if self._redaction is not None:
             return [self.event(line, len(line)) for line in lines]
-        before = self._bulk.count
+        before = self.together
         made = self._bulk.events(lines)
-        self.count += self._bulk.count - before
+        self.count += self.together - before
         return made
+
+    @property
+    def together(self) -> int:
+        """Lines that were converted together."""
+        return self._bulk.count
 
     def event(self, line: bytes, size: int) -> bytes | None:
         """The event in a line without its newline; None for a blank one.
