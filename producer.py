@@ -19,7 +19,7 @@ from logpipeline import command_line
 from logpipeline.events.redaction import Redaction
 from logpipeline.health import Endpoint
 from logpipeline.kafka.outbox import Outbox
-from logpipeline.pace import bursts
+from logpipeline.pace import Pace
 from logpipeline.producer.follow import Follow
 from logpipeline.producer.input import Input
 from logpipeline.producer.metrics import ProducerMetrics
@@ -72,11 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         closing(Progress(outbox, source, options.count)) as progress,
         closing(outbox),
     ):
-        events = source.events(outbox)
-        left = bursts(events, options.rate, options.count, stop, source.burst)
-        for burst in left:
-            if not sent(burst, outbox, redaction):
-                outbox.undelivered += len(burst) + sum(map(len, left))
+        batches = source.paced(outbox, Pace(options.rate, options.count, stop))
+        for batch in batches:
+            if not sent(batch, outbox, redaction):
+                outbox.undelivered += sum(len(each.pairs) for each in (batch, *batches))
             progress.show()
     if redaction:
         log.info("redacted %s", redaction.summary() or "nothing")

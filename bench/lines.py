@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,13 +22,14 @@ from statistics import median
 
 from config import Settings
 from logpipeline.events.lines import Lines
+from logpipeline.kafka.encoding import Pair
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from logpipeline.producer.input import Input
-from logpipeline.producer.source import Pair
 from logpipeline.shutdown import Shutdown
 
+TOGETHER = 2_000  # ready-made events
 START = datetime(2015, 10, 18, 18, 1, 47, tzinfo=UTC)
 KINDS = (
     "{0:%y%m%d %H%M%S} 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 for block blk_{1}",
@@ -56,24 +57,29 @@ def lines(count: int) -> Iterator[str]:
         yield KINDS[number % len(KINDS)].format(now, number, int(now.timestamp()))
 
 
-def ready(log: Path) -> Iterator[Pair]:
+def ready(log: Path) -> list[Pair]:
     """The events of the file, all converted before the first one is sent."""
     made = Lines(log.stem)
     with log.open("rb") as file:
-        pairs = [(b"key", made.event(line[:-1], len(line) - 1) or b"") for line in file]
-    return iter(pairs)
+        return [(b"key", made.event(line[:-1], len(line) - 1) or b"") for line in file]
+
+
+def batches(kind: str, log: Path, outbox: Outbox) -> Iterator[Sequence[Pair]]:
+    if kind == "ready":
+        pairs = ready(log)
+        return (pairs[at : at + TOGETHER] for at in range(0, len(pairs), TOGETHER))
+    return (batch.pairs for batch in Input([str(log)], None, Shutdown()).batches(outbox))
 
 
 def send(kind: str, log: Path, settings: Settings) -> tuple[float, float]:
     """Seconds, and CPU seconds, from the first event to Kafka's last acknowledgement."""
-    stop = Shutdown()
-    outbox = Outbox.when_ready(settings, stop)
+    outbox = Outbox.when_ready(settings, Shutdown())
     assert outbox
-    events = ready(log) if kind == "ready" else Input([str(log)], None, stop).events(outbox)
+    given = batches(kind, log, outbox)
     start, cpu = time.monotonic(), time.process_time()
     with closing(outbox):
-        for key, value in events:
-            outbox.send(key, value)
+        for pairs in given:
+            outbox.send_all(pairs)
     return time.monotonic() - start, time.process_time() - cpu
 
 

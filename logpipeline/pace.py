@@ -13,37 +13,55 @@ CATCH_UP = 5.0  # seconds of events that follow at once after a stall; the rest 
 NAP = 0.002  # seconds; a shorter sleep is not worth its cost
 
 
+class Pace:
+    """`rate` events a second: the n-th is due n / `rate` seconds after the first; 0: no limit.
+
+    After `most` events none is due. After a request to stop, one is always due.
+    """
+
+    def __init__(self, rate: float, most: int | None, stop: Shutdown) -> None:
+        self._rate, self._most, self._stop = rate, most, stop
+        self._start, self._number = time.monotonic(), 0
+
+    def due(self, largest: int) -> int:
+        """Wait until an event is due. Returns how many are, up to `largest`; 0 after the last."""
+        if self._most is not None:
+            largest = min(largest, self._most - self._number)
+        if not self._rate or largest <= 0:
+            return largest
+        late = self._late()
+        if late < 0:
+            self._stop.wait(max(NAP, -late))
+            late = self._late()
+        elif late > CATCH_UP:
+            self._start += late - CATCH_UP
+            late = CATCH_UP
+        return min(largest, 1 + int(max(0, late) * self._rate))
+
+    def count(self, number: int) -> None:
+        """Record that so many events are sent."""
+        self._number += number
+
+    def _late(self) -> float:
+        return time.monotonic() - self._start - self._number / self._rate
+
+
 def paced(
     events: Iterator[Event], rate: float, most: int | None, stop: Shutdown
 ) -> Iterator[Event]:
-    """As `bursts`, but one by one."""
-    for [event] in bursts(events, rate, most, stop, 1):
+    """Those of `events` that Pace lets go, one by one."""
+    for [event] in bursts(events, Pace(rate, most, stop), 1):
         yield event
 
 
-def bursts(
-    events: Iterator[Event], rate: float, most: int | None, stop: Shutdown, largest: int
-) -> Iterator[list[Event]]:
-    """At most `most` of `events`: the n-th n / `rate` seconds after the first; those that are due
-    together, up to `largest`.
+def bursts(events: Iterator[Event], pace: Pace, largest: int) -> Iterator[list[Event]]:
+    """Those of `events` that are due together, up to `largest`.
 
-    `rate` is in events a second; 0 sets no limit. Each event is generated when it is due, not
-    before. After a request to stop, the rest is due at once: `events` must end.
+    Each event is generated when it is due, not before. After a request to stop, `events` must end.
     """
-    start, number = time.monotonic(), 0
-    while most is None or number < most:
-        due = largest
-        if rate:
-            late = time.monotonic() - start - number / rate
-            if late < 0:
-                stop.wait(max(NAP, -late))
-                late = time.monotonic() - start - number / rate
-            elif late > CATCH_UP:
-                start += late - CATCH_UP
-                late = CATCH_UP
-            due = min(largest, 1 + int(max(0, late) * rate))
-        burst = list(islice(events, due if most is None else min(due, most - number)))
+    while due := pace.due(largest):
+        burst = list(islice(events, due))
         if not burst:
             return
-        number += len(burst)
+        pace.count(len(burst))
         yield burst

@@ -23,7 +23,7 @@ from logpipeline.events import event
 from logpipeline.kafka import outbox
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
-from logpipeline.pace import CATCH_UP, bursts, paced
+from logpipeline.pace import CATCH_UP, Pace, bursts, paced
 from logpipeline.producer.simulator import simulate
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
@@ -418,7 +418,7 @@ def test_a_burst_has_all_that_is_due_and_nothing_that_is_not(
 ) -> None:
     clock = Clock(monkeypatch)
     seen = 0
-    for burst in bursts(numbers(), rate, 10_001, clock, 50):
+    for burst in bursts(numbers(), Pace(rate, 10_001, clock), 50):
         assert burst == [*range(seen, seen + len(burst))]
         assert 1 <= len(burst) <= 50
         assert burst[-1] / rate <= clock.now - 1_000 + 1e-6
@@ -429,8 +429,12 @@ def test_a_burst_has_all_that_is_due_and_nothing_that_is_not(
 
 def test_a_burst_without_a_rate_is_as_large_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    assert [len(burst) for burst in bursts(numbers(), 0, 1_100, clock, 500)] == [500, 500, 100]
-    assert list(bursts(iter([1, 2]), 0, None, clock, 500)) == [[1, 2]]
+    assert [len(burst) for burst in bursts(numbers(), Pace(0, 1_100, clock), 500)] == [
+        500,
+        500,
+        100,
+    ]
+    assert list(bursts(iter([1, 2]), Pace(0, None, clock), 500)) == [[1, 2]]
 
 
 def test_pace_ends_with_its_events_or_its_count(monkeypatch: pytest.MonkeyPatch) -> None:

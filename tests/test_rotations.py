@@ -47,13 +47,14 @@ class Reader:
         self._steps, self._stop, self._quiet = iter(steps), Shutdown(), 0
         source = Follow(self._patterns, None, self._settings, self._stop)
         with closing(source):
-            for key, value, acknowledge in source.events(cast(Outbox, self)):  # type: ignore[misc]
+            for pairs, acknowledge in source.batches(cast(Outbox, self)):
                 self._quiet = 0
-                message = event.parse(value).message
-                self.got.append(message)
-                self.keys.setdefault(key, []).append(message)
+                for key, value in pairs:
+                    message = event.parse(value).message
+                    self.got.append(message)
+                    self.keys.setdefault(key, []).append(message)
                 assert acknowledge
-                acknowledge()
+                acknowledge(len(pairs))
         self.status = source.complete
         return self.got[before:]
 
@@ -289,9 +290,9 @@ def test_parts_are_read_again_from_the_first_one_after_a_kill(
     def read(following: Tail) -> list[str]:
         got = []
         for _ in range(3):
-            for value, file in following.read():
-                got.append(event.parse(value).message)
-                file.conversion.acknowledge()
+            for values, file in following.read():
+                got += [event.parse(value).message for value in values]
+                file.conversion.acknowledge(len(values))
         following.save()
         return got
 

@@ -336,7 +336,7 @@ def test_paths_may_have_any_name(name: str, tmp_path: Path, redis_server: str) -
     settings.state_dir.mkdir()
     tail = Tail(log, settings.state_dir / "shop", Lines("shop"))
     try:
-        assert len(list(tail.read())) == 1
+        assert [len(values) for values, _ in tail.read()] == [1]
         tail.save()
     finally:
         tail.close()

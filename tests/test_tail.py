@@ -44,10 +44,11 @@ class Following:
         return self.got[before:]
 
     def events(self) -> Iterator[str]:
-        for value, piece in self._tail.read():
-            if self.acknowledge:
-                piece.conversion.acknowledge()
-            yield event.parse(value).message
+        for values, file in self._tail.read():
+            for value in values:
+                if self.acknowledge:
+                    file.conversion.acknowledge()
+                yield event.parse(value).message
 
     def stop(self) -> None:
         self._tail.close()
@@ -325,9 +326,9 @@ def test_writes_rotations_and_kills_in_any_order_lose_and_disorder_nothing(
         lines.extend(new)
 
     def read() -> None:
-        for value, piece in tailing.read():
-            got.append(event.parse(value).message)
-            sent.append(piece)
+        for values, file in tailing.read():
+            got.extend(event.parse(value).message for value in values)
+            sent.extend([file] * len(values))
 
     def follow() -> Tail:
         return Tail(path, path.parent / "state.json", Lines())

@@ -18,7 +18,8 @@ from logpipeline.collector.exchange import (
 )
 from logpipeline.collector.shaping import checked
 from logpipeline.events import event
-from logpipeline.events.lines import MILLISECONDS, MOST, Lines
+from logpipeline.events.event import MILLISECONDS
+from logpipeline.events.lines import MOST, Lines
 
 KINDS = {
     *("", "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"),

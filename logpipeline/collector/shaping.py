@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from logpipeline.events import event, times
+from logpipeline.events.event import BRACKETS
 from logpipeline.events.json_formats import encoded
-from logpipeline.events.lines import BEGINNINGS, BRACKETS, MOST
+from logpipeline.events.lines import BEGINNINGS, MOST
 
 # OpenTelemetry's severity numbers: four each of TRACE, DEBUG, INFO, WARN, ERROR and FATAL.
 SEVERITIES = [level for level in ("DEBUG", *event.LEVELS) for _ in range(4)]

@@ -45,6 +45,8 @@ OPEN, CLOSE = b"{}"
 # Levels of nested objects and arrays: far fewer than Python's or C's stack holds, so that every
 # program gets the same result.
 DEEPEST = 100
+BRACKETS = 64  # fewer cannot be nested too deeply
+MILLISECONDS = 1e11  # a timestamp of ours from here on is not in seconds
 # A string, also an unterminated one: so no part of the value is scanned twice.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 WHOLE_STRINGS = re.compile(rb'(?:[^"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")++', re.DOTALL)

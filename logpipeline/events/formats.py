@@ -1,7 +1,8 @@
 """Formats: those of the lines of text that are known, as patterns, and an example of each."""
 
-from logpipeline.events import access_formats
+from logpipeline.events import access_formats, parts
 from logpipeline.events.parts import (
+    ANY_CASE,
     HMS,
     LEVEL,
     MOMENT,
@@ -17,9 +18,7 @@ from logpipeline.events.times import ISO
 
 # First characters: of BGL's alerts, and of the levels' names.
 CAPITALS = "-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-INITIALS = "".join(
-    sorted({letter for word in WORDS.split("|") for letter in word[0] + word[0].lower()})
-)
+INITIALS = "".join(letter + letter.lower() for letter in parts.INITIALS)
 
 FORMATS = (
     *access_formats.FIRST,
@@ -82,7 +81,7 @@ FORMATS = (
     Format(
         "a time without a date: zerolog, Elixir", "0",
         r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[AP]M)?[ |]+"
-        rf"(?:\[\s*(?P<l1>(?i:{WORDS}))\s*\]|(?P<l2>{WORDS})[ |])", "",
+        rf"(?:\[\s*(?P<l1>{ANY_CASE})\s*\]|(?P<l2>{WORDS})[ |])", "",
         "10:56PM ERR cannot reach the API server error=timeout",
     ),
     Format(
@@ -93,7 +92,7 @@ FORMATS = (
     Format(
         "Apache error", "[",
         rf"\[(?P<at>[A-Z][a-z]{{2}} {MONTH} +\d{{1,2}} {HMS}(?:\.(?P<f>\d+))? (?P<more>\d{{4}})\]"
-        rf"(?: \[(?:[\w-]*:)?(?P<l>(?i:{WORDS}))\d?\])?", "%a %b %d %H:%M %Y",
+        rf"(?: \[(?:[\w-]*:)?(?P<l>{ANY_CASE})\d?\])?", "%a %b %d %H:%M %Y",
         "[Sun Dec 04 04:47:44 2005] [error] mod_jk child workerEnv in error state 6",
     ),
     Format(
@@ -112,7 +111,7 @@ FORMATS = (
     Format(
         "PHP", "[",
         rf"\[(?P<at>\d\d-{MONTH}-\d{{4}} {HMS}(?:\.(?P<f>\d{{1,9}}))?(?: (?P<z>[^\]]{{1,60}}))?\]"
-        rf"(?: (?:PHP )?(?:(?:Parse|Recoverable fatal|Catchable fatal) )?(?P<l>(?i:{WORDS}))\b)?",
+        rf"(?: (?:PHP )?(?:(?:Parse|Recoverable fatal|Catchable fatal) )?(?P<l>{ANY_CASE})\b)?",
         "%d-%b-%Y %H:%M",
         "[23-Mar-2024 22:56:07 UTC] PHP Fatal error:  Uncaught Error in /srv/index.php:3",
     ),

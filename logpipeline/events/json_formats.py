@@ -48,7 +48,7 @@ def mapped(fields: Fields, line: str) -> Stated | None:
     from the message, which may itself be a line of a log.
     """
     names = tuple(fields)
-    known = _known(names) if len(names) <= MOST_NAMES else _known.__wrapped__(names)
+    known = known_roles(names)
     message_name, text = _first(fields, known.get("message"), json_values.message)
     level_name, level = _level(fields, known.get("level"))
     time_name, seconds = _first(fields, known.get("time"), json_values.time)
@@ -77,7 +77,7 @@ def mapped(fields: Fields, line: str) -> Stated | None:
 
 def chosen(fields: Fields) -> list[str]:
     """Which fields are the level, the message and the time, as "level=severity"."""
-    known = _known.__wrapped__(tuple(fields))
+    known = known_roles(tuple(fields))
     names = {
         "level": _level(fields, known.get("level"))[0],
         "message": _first(fields, known.get("message"), json_values.message)[0],
@@ -126,10 +126,14 @@ def raw(value: Any) -> msgspec.Raw:
     return value if isinstance(value, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(value))
 
 
+def known_roles(names: tuple[str, ...]) -> Known:
+    """The fields that have a role, by its kind, in the order of their ranks."""
+    return _known(names) if len(names) <= MOST_NAMES else _known.__wrapped__(names)
+
+
 @lru_cache(maxsize=1_000)
 def _known(names: tuple[str, ...]) -> Known:
-    """The fields that have a role, by its kind, in the order of their ranks. Cached: the lines of a
-    log have few sets of fields."""
+    """Cached: the lines of a log have few sets of fields."""
     known: Known = {}
     for name in names:
         for role in roles(name):

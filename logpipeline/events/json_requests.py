@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from logpipeline.events import requests
-from logpipeline.events.json_names import PART_OF, Role, plain
+from logpipeline.events.json_names import LONGEST as LONGEST_NAME
+from logpipeline.events.json_names import MOST, PART_OF, Role, plain
 from logpipeline.events.json_values import decoded
 
 Fields = dict[str, msgspec.Raw]
@@ -14,17 +15,36 @@ PROOF = {"method", "request", "response"}
 LONGEST = 2**16  # bytes of a value
 
 
+class Parts(dict[str, str | None]):
+    """The part of a request that a name means."""
+
+    def __missing__(self, name: str) -> str | None:
+        part = PART_OF.get(plain(name))
+        if len(self) < MOST and len(name) <= LONGEST_NAME:
+            self[name] = part
+        return part
+
+
+PARTS = Parts()
+
+
 def add(fields: Fields, some: list[tuple[Role, str]], others: Fields) -> str | None:
     """Add a request's parts to `others`. Returns its status, if it is HTTP's."""
+    made, status = stated(fields, some)
+    for name, value in made.items():
+        others[name] = msgspec.Raw(msgspec.json.encode(value))
+    return status
+
+
+def stated(fields: Fields, some: list[tuple[Role, str]]) -> tuple[dict[str, Any], str | None]:
+    """A request's parts, as an event has them, and its status, if it is HTTP's."""
     found = _parts(fields, some)
     status = str(found.get("status", ""))
     if not (status.isdecimal() and len(status) == 3):
         found.pop("status", None)
         status = ""
-    if "method" in found and (status or "path" in found):
-        for name, value in _made(found).items():
-            others[name] = msgspec.Raw(msgspec.json.encode(value))
-    return status or None
+    is_one = "method" in found and (status or "path" in found)
+    return _made(found) if is_one else {}, status or None
 
 
 def _parts(fields: Fields, some: list[tuple[Role, str]]) -> dict[str, Any]:
@@ -54,7 +74,7 @@ def _nested(value: dict[str, Any] | str) -> dict[str, Any]:
         return {"method": method, "path": path} if is_one else {}
     found: dict[str, Any] = {}
     for name, each in value.items():
-        part = PART_OF.get(plain(name))
+        part = PARTS[name]
         if part and part not in {"request", "response"} and isinstance(each, (str, int, float)):
             found.setdefault(part, _in_milliseconds(each, name) if part == "duration_ms" else each)
     return found
@@ -64,11 +84,11 @@ def _made(found: dict[str, Any]) -> dict[str, Any]:
     """The parts as an event has them, in one order; those that mean nothing are left out."""
     made: dict[str, Any] = {}
     for name in ("method", "path", "client"):
-        if isinstance(value := found.get(name), str):
+        if name in found and isinstance(value := found[name], str):
             made[name] = value
     for name in ("status", "bytes"):
-        if str(value := found.get(name, "")).isdecimal():
-            made[name] = int(str(value))
+        if name in found and (number := str(found[name])).isdecimal():
+            made[name] = int(number)
     if isinstance(took := found.get("duration_ms"), (int, float)):
         made["duration_ms"] = took
     return made

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from logpipeline.events import event, json_formats, reading, times
-from logpipeline.events.event import InvalidRecord
+from logpipeline.events.bulk import Bulk
+from logpipeline.events.event import BRACKETS, MILLISECONDS, InvalidRecord
 from logpipeline.events.joining import Joined
 from logpipeline.events.redaction import Redaction
 from logpipeline.events.text_formats import Row
@@ -15,8 +16,7 @@ MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with k
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
 BEGINNINGS = {level: f'{{"level":"{level}","message":'.encode() for level in event.LEVELS}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-BRACKETS = 64  # fewer cannot be nested too deeply for an event
-MILLISECONDS = 1e11  # an event's timestamp from here on is not in seconds
+MOST_TOGETHER = 2**16  # bytes of a line whose event certainly fits
 
 
 class Splitter:
@@ -63,6 +63,12 @@ class Lines:
         self._likely: Row | None = None  # the format of the last line
         self._service = msgspec.json.encode(service) if service else b""
         self._tail = b',"service":' + self._service + b"}" if service else b"}"
+        self._bulk = Bulk(
+            lambda line: self.event(line, len(line)),
+            lambda: self._likely,
+            self._service,
+            MOST_TOGETHER,
+        )
 
     def events(self, lines: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
         """The events of a Splitter's lines; none for a blank one."""
@@ -75,6 +81,23 @@ class Lines:
         """The event of a Joiner's; None for a blank line."""
         self.count += event.lines - 1
         return self.event(event.text, event.size)
+
+    def separate(self, lines: list[bytes]) -> list[bytes | None]:
+        """The event in each of many whole lines, as `event` makes it, at a fraction of its cost.
+
+        No line is in a container runtime's frame, which `Joiner.separate` tells of a chunk.
+        """
+        if self._redaction is not None:
+            return [self.event(line, len(line)) for line in lines]
+        before = self.together
+        made = self._bulk.events(lines)
+        self.count += self.together - before
+        return made
+
+    @property
+    def together(self) -> int:
+        """Lines that were converted together."""
+        return self._bulk.count
 
     def event(self, line: bytes, size: int) -> bytes | None:
         """The event in a line without its newline; None for a blank one.

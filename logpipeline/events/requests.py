@@ -3,6 +3,7 @@
 method, path, status, bytes (of the response), duration_ms and client.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -68,13 +69,15 @@ def milliseconds(text: str) -> float | None:
 
 
 def rounded(number: str | float, unit: float = 1.0) -> float | None:
-    """A number of `unit` milliseconds; None for a dash or a negative number."""
+    """A number of `unit` milliseconds; None for a dash, a negative or an endless number."""
     try:
         value = float(number)
     except ValueError:
         return None
     made = round(value * unit, 6)
-    return None if made < 0 else int(made) if made == int(made) else made
+    if not 0 <= made < math.inf:
+        return None
+    return int(made) if made == int(made) else made
 
 
 def add_duration(made: dict[str, Any], text: str) -> None:

@@ -15,7 +15,7 @@ from logpipeline.events.parts import LETTER, LEVEL, THEN_LEVEL, Format
 
 __all__ = ["COLOURS", "FORMATS", "MOST", "Format", "Row", "Understood", "read", "understand"]
 
-PAIRS = re.compile(r'([\w.@/-]{1,64}+)=("(?:[^"\\]|\\.)*+"|\S*+)', re.ASCII)  # logfmt
+PAIRS = re.compile(r'([\w.@/-]{1,64}+)=("[^"\\]*+(?:\\.[^"\\]*+)*+"|\S*+)', re.ASCII)  # logfmt
 PAIR_LEVELS = {"level", "lvl", "severity", "loglevel", "@level", "priority"}
 PAIR_TIMES = {"time", "ts", "t", "timestamp", "datetime", "eventtime", "@timestamp"}
 MOST = 8_192  # characters of a line that are scanned: an access log's status follows the URL
@@ -89,24 +89,25 @@ class Row:
         self.name = form.name
         self.match = pattern.match
         self.needs = form.needs
+        self.lead, self.pattern, self.clock = form.lead, form.pattern, form.clock
         self.earlier: dict[str, Any] = {}
-        self._clock = form.clock
-        self._levels = [groups[name] for name in groups if name[0] == "l" and name != "logger"]
+        self.levels = [groups[name] for name in groups if name[0] == "l" and name != "logger"]
         self._moment = [groups.get(name, 0) for name in ("at", "s", "f", "z")]
+        self.groups = groups
         self._has = groups.keys()
         self._is_request = "status" in groups or "method" in groups
         self._request = requests.Groups(groups)
-        self._access = (
+        self.access = (
             [groups[name] for name in ACCESS_GROUPS] if groups.keys() == {*ACCESS_GROUPS} else []
         )
-        self._named = [name for name in ("service", "tag", "host", "logger") if name in groups]
+        self.named = [name for name in ("service", "tag", "host", "logger") if name in groups]
         self._is_frame = "service" in groups
-        self._is_java = "l3" in groups and form.first != "a["
-        self._is_iso = "l3" in groups and not form.clock
+        self.is_java = "l3" in groups and form.first != "a["
+        self.is_iso = "l3" in groups and not form.clock
 
     def understood(self, found: re.Match[str], text: str) -> Understood | None:
         """What a matching line states; None when its time is invalid."""
-        if self._access:
+        if self.access:
             return self._of_access(found, text)
         level, has = self._level(found), self._has
         seconds, end = None, found.end()
@@ -121,14 +122,14 @@ class Row:
             seconds = times.of_number(found["number"])
         elif text[:1] != "<":
             seconds = _time_in_head(text)
-        for name in self._named:
+        for name in self.named:
             if value := found[name]:
                 fields = fields or {}
                 fields["service" if name == "tag" else name] = value
-        if level is not None and self._is_java and (logger := LOGGER.match(text, end)):
+        if level is not None and self.is_java and (logger := LOGGER.match(text, end)):
             fields = fields or {}
             fields["logger"] = logger[1]
-        elif level is None and self._is_iso and end < len(text):
+        elif level is None and self.is_iso and end < len(text):
             for tail in TAIL_ROWS:
                 if after := tail.match(text, end):
                     return tail.after(after, text, seconds)
@@ -137,8 +138,8 @@ class Row:
 
     def _of_access(self, found: re.Match[str], text: str) -> Understood | None:
         """The same for the commonest access logs, at half of the cost."""
-        at, second, zone, method, path, status, size, client = found.group(*self._access)
-        seconds = times.seconds(at, self._clock, second, None, zone)
+        at, second, zone, method, path, status, size, client = found.group(*self.access)
+        seconds = times.seconds(at, self.clock, second, None, zone)
         if seconds is None:
             return None
         level = levels.of_status(status) if status[0] in "45" else None
@@ -154,7 +155,7 @@ class Row:
     def after(self, found: re.Match[str], text: str, seconds: str | None) -> Understood:
         """What a line with an ISO time states, whose rest matches."""
         fields = self._request.fields(found, text) if self._is_request else {}
-        fields |= {name: found[name] for name in self._named if found[name]}
+        fields |= {name: found[name] for name in self.named if found[name]}
         rest = found.end() if self._is_frame else 0
         return Understood(self._level(found), seconds, fields, self, rest)
 
@@ -168,11 +169,11 @@ class Row:
             at = f"{at} {found['clock']}"
         if "more" in self._has:
             at = f"{at} {found['more'].strip()}"
-        return times.seconds(at, self._clock, second, fraction, zone)
+        return times.seconds(at, self.clock, second, fraction, zone)
 
     def _level(self, found: re.Match[str]) -> str | None:
         last = found.lastindex
-        for group in (last,) if last in self._levels else self._levels:
+        for group in (last,) if last in self.levels else self.levels:
             if name := found[group]:
                 return named(name)
         if "pri" in self._has:

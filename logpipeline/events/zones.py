@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from logpipeline.events.parts import alternatives
+
 HOURS = {
     **dict.fromkeys(("Z", "UTC", "GMT", "WET", "UT", "UCT"), 0.0),
     **dict.fromkeys(("BST", "CET", "MEZ", "WEST", "WAT"), 1.0),
@@ -21,7 +23,7 @@ HOURS = {
     **{"PDT": -7.0, "PST": -8.0, "AKDT": -8.0, "AKST": -9.0, "HST": -10.0},
 }
 AMBIGUOUS = ("CST", "IST", "AST", "AMT", "GST", "PHT", "SST")
-ABBREVIATIONS = "|".join(sorted([*HOURS, *AMBIGUOUS], key=len, reverse=True))
+ABBREVIATIONS = alternatives([*HOURS, *AMBIGUOUS])
 AREAS = (
     "Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Brazil|Canada|Chile|Etc|Europe"
     "|Indian|Mexico|Pacific|US|Mars"

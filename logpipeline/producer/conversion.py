@@ -3,12 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Iterable
+from itertools import accumulate, compress
 
 from logpipeline.events.joining import Joined, Joiner
 from logpipeline.events.lines import Lines
 from logpipeline.producer.line_reader import UTF_8, Line, LineReader, line_reader
-
-FEW = 2  # lines of a chunk that are not worth a look at all of it
 
 
 class Conversion:
@@ -61,17 +60,18 @@ class Conversion:
 
     def events(self, data: bytes) -> list[bytes]:
         """The events that the next bytes complete."""
-        found = self._reader.feed(data) if self._reader else []
-        made: list[bytes] = []
-        if self._encoding == UTF_8 and len(found) > FEW and self._joiner.separate(data):
-            made += self._converted(found[:1])
-            made += self._of(self._joiner.end())
-            made += self._separate(found[1:-1])
-            found = found[-1:]
-        made += self._converted(found)
-        if self._reader and not self._reader.unfinished:
-            self._at = self._reader.at  # after NULs
-        return made
+        if self._reader is None:
+            return []
+        begin = data.find(b"\n") + 1
+        end = data.rfind(b"\n", begin, max(begin, data.rfind(b"\n"))) + 1
+        if self._encoding != UTF_8 or not begin < end or b"\n\0" in data:
+            return self._fed(data)
+        made = self._fed(data[:begin])
+        if not self._joiner.separate(data):
+            return made + self._fed(data[begin:])
+        made += self._of(self._joiner.end())
+        made += self._separate(data[begin:end])
+        return made + self._fed(data[end:])  # the last line may be continued
 
     def late_events(self, with_unfinished: bool) -> list[bytes]:
         """Those that need not wait any longer for a continuation; with the unfinished line or
@@ -84,9 +84,10 @@ class Conversion:
         unfinished = self._unfinished() if with_unfinished else []
         return unfinished + self._of(self._joiner.end())
 
-    def acknowledge(self) -> None:
-        """Record that Kafka has the oldest event that it had not acknowledged."""
-        self._starts.popleft()
+    def acknowledge(self, count: int = 1) -> None:
+        """Record that Kafka has the `count` oldest events that it had not acknowledged."""
+        for _ in range(count):
+            self._starts.popleft()
 
     def skip_to(self, offset: int) -> None:
         self._at = offset
@@ -111,18 +112,24 @@ class Conversion:
                 made += self._of(joined)
         return made
 
-    def _separate(self, found: list[Line]) -> list[bytes]:
-        """The events of lines that are one each."""
-        event, starts, at = self._lines.event, self._starts, self._at
-        made = []
-        for line, size, end in found:
-            value = event(line, size)
-            if value is not None:
-                starts.append(at)
-                made.append(value)
-            at = end
-        self._at = at
+    def _fed(self, data: bytes) -> list[bytes]:
+        """The events that some bytes complete."""
+        assert self._reader
+        made = self._converted(self._reader.feed(data))
+        if not self._reader.unfinished:
+            self._at = self._reader.at  # after NULs
         return made
+
+    def _separate(self, data: bytes) -> list[bytes]:
+        """The events of whole lines that are one each."""
+        assert self._reader
+        lines = self._reader.whole(data)
+        values = self._lines.separate(lines)
+        if self._starts.maxlen != 0:
+            starts = accumulate([len(line) + 1 for line in lines], initial=self._at)
+            self._starts += compress(starts, values)
+        self._at = self._reader.at
+        return [value for value in values if value is not None]
 
     def _of(self, joined: Iterable[Joined]) -> list[bytes]:
         """The events; positions stay before all of them until Kafka has them."""

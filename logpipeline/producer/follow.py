@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import repeat
 from pathlib import Path
 
 from logpipeline.events.lines import Lines, default_service, summary
@@ -19,7 +20,7 @@ from logpipeline.producer.claims import Claims
 from logpipeline.producer.descriptors import Descriptors
 from logpipeline.producer.registry import Registry
 from logpipeline.producer.settings import ProducerSettings
-from logpipeline.producer.source import Event, Source, nuls
+from logpipeline.producer.source import Batch, Source, nuls
 from logpipeline.producer.tail import Tail, TailError
 from logpipeline.rotation import logs_of
 from logpipeline.shutdown import Shutdown
@@ -75,14 +76,14 @@ class Follow(Source):
                     raise
                 self._report(path, str(error))  # under another name, it is another producer's
 
-    def events(self, outbox: Outbox) -> Iterator[Event]:
+    def batches(self, outbox: Outbox) -> Iterator[Batch]:
         discovered = saved = time.monotonic()
         while not self._stop:
             idle = True
             for path, tail in self._tails.items():
-                for event in self._read(path, tail):
+                for batch in self._read(path, tail):
                     idle = False
-                    yield event
+                    yield batch
             outbox.settle()
             now = time.monotonic()
             if now - saved > SAVE:
@@ -104,12 +105,12 @@ class Follow(Source):
             tail.close()
         self._claims.close()
 
-    def _read(self, path: Path, tail: Tail) -> Iterator[Event]:
+    def _read(self, path: Path, tail: Tail) -> Iterator[Batch]:
         """Some of a log's new events; an acknowledgement by Kafka advances its position."""
         key = os.fsencode(path)
         try:
-            for value, file in tail.read():
-                yield key, value, file.conversion.acknowledge
+            for values, file in tail.read():
+                yield Batch(list(zip(repeat(key), values)), file.conversion.acknowledge)
             self._outages.pop(path, None)
             self.complete = self.complete and tail.complete
         except OSError as error:

@@ -32,6 +32,11 @@ class LineReader:
             data = data[end:]
         return found
 
+    def whole(self, data: bytes) -> list[bytes]:
+        """The lines in `data`, which begins and ends between lines, and has no NULs before them."""
+        self.at += len(data)
+        return data[:-1].split(b"\n")
+
     def end(self) -> list[Line]:
         """The last line, when no newline ends it."""
         self.at += self.unfinished

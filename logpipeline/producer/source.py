@@ -3,38 +3,59 @@
 import argparse
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
-from typing import cast
+from typing import NamedTuple
 
 from logpipeline.events.lines import fitted
 from logpipeline.events.redaction import Redaction
-from logpipeline.kafka.outbox import OnAck, Outbox
+from logpipeline.kafka.encoding import Pair
+from logpipeline.kafka.outbox import Outbox
+from logpipeline.pace import Pace, bursts
 from logpipeline.producer.simulator import simulate, spoil
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-Pair = tuple[bytes, bytes]  # a record's key and value
-Event = Pair | tuple[bytes, bytes, OnAck]  # the arguments of Outbox.send
+LARGEST = 5_000  # events of a batch
+BURST = 500  # simulated ones
+
+
+class Batch(NamedTuple):
+    """Events in order. `acknowledge` takes the number of the source's oldest events that Kafka has
+    accepted or refused since the last call."""
+
+    pairs: list[Pair]
+    acknowledge: Callable[[int], object] | None = None
 
 
 class Source:
     """Events in order, those of a key in one partition; a request to stop ends them.
 
     `size` is in bytes, None when unknown; `position` counts the bytes read. `complete` is False
-    when some of the input was not read. `burst` is the number of events that may be sent together:
-    1 if one may have to wait for the next, or has a callback.
+    when some of the input was not read.
     """
 
     size: int | None = None
     position = 0
     complete = True
-    burst = 1
 
-    def events(self, outbox: Outbox) -> Iterator[Event]:
-        """After a request to stop, only those already read. They are for `outbox`."""
+    def batches(self, outbox: Outbox) -> Iterator[Batch]:
+        """Those that are there together. After a request to stop, only those already read. They are
+        for `outbox`."""
         raise NotImplementedError
+
+    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Batch]:
+        """Batches of those events that are due together."""
+        for pairs, acknowledge in self.batches(outbox):
+            begin = 0
+            while begin < len(pairs):
+                due = pace.due(min(LARGEST, len(pairs) - begin))
+                if not due:
+                    return
+                pace.count(due)
+                yield Batch(pairs[begin : begin + due], acknowledge)
+                begin += due
 
     def summary(self) -> str:
         """The source's part of the line of totals."""
@@ -44,35 +65,33 @@ class Source:
         """Called after the outbox has closed, when all deliveries are known."""
 
 
-def sent(burst: list[Event], outbox: Outbox, redaction: Redaction | None = None) -> bool:
-    """Send events that are due together, redacted. False when a stop was requested first."""
+def sent(batch: Batch, outbox: Outbox, redaction: Redaction | None = None) -> bool:
+    """Send events, redacted. False when a stop was requested first."""
+    pairs, acknowledge = batch
     if redaction:
-        burst = [
-            cast("Event", (key, fitted(redaction.event(value)), *on_ack))
-            for key, value, *on_ack in burst
-        ]
-    if len(burst) == 1:
-        return outbox.send(*burst[0])
-    return outbox.send_all(cast("list[Pair]", burst))
+        pairs = [(key, fitted(redaction.event(value))) for key, value in pairs]
+    if acknowledge is None:
+        return outbox.send_all(pairs)
+    return outbox.send_all(pairs, lambda _: acknowledge(len(pairs)))
 
 
 class Simulated(Source):
     """The endless events of a small company, by --seed, --rate and --malformed."""
 
-    burst = 500
-
     def __init__(self, options: argparse.Namespace, stop: Shutdown) -> None:
         self._options = options
         self._stop = stop
 
-    def events(self, outbox: Outbox) -> Iterator[Pair]:
+    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Batch]:
+        """Each event is made when it is due, not before."""
         options, stop = self._options, self._stop
         seed = random.getrandbits(32) if options.seed is None else options.seed
         log.info("--seed %d --rate %g repeats these events", seed, options.rate)
         events = simulate(seed, options.rate)
         if options.malformed:
             events = spoil(events, options.malformed, seed)
-        return takewhile(lambda _: not stop, events)
+        for burst in bursts(takewhile(lambda _: not stop, events), pace, BURST):
+            yield Batch(burst)
 
 
 def nuls(count: int) -> str:

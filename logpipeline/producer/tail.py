@@ -77,8 +77,8 @@ class Tail:
             self.close()
             raise
 
-    def read(self) -> Iterator[tuple[bytes, OpenFile]]:
-        """Some of the new events, in order, each with its file, which takes acknowledgements.
+    def read(self) -> Iterator[tuple[list[bytes], OpenFile]]:
+        """Some of the new events, in order, each list with its file, which takes acknowledgements.
 
         Raises OSError.
         """
@@ -86,8 +86,8 @@ class Tail:
         files = self._files.being_read[:]
         for file in files:
             values = self._read(file)
-            for value in values:
-                yield value, file
+            if values:
+                yield values, file
             if values or (file.conversion.is_joining and file is not files[-1]):
                 return
 
