@@ -1,7 +1,6 @@
 """make powercut: it finds nothing in the code as it is, and each step that is left out of it."""
 
 import errno
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -174,10 +173,11 @@ def test_a_power_cut_after_a_failed_sync_of_the_checkpoint_is_harmless() -> None
 
 
 @pytest.mark.needs("mount")
-@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.needs(f"mkfs.{kind}")) for kind in ("ext4", "xfs")],
+)
 def test_images_of_real_file_systems_are_recovered_from(kind: str, tmp_path: Path) -> None:
-    if not shutil.which(f"mkfs.{kind}"):
-        pytest.skip(f"it needs mkfs.{kind}: apt-get install e2fsprogs xfsprogs")
     command = ["unshare", "--mount", sys.executable, "-m", "tests.powercut.loop", kind]
     done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True)
     if done.returncode == UNKNOWN:

@@ -9,15 +9,21 @@ from pathlib import Path
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MOUNT = "mount"  # the right to: where a test fills up a small filesystem of its own
 PACKAGES = {  # a program → Debian's package
-    "cc": "gcc",
+    "bzcat": "bzip2",
+    "cc": "gcc libc6-dev",
     "chromium": "chromium",
     "curl": "curl",
     "kcat": "kcat",
     "logger": "bsdutils",
     "logrotate": "logrotate",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
     "nginx": "nginx-light",
     "npm": "npm",
     "rsyslogd": "rsyslog rsyslog-elasticsearch",
+    "xzcat": "xz-utils",
+    "zcat": "gzip",
+    "zstdcat": "zstd",
 }
 
 
