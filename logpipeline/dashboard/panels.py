@@ -97,6 +97,11 @@ def _more(count: int) -> Markup:
     return Markup('<p class="none">and {} more</p>').format(f"{count:,}") if count > 0 else Markup()
 
 
+def title(state: DashboardState) -> str:
+    """The tab's, with the number of open alerts."""
+    return f"({n}) Logs" if (n := len(state.alerts or ()) + state.more_alerts) else "Logs"
+
+
 def unreachable(address: str, problem: str, since: str) -> Markup:
     return Markup(
         "<h2>Cannot read Redis</h2>"
