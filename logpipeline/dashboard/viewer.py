@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
@@ -19,8 +20,7 @@ from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.layout import Layout, emit_data
 from logpipeline.dashboard.list_view import ROWS, ListView
-from logpipeline.dashboard.query import SOURCES, THEMES, PageQuery
-from logpipeline.dashboard.search import CHARACTERS
+from logpipeline.dashboard.query import THEMES, PageQuery
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import BAD, DashboardState
 from logpipeline.recent import redis_client
@@ -124,6 +124,11 @@ class Viewer:
             lambda e: self._filter(levels={*BAD}, service=e.args, words=""),
             js_handler=emit_data("service"),
         )
+        page.alerts.on(
+            "click",
+            lambda e: self._choose(self._query.about_alert(e.args, time.time())),
+            js_handler=emit_data("alert"),
+        )
         page.events.on("click", lambda e: self._open(e.args), js_handler=emit_data("id"))
         page.stream.on(
             "hold",
@@ -141,9 +146,9 @@ class Viewer:
         page.body.on("click", lambda e: self._narrow(e.args), js_handler=emit_data("term"))
         page.next.on("click", lambda: self._open_beside(1))
         page.previous.on("click", lambda: self._open_beside(-1))
-        page.source.on_value_change(lambda e: self._choose_source(e.value))
-        page.period.on("click", lambda: self._choose_source("newest"))
-        page.older.on("click", lambda: self._choose_source("all"))
+        page.source.on_value_change(lambda e: self._choose(self._query.within(e.value)))
+        page.period.on("click", lambda: self._choose(self._query.within("newest")))
+        page.older.on("click", lambda: self._choose(self._query.within("all")))
         page.plot.on(
             "period", lambda e: self._choose_period(e.args), js_handler="(e) => emit(e.detail)"
         )
@@ -227,11 +232,8 @@ class Viewer:
         self._list.limit = ROWS
         self._query = query
         self._page.source.value = query.source
+        self._page.search.value = query.filters.words
         self._changed.set()
-
-    def _choose_source(self, source: object) -> None:
-        if isinstance(source, str) and source in SOURCES and source != self._query.source:
-            self._choose(replace(self._query, source=source))
 
     def _choose_period(self, bars: object) -> None:
         """From one bar of the chart to another one, as a browser says."""
@@ -245,11 +247,8 @@ class Viewer:
 
     def _narrow(self, term: object) -> None:
         """Add a term of the dialog to the search."""
-        if isinstance(term, str) and len(term) <= CHARACTERS:
-            self._page.dialog.close()
-            words = self._query.filters.words
-            if term not in words.split():
-                self._filter(words=f"{words} {term}".strip())
+        self._page.dialog.close()
+        self._choose(self._query.with_term(term))
 
     def _open_beside(self, step: int) -> None:
         self._opened = self._dialog.beside(self._list.entries, step) or self._opened
@@ -266,7 +265,6 @@ class Viewer:
     ) -> None:
         """Change some of the filters: those that are not None."""
         self._choose(self._query.filtered(levels, service, words))
-        self._page.search.value = self._query.filters.words
 
     def _show_address(self) -> None:
         """Back undoes each choice, but not each word that was typed."""
