@@ -16,9 +16,8 @@ from logpipeline.dashboard.entry import EventEntry, entry
 from logpipeline.dashboard.query import PageQuery
 from logpipeline.dashboard.search import Filters
 from logpipeline.dashboard.settings import DashboardSettings
-from logpipeline.find.engine import Request
 from logpipeline.find.live import answers
-from logpipeline.find.query import Query
+from logpipeline.find.request import Query, Request
 
 log = logging.getLogger(__name__)
 
