@@ -60,7 +60,7 @@ FOREIGN = {
     "collector.py": "redis-url log-file dashboard-port metrics-port",
     "producer.py": "redis-url log-file dashboard-port alert-urls metrics-port",
     "consumer.py": "dashboard-port alert-urls state-dir",
-    "dashboard.py": "kafka-topic log-file metrics-host alert-urls",
+    "dashboard.py": "kafka-topic log-max-bytes metrics-host alert-urls",
     "alerts.py": "kafka-topic log-file dashboard-port",
     "verify.py": "dashboard-port state-dir log-max-bytes archive-url",
     "replay.py": "redis-url dashboard-port archive-url",

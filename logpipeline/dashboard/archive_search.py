@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
@@ -12,11 +13,11 @@ from typing import Any
 from nicegui import background_tasks
 
 from logpipeline.dashboard.entry import EventEntry, entry
+from logpipeline.dashboard.query import PageQuery
 from logpipeline.dashboard.search import Filters
 from logpipeline.dashboard.settings import DashboardSettings
-from logpipeline.find.engine import Request
 from logpipeline.find.live import answers
-from logpipeline.find.query import Query
+from logpipeline.find.request import Query, Request
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,35 @@ class ArchiveSearch:
             self._ended = True
             self.problem = answer.get("error", "")
             self.left_out = answer.get("left_out", "")
+
+
+class TabSearch:
+    """The search of one tab: `running` is None while it shows the newest events."""
+
+    def __init__(self, settings: DashboardSettings, on_change: Callable[[], None]) -> None:
+        self.running: ArchiveSearch | None = None
+        self._settings = settings
+        self._on_change = on_change
+        self._asked: tuple[object, ...] = ()
+
+    def follow(self, query: PageQuery) -> None:
+        """Begin what the viewer has asked for, and end the search before."""
+        asked: tuple[object, ...] = ()
+        if query.source != "newest" and not query.filters.terms.problem:
+            asked = (query.source, query.period, query.filters)
+        if asked == self._asked:
+            return
+        self.end()
+        self._asked = asked
+        if asked:
+            found = query_of(query.filters, query.since(time.time()), query.to)
+            request = Request(found, MOST, SECONDS)
+            self.running = ArchiveSearch(self._settings, request, self._on_change)
+
+    def end(self) -> None:
+        if self.running:
+            self.running.cancel()
+        self.running, self._asked = None, ()
 
 
 def query_of(filters: Filters, since: float, to: float = math.inf) -> Query:

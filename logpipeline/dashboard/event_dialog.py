@@ -9,8 +9,7 @@ from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import EventEntry
 from logpipeline.dashboard.layout import Layout
 from logpipeline.dashboard.settings import DashboardSettings
-from logpipeline.find.engine import Request
-from logpipeline.find.query import Query
+from logpipeline.find.request import Query, Request
 
 SECONDS = 10.0  # for the neighbours
 

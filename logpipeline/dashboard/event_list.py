@@ -185,12 +185,10 @@ def leaves(name: str, value: Any, depth: int = 4) -> Iterator[tuple[str, str]]:
 
 
 def _field(name: str, shown: str, value: str) -> Markup:
-    tools = Markup("")
-    if value:
-        tools = _copy("Copy", _plain(value[:DETAIL]))
-        if len(value) <= ASKED and value.isprintable() and can_be_asked(name):
-            tools = _narrow("Only", term(name, value)) + _narrow("Not", term(name, value, True))
-            tools += _copy("Copy", value)
+    can = value and len(value) <= ASKED and value.isprintable() and can_be_asked(name)
+    tools = _narrow("Only", term(name, value) if can else "")
+    tools += _narrow("Not", term(name, value, minus=True) if can else "")
+    tools += _copy("Copy", _plain(value[:DETAIL] or shown))
     return Markup(
         '<tr><th scope="row"><bdi>{}</bdi></th><td><bdi>{}</bdi></td><td class="tools">{}</td></tr>'
     ).format(short(name, NAME * 3), shown, tools)

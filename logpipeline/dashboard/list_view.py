@@ -27,10 +27,11 @@ T = TypeVar("T")
 class ListView:
     """`entries` are what it shows, at most `limit` of those that Redis holds."""
 
-    def __init__(self, page: Layout) -> None:
+    def __init__(self, page: Layout, on_change: Callable[[], None]) -> None:
         self.entries: list[EventEntry] = []
         self.limit = ROWS
         self._page = page
+        self._on_change = on_change
         self._before: dict[str, EventEntry] = {}  # which the browser may still show
         self._made_of: tuple[object, ...] = ()
 
@@ -58,12 +59,11 @@ class ListView:
         shown = next((each for each in self.entries if each.id == id_), None)
         return shown or self._before.get(id_)
 
-    def grow(self) -> bool:
-        """Show more of what Redis holds; False when all is shown."""
-        if self.limit > len(self.entries):
-            return False
-        self.limit += MORE
-        return True
+    def grow(self) -> None:
+        """Show more of what Redis holds, if there is more."""
+        if self.limit <= len(self.entries):
+            self.limit += MORE
+            self._on_change()
 
     def _found(
         self, state: DashboardState, query: PageQuery, search: ArchiveSearch | None, clock: Clock

@@ -97,6 +97,11 @@ def _more(count: int) -> Markup:
     return Markup('<p class="none">and {} more</p>').format(f"{count:,}") if count > 0 else Markup()
 
 
+def title(state: DashboardState) -> str:
+    """The tab's, with the number of open alerts."""
+    return f"({n}) Logs" if (n := len(state.alerts or ()) + state.more_alerts) else "Logs"
+
+
 def unreachable(address: str, problem: str, since: str) -> Markup:
     return Markup(
         "<h2>Cannot read Redis</h2>"
@@ -162,11 +167,12 @@ def _alert(alert: Alert, now: float, clock: Clock) -> Markup:
     low = now - alert.last
     why = f" · below its bound for {duration(low)}, open until it stays there" if low > CALM else ""
     return Markup(
-        '<li data-key="{}" class="{}"><b>{}</b> <bdi>{}</bdi><p><bdi>{}</bdi></p>'
-        '<time title="{}">since {}, {}{}</time></li>'
+        '<li data-key="{}" class="{}"><button data-alert="{}"><b>{}</b> <bdi>{}</bdi></button>'
+        '<p><bdi>{}</bdi></p><time title="{}">since {}, {}{}</time></li>'
     ).format(
         short(alert.id, TEXT),
         _severity(alert),
+        f"{alert.since:.0f} {short(alert.subject, TEXT)}",
         short(alert.rule, 60),
         short(alert.subject, 60),
         short(alert.summary, TEXT),
@@ -179,7 +185,8 @@ def _alert(alert: Alert, now: float, clock: Clock) -> Markup:
 
 def _notice(notice: Notice, now: float, clock: Clock) -> Markup:
     return Markup(
-        '<li data-key="{}" class="{}"><time title="{}">{}</time> <b>{}</b> {} <bdi>{}</bdi></li>'
+        '<li data-key="{}" class="{}"><time title="{}">{}</time> <b>{}</b> {} <bdi>{}</bdi>'
+        " <bdi>{}</bdi></li>"
     ).format(
         short(f"{notice.at} {notice.state} {notice.rule} {notice.subject}", TEXT),
         "over" if notice.state == "over" else _severity(notice),
@@ -188,6 +195,7 @@ def _notice(notice: Notice, now: float, clock: Clock) -> Markup:
         short(notice.rule, 60),
         STATES.get(notice.state, short(notice.state, 20)),
         short(notice.subject, 60),
+        short(notice.summary, TEXT) if notice.state == "over" else "",
     )
 
 

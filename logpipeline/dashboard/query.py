@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
 from logpipeline.dashboard.search import Filters
+from logpipeline.dashboard.state import BAD
 from logpipeline.events.event import LEVELS
 
 CHARACTERS = 2_000  # of a query
 THEMES: dict[str, bool | None] = {"auto": None, "dark": True, "light": False}  # name → dark
 NO_FILTERS = Filters()
+NO_PERIOD = (0, 0)
+BEFORE = 60  # seconds before an alert opened that a click on it shows
 EVENT = 60  # characters of an event's name
 # Where to look: name → what people read, seconds of the archive. "period" is chosen in the chart.
 SOURCES: dict[str, tuple[str, float]] = {
@@ -33,7 +36,7 @@ class PageQuery:
     span: str = "hour"
     theme: str = "auto"
     source: str = "newest"
-    period: tuple[int, int] = (0, 0)
+    period: tuple[int, int] = NO_PERIOD
     zone: str = "local"
     event: str = ""
 
@@ -88,6 +91,30 @@ class PageQuery:
             old.words if words is None else words,
         )
         return replace(self, filters=filters)
+
+    def within(self, source: object) -> "PageQuery":
+        """Another one of SOURCES."""
+        if not isinstance(source, str) or source not in SOURCES:
+            return self
+        if source == "period" and self.period == NO_PERIOD:
+            return self  # it is chosen in the chart
+        return replace(self, source=source)
+
+    def with_term(self, term: object) -> "PageQuery":
+        """One more term in the search."""
+        words = self.filters.words
+        if not isinstance(term, str) or not term or term in words.split():
+            return self
+        return self.filtered(words=f"{words} {term}".strip())
+
+    def about_alert(self, alert: object, now: float) -> "PageQuery":
+        """The errors of a service since its alert opened: `alert` is that Unix time and it."""
+        since, _, service = alert.partition(" ") if isinstance(alert, str) else ("", "", "")
+        if not re.fullmatch(r"[0-9]{1,11}", since) or int(since) > now:
+            return self
+        period = int(since) - BEFORE, int(now) + 1
+        filters = Filters.of(BAD, service)
+        return replace(self, filters=filters, source="period", period=period)
 
     def with_other_zone(self) -> "PageQuery":
         return replace(self, zone="local" if self.zone == "utc" else "utc")

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from nicegui import Client, ui
 
 from logpipeline.dashboard import panels
-from logpipeline.dashboard.archive_search import MOST, SECONDS, ArchiveSearch, query_of
+from logpipeline.dashboard.archive_search import TabSearch
+from logpipeline.dashboard.browser import ask
 from logpipeline.dashboard.chart_view import ChartView
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import EventEntry
@@ -19,17 +20,14 @@ from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.layout import Layout, emit_data
 from logpipeline.dashboard.list_view import ROWS, ListView
-from logpipeline.dashboard.query import SOURCES, THEMES, PageQuery
-from logpipeline.dashboard.search import CHARACTERS
+from logpipeline.dashboard.query import THEMES, PageQuery
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import BAD, DashboardState
-from logpipeline.find.engine import Request
 from logpipeline.recent import redis_client
 from logpipeline.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 10.0  # seconds for a browser's answer before the request is repeated
 ASK = '[document.hidden, document.body.classList.contains("body--dark")]'
 ZONE = "Intl.DateTimeFormat().resolvedOptions().timeZone"
 HINT = Markup("Times in {} <kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> events")
@@ -56,13 +54,12 @@ class Viewer:
         self._hold = Hold(feed)
         self._opened: EventEntry | None = None  # to be shown in the dialog
         self._linked = ""  # the name of an event in the address, to be opened
-        self._archive: ArchiveSearch | None = None
-        self._asked: tuple[object, ...] = ()  # the query of that search
         self._to_top = False
         self._changed = asyncio.Event()  # there is something else to show
         self._page = Layout()
-        self._list = ListView(self._page)
+        self._list = ListView(self._page, self._changed.set)
         self._chart = ChartView(self._page)
+        self._search = TabSearch(settings, self._changed.set)
         self._dialog = EventDialog(self._page, settings, self._changed.set)
         self._supervision = Supervision(log, settings)
         client.on_delete(self._changed.set)
@@ -77,7 +74,7 @@ class Viewer:
                 number = await self._feed.after(number, self._changed)
                 await self._try(self._update)
         self._dialog.close()
-        self._end_search()
+        self._search.end()
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -89,14 +86,17 @@ class Viewer:
 
     async def _start(self) -> None:
         """Apply the query in the browser's address."""
-        self._browsers_clock = Clock(str(await self._ask(ZONE)))
-        self._query = PageQuery.parse(await self._ask("location.search"))
-        self._address = str(self._query)
-        self._set_clock()
+        self._browsers_clock = Clock(str(await ask(self._client, ZONE)))
+        self._take_address(await ask(self._client, "location.search"))
         self._linked = self._query.event
+        self._set_clock()
+        self._show_theme()
+
+    def _take_address(self, search: object) -> None:
+        self._query = PageQuery.parse(search)
+        self._address = str(self._query)
         self._page.search.value = self._query.filters.words
         self._page.source.value = self._query.source
-        self._show_theme()
 
     def _set_clock(self) -> None:
         self._clock = Clock() if self._query.zone == "utc" else self._browsers_clock
@@ -106,19 +106,10 @@ class Viewer:
 
     async def _update(self) -> None:
         self._changed.clear()
-        match await self._ask(ASK):
+        match await ask(self._client, ASK):
             case [False, bool(dark)]:
                 self._dark = dark
                 await self._show()
-
-    async def _ask(self, code: str) -> object:
-        """The browser's answer to JavaScript `code`; None once the tab is closed."""
-        while not self._client.is_deleted:
-            try:
-                return await self._client.run_javascript(code, timeout=PATIENCE)
-            except TimeoutError:
-                continue
-        return None
 
     def _listen(self) -> None:
         page = self._page
@@ -133,6 +124,11 @@ class Viewer:
             lambda e: self._filter(levels={*BAD}, service=e.args, words=""),
             js_handler=emit_data("service"),
         )
+        page.alerts.on(
+            "click",
+            lambda e: self._choose(self._query.about_alert(e.args, time.time())),
+            js_handler=emit_data("alert"),
+        )
         page.events.on("click", lambda e: self._open(e.args), js_handler=emit_data("id"))
         page.stream.on(
             "hold",
@@ -142,7 +138,7 @@ class Viewer:
         page.dialog.on_value_change(lambda e: self._opened_or_closed(e.value is True))
         page.stream.on(
             "scroll",
-            self._show_more,
+            self._list.grow,
             js_handler="(e) => e.target.scrollTop + 2 * e.target.clientHeight"
             " > e.target.scrollHeight && emit()",
             throttle=0.3,
@@ -150,9 +146,9 @@ class Viewer:
         page.body.on("click", lambda e: self._narrow(e.args), js_handler=emit_data("term"))
         page.next.on("click", lambda: self._open_beside(1))
         page.previous.on("click", lambda: self._open_beside(-1))
-        page.source.on_value_change(lambda e: self._choose_source(e.value))
-        page.period.on("click", lambda: self._choose_source("newest"))
-        page.older.on("click", lambda: self._choose_source("all"))
+        page.source.on_value_change(lambda e: self._choose(self._query.within(e.value)))
+        page.period.on("click", lambda: self._choose(self._query.within("newest")))
+        page.older.on("click", lambda: self._choose(self._query.within("all")))
         page.plot.on(
             "period", lambda e: self._choose_period(e.args), js_handler="(e) => emit(e.detail)"
         )
@@ -170,8 +166,8 @@ class Viewer:
         self._show_theme()
         self._set_clock()
         self._show_address()
-        self._search_archive()
-        if problem and state and (self._hold or self._archive):
+        self._search.follow(self._query)
+        if problem and state and (self._hold or self._search.running):
             since = self._clock.full(self._feed.problem_since)
             page.show_banner("Redis unavailable", panels.outdated(problem, since))
             await self._show_list(state, self._hold.state or state)
@@ -182,24 +178,23 @@ class Viewer:
         elif state and state.empty:
             page.show_screen("Empty", panels.empty(address, key, state.lag))
         elif state:
-            page.show_state("Archive" if self._archive else "Paused" if self._hold else "Live")
+            page.show_state(
+                "Archive" if self._search.running else "Paused" if self._hold else "Live"
+            )
             page.tiles.content = panels.tiles(state)
             page.failing.content = panels.failing(state)
             page.alerts.content = panels.alerts(state, self._clock)
-            self._chart.show(state, self._query, self._archive, self._dark, self._clock)
+            self._chart.show(state, self._query, self._search.running, self._dark, self._clock)
             await self._show_list(state, self._hold.state or state)
             await self._show_opened(state)
-            self._client.run_javascript(f"document.title = {self._title(state)!r}")
+            self._client.run_javascript(f"document.title = {panels.title(state)!r}")
 
     def _show_theme(self) -> None:
         self._page.show_theme(self._query.theme, THEMES[self._query.theme])
 
-    def _title(self, state: DashboardState) -> str:
-        return f"({n}) Logs" if (n := len(state.alerts or ()) + state.more_alerts) else "Logs"
-
     async def _show_list(self, now: DashboardState, state: DashboardState) -> None:
         page, query = self._page, self._query
-        await self._list.show(state, query, self._archive, self._clock)
+        await self._list.show(state, query, self._search.running, self._clock)
         page.clear.set_visibility(bool(query.filters))
         page.show_source(query.source, self._clock.span(*query.period))
         page.set_services(state.services, query.filters.service)
@@ -211,7 +206,7 @@ class Viewer:
 
     def _look_for_linked(self, state: DashboardState) -> None:
         """Open the event that the address names, once, from Redis or from the archive."""
-        name, search = self._linked, self._archive
+        name, search = self._linked, self._search.running
         if not name or self._opened:
             return
         entries = search.entries if search else state.entries.values()
@@ -227,41 +222,18 @@ class Viewer:
     async def _show_opened(self, state: DashboardState) -> None:
         entry, self._opened = self._opened, None
         if entry:
-            place = self._archive.places.get(entry.id) if self._archive else None
+            place = self._search.running.places.get(entry.id) if self._search.running else None
             self._dialog.open(entry, place, self._clock, state.at)
             self._query = replace(self._query, event=name_of(entry))
             self._show_address()
         self._dialog.show_neighbours(self._clock)
 
-    def _search_archive(self) -> None:
-        """Begin the search that the viewer has asked for, and end the one before."""
-        query = self._query
-        asked: tuple[object, ...] = ()
-        if query.source != "newest" and not query.filters.terms.problem:
-            asked = (query.source, query.period, query.filters)
-        if asked == self._asked:
-            return
-        self._asked = asked
-        self._end_search()
-        if asked:
-            found = query_of(query.filters, query.since(time.time()), query.to)
-            request = Request(found, MOST, SECONDS)
-            self._archive = ArchiveSearch(self._settings, request, self._changed.set)
-
-    def _end_search(self) -> None:
-        if self._archive:
-            self._archive.cancel()
-            self._archive = None
-
     def _choose(self, query: PageQuery) -> None:
         self._list.limit = ROWS
         self._query = query
+        self._page.source.value = query.source
+        self._page.search.value = query.filters.words
         self._changed.set()
-
-    def _choose_source(self, source: object) -> None:
-        if isinstance(source, str) and source in SOURCES and source != self._query.source:
-            self._page.source.value = source
-            self._choose(replace(self._query, source=source))
 
     def _choose_period(self, bars: object) -> None:
         """From one bar of the chart to another one, as a browser says."""
@@ -270,23 +242,13 @@ class Viewer:
 
     def _go_back(self, search: object) -> None:
         """The browser's Back and Forward."""
-        self._query = PageQuery.parse(search)
-        self._address = str(self._query)
-        self._page.search.value = self._query.filters.words
-        self._page.source.value = self._query.source
+        self._take_address(search)
         self._changed.set()
 
     def _narrow(self, term: object) -> None:
         """Add a term of the dialog to the search."""
-        if isinstance(term, str) and len(term) <= CHARACTERS:
-            self._page.dialog.close()
-            words = self._query.filters.words
-            if term not in words.split():
-                self._filter(words=f"{words} {term}".strip())
-
-    def _show_more(self) -> None:
-        if self._list.grow():
-            self._changed.set()
+        self._page.dialog.close()
+        self._choose(self._query.with_term(term))
 
     def _open_beside(self, step: int) -> None:
         self._opened = self._dialog.beside(self._list.entries, step) or self._opened
@@ -303,7 +265,6 @@ class Viewer:
     ) -> None:
         """Change some of the filters: those that are not None."""
         self._choose(self._query.filtered(levels, service, words))
-        self._page.search.value = self._query.filters.words
 
     def _show_address(self) -> None:
         """Back undoes each choice, but not each word that was typed."""
@@ -317,10 +278,7 @@ class Viewer:
 
     def _set_hold(self, reason: str, on: bool) -> None:
         """Hold the list for a reason, or release it when there is no other reason."""
-        if on:
-            self._hold.add(reason)
-        else:
-            self._hold.remove(reason)
+        (self._hold.add if on else self._hold.remove)(reason)
         self._changed.set()
 
     def _pause_or_resume(self) -> None:

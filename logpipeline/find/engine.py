@@ -22,7 +22,8 @@ from logpipeline import command_line
 from logpipeline.archive.index import BIN
 from logpipeline.archive.store import Store, StoreError
 from logpipeline.find.context import LinePlace, Neighbours
-from logpipeline.find.query import Matcher, Query
+from logpipeline.find.query import Matcher
+from logpipeline.find.request import Request as Request
 from logpipeline.find.search import Search
 from logpipeline.find.settings import FindSettings
 from logpipeline.find.sources import NoArchive, SearchedFiles
@@ -31,16 +32,6 @@ from logpipeline.shutdown import Shutdown
 
 NICENESS = 10
 MEMORY = 2 * 2**30  # bytes of a process's addresses
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A query, and the bounds of its answer: events, and seconds. `around`: not what is found, but
-    the neighbours of the event in this file at this position."""
-
-    query: Query
-    most: int = 500
-    seconds: float = 20.0
-    around: tuple[str, int, str] | None = None  # file, position, record
 
 
 class Deadline:

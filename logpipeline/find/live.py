@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from logpipeline.find.engine import Request
+from logpipeline.find.request import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 2**23  # bytes of an answer's line

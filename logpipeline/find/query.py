@@ -14,21 +14,8 @@ from logpipeline.events.event import LEVEL_OF, LEVELS, level_of
 from logpipeline.events.readable import Readable, readable
 from logpipeline.find.condition import Condition
 from logpipeline.find.literals import Literal
+from logpipeline.find.request import Query as Query
 from logpipeline.find.word import BadQuery, Word
-
-
-class Query(msgspec.Struct, frozen=True):
-    """`levels` and `services` are those of which an event must have one; empty: any. Times are
-    Unix seconds, `to` is not included."""
-
-    words: tuple[str, ...] = ()
-    regex: bool = False
-    levels: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    where: tuple[str, ...] = ()
-    since: float = -math.inf
-    to: float = math.inf
-    without: tuple[str, ...] = ()  # words that it must not have
 
 
 class _Columns(msgspec.Struct, gc=False):
