@@ -72,10 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         closing(Progress(outbox, source, options.count)) as progress,
         closing(outbox),
     ):
-        batches = source.paced(outbox, Pace(options.rate, options.count, stop))
-        for batch in batches:
-            if not sent(batch, outbox, redaction):
-                outbox.undelivered += sum(len(each.pairs) for each in (batch, *batches))
+        bursts = source.paced(outbox, Pace(options.rate, options.count, stop))
+        for burst in bursts:
+            if not sent(burst, outbox, redaction):
+                outbox.undelivered += sum(len(each.pairs) for each in (burst, *bursts))
             progress.show()
     if redaction:
         log.info("redacted %s", redaction.summary() or "nothing")

@@ -68,7 +68,7 @@ def batches(kind: str, log: Path, outbox: Outbox) -> Iterator[Sequence[Pair]]:
     if kind == "ready":
         pairs = ready(log)
         return (pairs[at : at + TOGETHER] for at in range(0, len(pairs), TOGETHER))
-    return (batch.pairs for batch in Input([str(log)], None, Shutdown()).batches(outbox))
+    return (batch.pairs for batch in Input([str(log)], None, Shutdown()).bursts(outbox))
 
 
 def send(kind: str, log: Path, settings: Settings) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from logpipeline.events import formats
+from logpipeline.events import formats, times
 from logpipeline.events.lines import Lines
 from logpipeline.events.parts import Format
 from tests.fuzz import chunks
@@ -17,6 +17,12 @@ KINDS = {
     "dated text": "2024-03-23 22:56:07,{0:03} WARN [main] com.example.Order: order {0} is late",
     "syslog": "Mar 23 22:56:07 combo sshd(pam_unix)[{0}]: authentication failure",
 }
+
+
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of lines that state none."""
+    monkeypatch.setattr(times, "now", lambda: "1.000000")
 
 
 def lines_of(kind: str, count: int = 100) -> list[bytes]:

@@ -45,7 +45,7 @@ class Shipped:
     def __init__(self, path: Path, multiline: str = "off") -> None:
         with closing(Input([str(path)], None, Shutdown(), multiline)) as source:
             values = [
-                value for batch in source.batches(cast(Outbox, None)) for _, value in batch.pairs
+                value for batch in source.bursts(cast(Outbox, None)) for _, value in batch.pairs
             ]
             self.messages = [event.parse(value).message for value in values]
             self.complete, self.empty = source.complete, source.empty

@@ -101,7 +101,7 @@ def test_a_packed_file_of_one_endless_line_takes_little_memory(tmp_path: Path) -
     tracemalloc.start()
     try:
         with closing(source):
-            [([(_, value)], _)] = source.batches(outbox)
+            [([(_, value)], _)] = source.bursts(outbox)
         assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
     finally:
         tracemalloc.stop()

@@ -47,7 +47,7 @@ class Reader:
         self._steps, self._stop, self._quiet = iter(steps), Shutdown(), 0
         source = Follow(self._patterns, None, self._settings, self._stop)
         with closing(source):
-            for pairs, acknowledge in source.batches(cast(Outbox, self)):
+            for pairs, acknowledge in source.bursts(cast(Outbox, self)):
                 self._quiet = 0
                 for key, value in pairs:
                     message = event.parse(value).message

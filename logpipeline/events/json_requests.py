@@ -15,7 +15,7 @@ PROOF = {"method", "request", "response"}
 LONGEST = 2**16  # bytes of a value
 
 
-class Parts(dict[str, str | None]):
+class PartNames(dict[str, str | None]):
     """The part of a request that a name means."""
 
     def __missing__(self, name: str) -> str | None:
@@ -25,7 +25,7 @@ class Parts(dict[str, str | None]):
         return part
 
 
-PARTS = Parts()
+PARTS = PartNames()
 
 
 def add(fields: Fields, some: list[tuple[Role, str]], others: Fields) -> str | None:

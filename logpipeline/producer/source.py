@@ -17,11 +17,11 @@ from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-LARGEST = 5_000  # events of a batch
+LARGEST = 5_000  # events of a burst
 BURST = 500  # simulated ones
 
 
-class Batch(NamedTuple):
+class Burst(NamedTuple):
     """Events in order. `acknowledge` takes the number of the source's oldest events that Kafka has
     accepted or refused since the last call."""
 
@@ -40,21 +40,21 @@ class Source:
     position = 0
     complete = True
 
-    def batches(self, outbox: Outbox) -> Iterator[Batch]:
+    def bursts(self, outbox: Outbox) -> Iterator[Burst]:
         """Those that are there together. After a request to stop, only those already read. They are
         for `outbox`."""
         raise NotImplementedError
 
-    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Batch]:
-        """Batches of those events that are due together."""
-        for pairs, acknowledge in self.batches(outbox):
+    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Burst]:
+        """Bursts of those events that are due together."""
+        for pairs, acknowledge in self.bursts(outbox):
             begin = 0
             while begin < len(pairs):
                 due = pace.due(min(LARGEST, len(pairs) - begin))
                 if not due:
                     return
                 pace.count(due)
-                yield Batch(pairs[begin : begin + due], acknowledge)
+                yield Burst(pairs[begin : begin + due], acknowledge)
                 begin += due
 
     def summary(self) -> str:
@@ -65,9 +65,9 @@ class Source:
         """Called after the outbox has closed, when all deliveries are known."""
 
 
-def sent(batch: Batch, outbox: Outbox, redaction: Redaction | None = None) -> bool:
+def sent(burst: Burst, outbox: Outbox, redaction: Redaction | None = None) -> bool:
     """Send events, redacted. False when a stop was requested first."""
-    pairs, acknowledge = batch
+    pairs, acknowledge = burst
     if redaction:
         pairs = [(key, fitted(redaction.event(value))) for key, value in pairs]
     if acknowledge is None:
@@ -82,7 +82,7 @@ class Simulated(Source):
         self._options = options
         self._stop = stop
 
-    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Batch]:
+    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Burst]:
         """Each event is made when it is due, not before."""
         options, stop = self._options, self._stop
         seed = random.getrandbits(32) if options.seed is None else options.seed
@@ -91,7 +91,7 @@ class Simulated(Source):
         if options.malformed:
             events = spoil(events, options.malformed, seed)
         for burst in bursts(takewhile(lambda _: not stop, events), pace, BURST):
-            yield Batch(burst)
+            yield Burst(burst)
 
 
 def nuls(count: int) -> str:
