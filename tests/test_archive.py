@@ -455,6 +455,17 @@ def test_a_problem_is_said_once_and_so_is_its_end(
     ]
 
 
+def test_records_that_do_not_follow_are_no_failed_write(
+    archive: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.append([events(0, 0, 1)])
+    with pytest.raises(OffsetGap) as gap:
+        archive.append([events(0, 2, 3)])
+    archive.complain(gap.value)
+    said = "partition 0: records begin at offset 2, expected 1"
+    assert caplog.messages == [f"{path}: reading again: {said}"]
+
+
 def test_the_tail_is_whole_lines_and_the_offsets_after_them(archive: Archive, path: Path) -> None:
     archive.append([events(0, 0, 100), events(1, 5, 6)])
     whole = archive.tail(2**20)

@@ -169,10 +169,12 @@ class Archive:
             return self._position_in(checkpoint)
 
     def complain(self, problem: Exception) -> None:
-        """Log a problem that keeps the archive from writing: once, not at each retry."""
+        """Log a problem that keeps the archive from writing: once, not at each retry. Records that
+        do not follow those in logs.txt are one, too."""
         self._metrics.up.set(False)
         self._metrics.append_failures.inc()
-        self._outage.report(f"{self.path}: cannot write, retrying: {problem}", logging.ERROR)
+        failed = "reading again" if isinstance(problem, OffsetGap) else "cannot write, retrying"
+        self._outage.report(f"{self.path}: {failed}: {problem}", logging.ERROR)
 
     def tail(self, most: int) -> ArchiveTail:
         """The last whole lines within `most` bytes, including those of rotated files. Needs no
