@@ -169,6 +169,21 @@ def test_lines_whose_offsets_kafka_has_deleted_are_put_back(two: Archive, path: 
     assert messages(path) == numbered(0, 1, 0, 1, 2, 3, 10)
 
 
+def test_the_checkpoint_says_which_lines_were_put_back(two: Archive, path: Path) -> None:
+    """For verify.py: Kafka does not have them."""
+    crashed(two, path, events(0, 2, 4))
+    two.begin(0, 10)
+    two.begin(1, 10)
+    two.append([events(0, 10, 11)])
+    two.append([events(0, 11, 12)])
+    checkpoint = Checkpoint.load(path.with_name("logs.txt.checkpoint"))
+    assert checkpoint
+    [(begin, end)] = checkpoint.put_back
+    assert path.read_bytes()[begin:end].splitlines() == events(0, 2, 4).lines
+    checkpoint.begin_file(0)
+    assert not checkpoint.put_back
+
+
 def test_a_crash_while_lines_come_again_sets_none_aside_twice(two: Archive, path: Path) -> None:
     crashed(two, path, events(0, 2, 4))
     two.position()

@@ -31,7 +31,7 @@ import msgspec
 
 from logpipeline.archive import recovery
 from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
-from logpipeline.archive.cut_lines import CutFile
+from logpipeline.archive.cut_lines import CutFile, Span
 from logpipeline.archive.log_file import LogFile
 from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.offset_gap import OffsetGap as OffsetGap
@@ -211,6 +211,7 @@ class Archive:
         data += b"\n" if data else b""  # an event is never empty
         if data:
             self._file.append(data)
+            checkpoint.put_back += _span(checkpoint.length, kept)
             checkpoint.length += len(data)
             checkpoint.begun = checkpoint.begun or time.time()
         self._save(checkpoint)  # if it fails, it may be on disk: so nothing is cut yet
@@ -280,3 +281,8 @@ class Archive:
             log.warning("%s was deleted: restoring it", self._checkpoint_path)
             return remembered
         return recovery.first_checkpoint(self._file)
+
+
+def _span(begin: int, lines: list[bytes]) -> list[Span]:
+    """The bytes of these lines from `begin` on, if there are any."""
+    return [(begin, begin + sum(len(line) + 1 for line in lines))] if lines else []
