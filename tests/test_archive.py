@@ -169,6 +169,21 @@ def test_lines_whose_offsets_kafka_has_deleted_are_put_back(two: Archive, path: 
     assert messages(path) == numbered(0, 1, 0, 1, 2, 3, 10)
 
 
+def test_the_checkpoint_says_which_lines_were_put_back(two: Archive, path: Path) -> None:
+    """For verify.py: Kafka does not have them."""
+    crashed(two, path, events(0, 2, 4))
+    two.begin(0, 10)
+    two.begin(1, 10)
+    two.append([events(0, 10, 11)])
+    two.append([events(0, 11, 12)])
+    checkpoint = Checkpoint.load(path.with_name("logs.txt.checkpoint"))
+    assert checkpoint
+    [(begin, end)] = checkpoint.put_back
+    assert path.read_bytes()[begin:end].splitlines() == events(0, 2, 4).lines
+    checkpoint.begin_file(0)
+    assert not checkpoint.put_back
+
+
 def test_a_crash_while_lines_come_again_sets_none_aside_twice(two: Archive, path: Path) -> None:
     crashed(two, path, events(0, 2, 4))
     two.position()
@@ -453,6 +468,17 @@ def test_a_problem_is_said_once_and_so_is_its_end(
         f"{path}: cannot write, retrying: No space left on device",
         f"{path}: writing again",
     ]
+
+
+def test_records_that_do_not_follow_are_no_failed_write(
+    archive: Archive, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.append([events(0, 0, 1)])
+    with pytest.raises(OffsetGap) as gap:
+        archive.append([events(0, 2, 3)])
+    archive.complain(gap.value)
+    said = "partition 0: records begin at offset 2, expected 1"
+    assert caplog.messages == [f"{path}: reading again: {said}"]
 
 
 def test_the_tail_is_whole_lines_and_the_offsets_after_them(archive: Archive, path: Path) -> None:

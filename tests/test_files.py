@@ -244,7 +244,7 @@ def test_a_draft_that_cant_be_removed_stops_nothing(tmp_path: Path) -> None:
 
 @TRAPS
 @pytest.mark.usefixtures("watchdog")
-@pytest.mark.parametrize("name", ["state.json", "state.lock"])
+@pytest.mark.parametrize("name", ["state.json", "follow.lock"])
 def test_a_follower_follows_no_link_for_its_position(tmp_path: Path, trap: Trap, name: str) -> None:
     target = trap(tmp_path / name)
     with pytest.raises((OSError, TailError), match=f"{re.escape(name)} {EXPLAINED}"):
@@ -269,7 +269,10 @@ def test_events_are_for_their_owner_and_group(path: Path, tmp_path: Path) -> Non
     keep(path)
     replace_file(tmp_path / "state.json", b"{}")
     found = {each.name: mode(each) for each in tmp_path.iterdir()}
-    assert len(found) == 9
+    beside = [".zst", ".checkpoint", ".index"]
+    names = [name for file in rotated(path) for name in (file.plain.name + end for end in beside)]
+    names += [path.name + end for end in ("", ".checkpoint", ".lock", ".keeper.lock")]
+    assert found.keys() == {*names, "state.json"}
     assert set(found.values()) == {0o640}
 
 
@@ -283,7 +286,8 @@ def test_the_mode_of_logs_txt_is_kept_and_that_of_all_that_comes_of_it(
     finished(path)
     keep(path)
     made = [each for each in path.parent.iterdir() if each.suffix != ".lock"]
-    assert len(made) == 6
+    ends = sorted(each.suffix for each in made)
+    assert ends == [".checkpoint"] * 3 + [".index"] * 2 + [".txt"] + [".zst"] * 2
     assert {mode(each) for each in made} == {chosen}
 
 
@@ -399,7 +403,7 @@ def test_every_path_setting_takes_any_name_and_a_way_up(
     consumer = run_script("consumer.py", env=env)
     alerts = run_script("alerts.py", env=env)
     until(lambda: path.exists() and b"two" in path.read_bytes(), PATIENCE, str(consumer))
-    until(lambda: len(list(store.iterdir())) == 6, PATIENCE, str(consumer))
+    until(lambda: len(list(store.iterdir())) == 9, PATIENCE, str(consumer))
     until(lambda: len(rotated(path)) == 1, PATIENCE, str(consumer))
     alerts.wait_for("watching", PATIENCE)
     for process in (producer, consumer, alerts):

@@ -15,6 +15,7 @@ from config import Settings
 from logpipeline.archive import uploader
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
+from logpipeline.archive.index import index_path
 from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import RotatedFile, rotated
@@ -33,6 +34,8 @@ from tests.support.waiting import until
 from tests.test_archive import ID, TOPIC
 from tests.test_metrics import samples
 from tests.test_rotated import LINE
+
+BESIDE = (".checkpoint", ".index")
 
 
 @pytest.fixture
@@ -68,18 +71,22 @@ def value(metrics: Metrics, name: str) -> float | None:
     return metrics.registry.get_sample_value(f"log_consumer_{name}")
 
 
+def parts(file: RotatedFile) -> list[Path]:
+    """What the store gets of it, in the order of their names."""
+    return [file.sidecar, index_path(file), file.packed(".zst")]
+
+
 def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-def test_each_file_is_sent_once_with_its_checkpoint(path: Path, nas: Path) -> None:
+def test_each_file_is_sent_once_with_its_checkpoint_and_index(path: Path, nas: Path) -> None:
     found = finish(path, 3)
     metrics = keep(path, nas)
-    wanted = [name for f in found for name in (f.sidecar.name, f.packed(".zst").name)]
-    assert names(nas) == wanted
+    assert names(nas) == [path.name for file in found for path in parts(file)]
     for file in found:
-        assert (nas / file.path().name).read_bytes() == file.path().read_bytes()
-        assert (nas / file.sidecar.name).read_bytes() == file.sidecar.read_bytes()
+        for part in parts(file):
+            assert (nas / part.name).read_bytes() == part.read_bytes()
     assert value(metrics, "shipped_files_total") == 3
     assert value(metrics, "shipped_bytes_total") == sum(f.path().stat().st_size for f in found)
     before = [each.stat().st_ino for each in nas.iterdir()]
@@ -101,7 +108,7 @@ def test_nothing_is_deleted_before_it_is_there(
     nas.mkdir()
     metrics = keep(path, nas, log_keep_files=1)
     assert rotated(path) == found[-1:]
-    assert len(names(nas)) == 8
+    assert names(nas) == [path.name for file in found for path in parts(file)]
     assert (value(metrics, "store_up"), value(metrics, "unshipped_files")) == (1, 0)
 
 
@@ -119,7 +126,7 @@ def test_a_store_that_comes_back_is_found_again(
         get = metrics.registry.get_sample_value
         until(lambda: (get("log_consumer_failures_total", failures) or 0) >= 2, 30)
         nas.mkdir()
-        until(lambda: len(names(nas)) == 4, 30)
+        until(lambda: len(names(nas)) == 6, 30)
         until(lambda: "uploading rotated files to file://" in caplog.text)
     assert caplog.text.count("cannot upload rotated files") == 1
 
@@ -206,7 +213,7 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
         sent += number
 
     def rotated_there() -> int:
-        return sum(not name.endswith(".checkpoint") for name in store.sizes(""))
+        return sum(not name.endswith(BESIDE) for name in store.sizes(""))
 
     def sent_at_least(number: int, runs: Process) -> bool:
         assert runs.running(), runs
@@ -247,8 +254,8 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
     folder.mkdir()
     there = store.sizes("")
     for name in there.keys() - here.keys():
-        if not name.endswith(".checkpoint"):
-            assert f"{name.removesuffix('.zst')}.checkpoint" in there
+        if not name.endswith(BESIDE):
+            assert {name.removesuffix(".zst") + end for end in BESIDE} <= there.keys()
         store.get(name, folder / name)
     lines = settings.log_file.read_bytes().splitlines()
     for place in (folder, settings.log_file.parent):

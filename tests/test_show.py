@@ -93,8 +93,9 @@ def test_text_is_made_printable_in_time_that_grows_with_its_length() -> None:
     began = time.thread_time()
     assert printable("\x01" * MEGABYTE) == "\\x01" * MEGABYTE
     assert time.thread_time() - began < 0.5
-    assert short("a\u202eb", 3) == "a\\u202eb"
-    assert short("a\u202ebc", 3) == "a\\u202eb…"
+    assert short("a\u202eb", 8) == "a\\u202eb"
+    assert short("a\u202eb", 7) == "a\\u202e…"
+    assert short("a\u202eb", 3) == "a\\u…"
 
 
 def test_a_list_of_large_lines_comes_in_an_answer_of_bounded_size(

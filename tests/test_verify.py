@@ -81,6 +81,14 @@ class Pipeline:
         edit(checkpoint)
         checkpoint.save(path)
 
+    def rotate(self) -> None:
+        finished = next_rotated(self.log_file, datetime.now(UTC))
+        self.edit_checkpoint(lambda checkpoint: checkpoint.save_copy(finished.sidecar, None))
+        self.log_file.rename(finished.plain)
+        self.log_file.touch()
+        inode = self.log_file.stat().st_ino
+        self.edit_checkpoint(lambda checkpoint: checkpoint.begin_file(inode))
+
     def edit_partition(self, number: int, edit: Callable[[Partition], object]) -> None:
         topic = self.settings.kafka_topic
         self.edit_checkpoint(lambda checkpoint: edit(checkpoint.topics[topic].partitions[number]))
@@ -306,6 +314,27 @@ def test_a_doubled_batch_is_named_by_its_span(
     place = named(lines, 0, 106)
     pipeline.write(lines[: place + 16] + lines[place : place + 16] + lines[place + 16 :])
     assert pipeline.difference(capsys) == f"16 doubled: {pipeline.at(0, 106, 121)}"
+
+
+@pytest.mark.parametrize("in_older_file", [False, True])
+def test_lines_that_were_put_back_are_no_difference(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str], in_older_file: bool
+) -> None:
+    """Kafka lost them in a power cut: archive/cut_lines.py."""
+    lost = [event(number, lost=True) for number in range(3)]
+    *lines, last = pipeline.lines()
+    pipeline.write([*lines, *lost, last])
+    begin = sum(len(line) + 1 for line in lines)
+    span = (begin, begin + sum(len(line) + 1 for line in lost))
+    pipeline.edit_checkpoint(lambda checkpoint: setattr(checkpoint, "put_back", [span]))
+    if in_older_file:
+        pipeline.rotate()
+    status, said = pipeline.verify(capsys)
+    assert status == 0, said
+    assert "; 3 more were put back after a crash, as Kafka has lost them" in said["logs.txt"]
+    pipeline.edit_checkpoint(lambda checkpoint: setattr(checkpoint, "put_back", []))
+    if not in_older_file:
+        assert "3 unknown to Kafka" in pipeline.difference(capsys)
 
 
 def test_swapped_lines_are_named(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:

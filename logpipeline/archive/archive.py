@@ -31,7 +31,7 @@ import msgspec
 
 from logpipeline.archive import recovery
 from logpipeline.archive.checkpoint import Checkpoint, Partition, Topic
-from logpipeline.archive.cut_lines import CutFile
+from logpipeline.archive.cut_lines import CutFile, Span
 from logpipeline.archive.log_file import LogFile
 from logpipeline.archive.metrics import ArchiveMetrics
 from logpipeline.archive.offset_gap import OffsetGap as OffsetGap
@@ -164,10 +164,12 @@ class Archive:
             return self._position_in(checkpoint)
 
     def complain(self, problem: Exception) -> None:
-        """Log a problem that keeps the archive from writing: once, not at each retry."""
+        """Log a problem that keeps the archive from writing: once, not at each retry. Records that
+        do not follow those in logs.txt are one, too."""
         self._metrics.up.set(False)
         self._metrics.append_failures.inc()
-        self._outage.report(f"{self.path}: cannot write, retrying: {problem}", logging.ERROR)
+        failed = "reading again" if isinstance(problem, OffsetGap) else "cannot write, retrying"
+        self._outage.report(f"{self.path}: {failed}: {problem}", logging.ERROR)
 
     def tail(self, most: int) -> ArchiveTail:
         """The last whole lines within `most` bytes, including those of rotated files. Needs no
@@ -204,6 +206,7 @@ class Archive:
         data += b"\n" if data else b""  # an event is never empty
         if data:
             self._file.append(data)
+            checkpoint.put_back += _span(checkpoint.length, kept)
             checkpoint.length += len(data)
             checkpoint.begun = checkpoint.begun or time.time()
         self._save(checkpoint)  # if it fails, it may be on disk: so nothing is cut yet
@@ -273,3 +276,8 @@ class Archive:
             log.warning("%s was deleted: restoring it", self._checkpoint_path)
             return remembered
         return recovery.first_checkpoint(self._file)
+
+
+def _span(begin: int, lines: list[bytes]) -> list[Span]:
+    """The bytes of these lines from `begin` on, if there are any."""
+    return [(begin, begin + sum(len(line) + 1 for line in lines))] if lines else []

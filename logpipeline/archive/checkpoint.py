@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 
 from logpipeline.archive import slots
-from logpipeline.archive.cut_lines import CutLines, Natural
+from logpipeline.archive.cut_lines import CutLines, Natural, Span
 from logpipeline.archive.offset_gap import Contradiction, OffsetGap
 from logpipeline.events.slices import Place, Slice
 from logpipeline.files import replace_file, sync
@@ -125,7 +125,8 @@ class Topic(msgspec.Struct):
 class Checkpoint(msgspec.Struct, kw_only=True):
     """The file beside logs.txt. `sequence` counts its saves, `archive` is the archive's id,
     `length` is in bytes, `begun` is the Unix time of logs.txt's first line (0: it has none),
-    `inode` is that of logs.txt, `cut` are lines that were in it, beyond a checkpoint."""
+    `inode` is that of logs.txt, `cut` are lines that were in it, beyond a checkpoint, and
+    `put_back` are the bytes (from, to) of those that it got again as Kafka has lost them."""
 
     sequence: Natural = 0  # the first, for slots.py
     version: int = VERSION
@@ -134,6 +135,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     begun: float = 0.0
     inode: Natural = 0
     cut: CutLines | None = None
+    put_back: list[Span] = []
     topics: dict[str, Topic] = {}
 
     @classmethod
@@ -169,7 +171,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     def begin_file(self, inode: int) -> None:
         """Note that logs.txt is a new, empty file: it begins at each partition's next offset."""
-        self.length, self.begun, self.inode = 0, 0.0, inode
+        self.length, self.begun, self.inode, self.put_back = 0, 0.0, inode, []
         for topic in self.topics.values():
             topic.since = 0
             for known in topic.partitions.values():

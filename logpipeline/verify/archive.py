@@ -1,7 +1,7 @@
 """Audit of the archive: whether logs.txt, its checkpoint and the dead letters agree with Kafka.
 
 A line whose record Kafka no longer has (retention, a deleted topic, a loss) is accepted if it is an
-event.
+event. So are those that were put back from logs.txt.cut.
 """
 
 from kafka import TopicPartition
@@ -38,7 +38,16 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
 
     streams = [source.stream for source in sources.all]
     interleaving = Interleaving(streams, findings, sources.fill, accept)
-    complete = all(interleaving.take(line, lines.number) for line in lines)
+    put_back = 0
+
+    def take(line: bytes) -> bool:
+        nonlocal put_back
+        if any(a < lines.position <= b for a, b in checkpoint.put_back) and is_event(line):
+            put_back += 1
+            return True
+        return interleaving.take(line, lines.number)
+
+    complete = all(map(take, lines))
     interleaving.finish(complete)
     _explain(interleaving, lines, sources, findings)
     _examine_files(snapshot.archive.files, lines, findings)
@@ -48,6 +57,10 @@ def audit_logs_txt(snapshot: Snapshot, sources: Sources) -> Findings:
     if sources.lost:
         findings.notes.append(
             f"{sources.lost:,} of them are no longer in Kafka, which has lost {lost:,} records"
+        )
+    if put_back:
+        findings.notes.append(
+            f"{put_back:,} more were put back after a crash, as Kafka has lost them"
         )
     if accepted := interleaving.accepted - sources.confirmed - sources.lost:
         findings.notes.append(f"{accepted:,} accepted unseen: Kafka no longer has their records")

@@ -51,6 +51,7 @@ class ArchiveFiles:
                 whole.apart.append(file.path().name)
                 continue
             whole._shift(earlier.length)
+            whole.checkpoint.put_back[:0] = earlier.put_back
             whole.files.insert(0, File(file.path().name, earlier.length, file.open))
             for name in list(open_topics):
                 if not whole._precede(name, earlier, following):
@@ -60,6 +61,8 @@ class ArchiveFiles:
     def _shift(self, length: int) -> None:
         """Make room for so many bytes before all others."""
         self.checkpoint.length += length
+        put_back = self.checkpoint.put_back
+        self.checkpoint.put_back = [(begin + length, end + length) for begin, end in put_back]
         for topic in self.checkpoint.topics.values():
             topic.since += length
 
