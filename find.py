@@ -12,7 +12,6 @@ from contextlib import closing
 
 from logpipeline import command_line
 from logpipeline.archive.store import Store, StoreError
-from logpipeline.find import indexes
 from logpipeline.find.follow import Follower
 from logpipeline.find.options import add_options, query_of
 from logpipeline.find.output import EventPrinter
@@ -43,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         matcher = Matcher(query_of(options))
         if options.index:
+            from logpipeline.find import indexes  # numpy takes 0.1 s
+
             return indexes.make(settings.log_file)
         store = Store.of(settings)
         with closing(SearchedFiles(settings.log_file, store, options.follow)) as sources:

@@ -11,6 +11,7 @@ import pytest
 from logpipeline.archive import indexing, packing
 from logpipeline.archive.index import bin_of
 from logpipeline.events.readable import readable
+from logpipeline.find import scan
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
 from logpipeline.find.sources import SearchedFiles
@@ -67,6 +68,14 @@ def test_a_thousand_random_queries_find_what_a_plain_loop_finds(
         assert found(log_file, query) == expected, query
         empty += not expected
     assert QUERIES * 0.1 < empty < QUERIES * 0.7
+
+
+def test_queries_of_much_text_find_the_same(
+    log_file: Path, lines: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "MUCH", 0)
+    for query in islice(haystack.queries(Random(13), lines), 100):
+        assert found(log_file, query) == haystack.plain_search(lines, query), query
 
 
 def test_counts_are_those_of_a_plain_loop(log_file: Path, lines: list[bytes]) -> None:

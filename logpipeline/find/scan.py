@@ -6,10 +6,6 @@ from collections.abc import Iterator
 from heapq import merge
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and numpy has no thread when others are forked
-
-import numpy as np
-
 from logpipeline.archive.grams import FOLD, FOLDED
 from logpipeline.find.literals import Literal
 
@@ -17,6 +13,7 @@ _memmem = getattr(ctypes.CDLL(None), "memmem", None)  # three times as fast as b
 if _memmem:
     _memmem.restype = ctypes.c_void_p
     _memmem.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+MUCH = 64 * 2**20  # bytes for which numpy is imported: that takes 0.1 s
 
 
 class Scan:
@@ -26,7 +23,8 @@ class Scan:
         self._any_case = literal.any_case
         self._text = literal.text.translate(FOLDED) if literal.any_case else literal.text
         self._loose = literal.loose
-        self._folded = np.empty(0, np.uint8)
+        self._size = 0  # of what was folded
+        self._folded: Any = b""
 
     def lines(self, data: bytes, plain: bool = False) -> Iterator[tuple[int, int]]:
         """The begin and end of each line that may have it, in order, each once. In `plain` ones
@@ -46,23 +44,36 @@ class Scan:
 
     def _positions(self, data: bytes) -> Iterator[int]:
         """Where the literal is; after each, the search resumes in the next line."""
-        searched = self._fold(data) if self._any_case else np.frombuffer(data, np.uint8)
-        at = _find(searched, self._text, 0)
+        searched = self._fold(data) if self._any_case else data
+        address = _address(searched)
+        at = _find(searched, address, self._text, 0)
         while at >= 0:
             yield at
             line_end = data.find(b"\n", at)
-            at = _find(searched, self._text, line_end + 1) if line_end >= 0 else -1
+            at = _find(searched, address, self._text, line_end + 1) if line_end >= 0 else -1
 
     def _fold(self, data: bytes) -> Any:
+        self._size += len(data)
+        if self._size < MUCH:
+            return data.translate(FOLDED)
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        import numpy as np
+
         if len(self._folded) < len(data):
             self._folded = np.empty(len(data), np.uint8)
         folded = self._folded[: len(data)]
         return np.bitwise_or(np.frombuffer(data, np.uint8), FOLD, out=folded)
 
 
-def _find(data: Any, text: bytes, at: int) -> int:
+def _address(data: Any) -> int:
+    """Where the bytes, or those of an array, are in memory."""
+    if isinstance(data, bytes):
+        return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+    return int(data.ctypes.data)
+
+
+def _find(data: Any, address: int, text: bytes, at: int) -> int:
     if not _memmem:
-        return int(data.tobytes().find(text, at))
-    address = data.ctypes.data
+        return int(bytes(data).find(text, at))
     found = _memmem(address + at, len(data) - at, text, len(text))
     return found - address if found else -1

@@ -82,6 +82,7 @@ class Searcher:
             for position, lines, plain in task.lines():
                 found.size += len(lines)
                 self._search(position, lines, plain, found)
+                del lines  # so that the next ones take its memory, not new pages
         except (OSError, *BROKEN) as error:
             found.problem = str(getattr(error, "strerror", None) or error)
         return found
