@@ -4,7 +4,8 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 
 COPY requirements.lock ./
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r requirements.lock
+# Some base images bring packages of their distribution, which pip cannot replace.
+RUN pip install --ignore-installed --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r requirements.lock
 
 # The web page's library is larger than all else together, so only its own image has it.
 FROM libraries AS dashboard
