@@ -1,7 +1,6 @@
 """make powercut: it finds nothing in the code as it is, and each step that is left out of it."""
 
 import errno
-import os
 import shutil
 import subprocess
 import sys
@@ -15,11 +14,11 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from config import Settings
+from logpipeline import files
 from logpipeline.archive import checkpoint, index, log_file, packing, retention, slots, store
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
 from logpipeline.archive.log_file import LogFile
-from logpipeline.files import draft_of, write_all
 from logpipeline.kafka import topics
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
@@ -70,9 +69,9 @@ def index_without_sync(mutate: pytest.MonkeyPatch) -> None:
     """Once it has its name, it is never made again."""
 
     def replace_unsynced(path: Path, data: bytes, mode: int | None) -> None:
-        with draft_of(path) as (fd, _):
-            write_all(fd, data)
-            os.close(fd)
+        with pytest.MonkeyPatch.context() as unsynced:
+            without(files, "sync_data", unsynced)
+            files.replace_file(path, data, mode)
 
     mutate.setattr(index, "replace_file", replace_unsynced)
 
