@@ -16,6 +16,8 @@ from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.archive.packing import unpacked
 from logpipeline.archive.rotated import rotated
 from logpipeline.events.event import is_event
+from logpipeline.verify.findings import Findings
+from logpipeline.verify.indexes import audit_indexes
 from tests.powercut.disk import State
 from tests.powercut.workload import PARTITIONS, Kafka, Place
 
@@ -98,6 +100,10 @@ class Judge:
             with file.open() as contents:
                 if not known or known.length != len(contents.read()):
                     raise Broken(f"{file.path().name} has no checkpoint that fits")
+        indexes = Findings()
+        audit_indexes(self.place.log_file, indexes)
+        if indexes.counts or indexes.notes:
+            raise Broken(f"an index that is here is not right: {indexes}")
         left = [
             path.name for path in self.place.folder.rglob("*") if path.suffix in (".cut", ".tmp")
         ]

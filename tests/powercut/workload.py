@@ -1,7 +1,7 @@
 """Workload: a real run that uses all that the archive does with files.
 
-Batches of three partitions with rejects and long lines, rotation, packing, a store, a checkpoint
-that outgrows its slots, and one of an older version to begin with.
+Batches of three partitions with rejects and long lines, rotation, packing, indexes, a store,
+deletion, a checkpoint that outgrows its slots, and one of an older version to begin with.
 """
 
 import random
@@ -139,7 +139,7 @@ def run(
         if number == batches // 3:
             _persistent(partial(_grow, place))
         if number in keep_at:
-            _persistent(partial(place.keep, log_keep_files=3))
+            _persistent(partial(place.keep, log_keep_files=1))
     archive.close()
 
 
@@ -156,7 +156,7 @@ def _downgrade(place: Place) -> None:
     checkpoint = Checkpoint.load(place.checkpoint)
     assert checkpoint
     known = msgspec.to_builtins(checkpoint, str_keys=True) | {"version": 2}
-    for name in ("sequence", "cut"):
+    for name in ("sequence", "cut", "put_back"):
         known.pop(name, None)
     replace_file(place.checkpoint, msgspec.json.encode(known))
     sync(place.folder)
