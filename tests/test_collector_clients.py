@@ -78,10 +78,11 @@ template(name="ecs" type="list" option.jsonf="on") {{
   property(outname="severity" name="syslogseverity-text" format="jsonf")
   constant(outname="service" value="omelasticsearch" format="jsonf")
 }}
+template(name="id" type="string" string="%uuid%")
 action(type="omfwd" target="127.0.0.1" port="{syslog}" protocol="tcp" TCP_Framing="octet-counted"
   template="RSYSLOG_SyslogProtocol23Format")
 action(type="omelasticsearch" server="127.0.0.1" serverport="{http}" template="ecs" bulkmode="on"
-  searchIndex="app" searchType="" writeoperation="create")
+  searchIndex="app" searchType="" writeoperation="create" bulkid="id" dynbulkid="on")
 """
 
 

@@ -112,6 +112,27 @@ def test_dict_config_and_what_a_record_becomes(
     assert "exception" not in third
 
 
+def test_what_redact_names_is_replaced_in_all_of_a_record(
+    settings: Settings, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDACT", "email")
+    attach(logger, handler(settings))
+    try:
+        raise ValueError("no ada@example.org")
+    except ValueError:
+        logger.exception("for %s", "ada@example.org", extra={"user": ["ada@example.org"]})
+    logger.handlers[0].close()
+    attach(logger, handler(settings, redact="", service="not redacted"))
+    logger.error("for ada@example.org")
+    logger.handlers[0].close()
+    events = arrived(settings.kafka_bootstrap_servers, settings.kafka_topic)
+    first, second = sorted(events, key=lambda each: "service" in each)
+    assert (first["message"], first["user"]) == ("for [email]", ["[email]"])
+    assert first["exception"].endswith("ValueError: no [email]")
+    assert "example.org" not in str(first)
+    assert second["message"] == "for ada@example.org"
+
+
 class Nasty:
     def __str__(self) -> str:
         raise RuntimeError("no text")

@@ -269,6 +269,7 @@ def test_a_used_port_is_named_with_its_setting_before_anything_starts(
         ("REDIS_PASSWORD", "secret", "must be empty for make up"),
         ("KAFKA_SECURITY_PROTOCOL", "SSL", "must be PLAINTEXT for make up"),
         ("KAFKA_PARTITIONS", "none", "KAFKA_PARTITIONS='none'"),
+        ("REDACT", "emial", "REDACT='emial': must be some of"),
     ],
 )
 def test_a_setting_that_the_local_stack_cannot_serve_is_one_line(

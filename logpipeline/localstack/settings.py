@@ -5,6 +5,7 @@ from logpipeline.archive.settings import RotationSettings, StoreSettings
 from logpipeline.collector.settings import CollectorSettings
 from logpipeline.consumer.settings import ConsumerSettings
 from logpipeline.dashboard.settings import DashboardSettings
+from logpipeline.events.settings import RedactionSettings
 from logpipeline.producer.settings import ProducerSettings
 from logpipeline.settings import MetricsSettings
 
@@ -15,6 +16,7 @@ class StackSettings(
     MetricsSettings,
     StoreSettings,
     RotationSettings,
+    RedactionSettings,
     ProducerSettings,
     CollectorSettings,
     ConsumerSettings,
