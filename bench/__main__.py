@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import chart, crowd, end_to_end, latency, report, rivals, senders
+from bench import chart, crowd, end_to_end, latency, report, rivals, search, senders
 from bench.contender import Contender, ContenderError, Filled, Result, race
 from bench.stage import Stage
 from logpipeline.localstack.server import ServerError
@@ -170,8 +170,11 @@ def measure(stage: Stage, full: bool) -> None:
         backlogs=report.results_table(backlogs, "events waiting"),
         crowd=report.results_table(crowds, "consumers"),
     )
+    searched = search.measure() if full else search.written()
     (HERE / "RESULTS.md").write_text(text)
-    print(text)
+    if searched:
+        search.write(searched)
+    print(text, searched)
 
 
 def ship(stage: Stage, kind: str) -> dict[str, list[Result]]:
@@ -207,7 +210,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--smoke", action="store_true", help="run one short race, under a minute")
     parser.add_argument(
-        "--full", action="store_true", help="add 10,000,000 events, and each of 1 to 8 consumers"
+        "--full",
+        action="store_true",
+        help="add 10,000,000 events, each of 1 to 8 consumers, and searching 5 GB of them",
     )
     parser.add_argument(
         "--sending", action="store_true", help="run the races of senders alone, and write nothing"

@@ -2,9 +2,10 @@
 
     .venv/bin/python -m bench.search                5 GB in 100 files: about half an hour
     .venv/bin/python -m bench.search 0.5 10 3       0.5 GB in 10 files, three rounds
+    .venv/bin/python -m bench.search --write        … and into bench/RESULTS.md
 
 All take turns on the same packed files, with as many processes as there are cores; figures are
-medians of wall time. It prints a table, and what packing costs with and without indexes.
+medians. It prints a table, and what packing costs with and without indexes.
 """
 
 import argparse
@@ -33,6 +34,18 @@ from logpipeline.find.sources import SearchedFiles
 from logpipeline.report.events import table
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "RESULTS.md"
+HEAD = "## Searching the archive"
+TEXT_OF_TABLE = """\
+{gigabytes:g} GB of events in {files} packed files, one run, medians of {rounds} rounds, as many
+processes as cores; CPU seconds are those of all processes, the start of Python included.
+
+{table}
+
+- the last ten minutes: {recent}
+- the trace id: {trace}
+- {packing}
+"""
 START = 1_790_000_000.0
 EVERY = 0.03  # seconds between events
 WORD = "Chargeback"  # each thousandth event has it
@@ -64,9 +77,10 @@ def event(dice: Random, number: int) -> bytes:
     return json.dumps(fields).encode()
 
 
-def fill(folder: Path, size: int, files: int) -> tuple[str, float]:
-    """Make the packed and indexed files. Returns a trace id, and the end of their time."""
-    dice, number, trace = Random(1), 0, ""
+def fill(folder: Path, size: int, files: int) -> tuple[str, float, str]:
+    """Make the packed and indexed files. Returns a trace id, the end of their time, and what
+    packing costs."""
+    dice, number, trace, costs = Random(1), 0, "", ""
     for made in range(files):
         lines = []
         left = size // files
@@ -80,12 +94,12 @@ def fill(folder: Path, size: int, files: int) -> tuple[str, float]:
         file = RotatedFile(stamp, folder / f"logs-{stamp}.txt")
         file.plain.write_bytes(b"\n".join(lines) + b"\n")
         if made == 0:
-            print(packing(file))
+            costs = packing(file)
         pack(file.plain, file.packed(".zst"), threading.Event())
         file.plain.unlink()
         index(file)
         print(f"\r{made + 1} of {files} files", end="", file=sys.stderr)
-    return trace, START + number * EVERY
+    return trace, START + number * EVERY, costs
 
 
 def packing(file: RotatedFile) -> str:
@@ -155,10 +169,30 @@ def main() -> None:
     parser.add_argument("gigabytes", nargs="?", type=float, default=5.0)
     parser.add_argument("files", nargs="?", type=int, default=100)
     parser.add_argument("rounds", nargs="?", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="write it to bench/RESULTS.md")
     options = parser.parse_args()
+    section = measure(options.gigabytes, options.files, options.rounds)
+    print(section)
+    if options.write:
+        write(section)
+
+
+def write(section: str) -> None:
+    """Put it at the end of RESULTS.md, in the place of an earlier one."""
+    others = RESULTS.read_text().partition(HEAD)[0].rstrip()
+    RESULTS.write_text(f"{others}\n\n{HEAD}\n\n{section}")
+
+
+def written() -> str:
+    """The section of an earlier run; "" for none."""
+    return RESULTS.read_text().partition(HEAD)[2].lstrip()
+
+
+def measure(gigabytes: float = 5.0, files: int = 100, rounds: int = 5) -> str:
+    """The section of RESULTS.md, without its heading."""
     with tempfile.TemporaryDirectory(prefix="bench-search-") as name:
         folder = Path(name)
-        trace, end = fill(folder, int(options.gigabytes * 1e9), options.files)
+        trace, end, costs = fill(folder, int(gigabytes * 1e9), files)
         since = str(end - 600)
         jobs: dict[str, Callable[[], None]] = {
             f"zstdcat, grep -c {WORD}": lambda: grep(folder, WORD),
@@ -170,24 +204,33 @@ def main() -> None:
             "DuckDB, events by level and hour": lambda: duck(folder),
             "find.py --count": lambda: find(folder, "--count"),
         }
-        print(race(jobs, options.rounds))
-        print("the last ten minutes:", opened(folder, Query(since=end - 600)))
-        print("the trace id:", opened(folder, Query(words=(trace,))))
+        return TEXT_OF_TABLE.format(
+            gigabytes=gigabytes,
+            files=files,
+            rounds=rounds,
+            table=race(jobs, rounds),
+            recent=opened(folder, Query(since=end - 600)),
+            trace=opened(folder, Query(words=(trace,))),
+            packing=costs,
+        )
 
 
 def race(jobs: dict[str, Callable[[], None]], rounds: int) -> str:
-    times: dict[str, list[float]] = {name: [] for name in jobs}
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
             begun = time.monotonic()
-            job()
-            times[name].append(time.monotonic() - begun)
-    first = median(next(iter(times.values())))
+            used = cpu(job)
+            runs[name].append((time.monotonic() - begun, used))
+    medians = {
+        name: [median(each) for each in zip(*times, strict=True)] for name, times in runs.items()
+    }
+    wall, used = next(iter(medians.values()))
     rows = [
-        f"| {name} | {median(each):.2f} | {median(each) / first:.2f} |"
-        for name, each in times.items()
+        f"| {name} | {took:.2f} | {took / wall:.2f} | {burnt:.2f} | {burnt / used:.2f} |"
+        for name, (took, burnt) in medians.items()
     ]
-    head = "| | seconds | relative to grep |\n| --- | --- | --- |\n"
+    head = "| search | seconds | to grep | CPU s | to grep |\n| --- | ---: | ---: | ---: | ---: |\n"
     return head + "\n".join(rows)
 
 

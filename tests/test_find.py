@@ -10,6 +10,7 @@ import pytest
 
 from logpipeline.archive import indexing, packing
 from logpipeline.archive.index import bin_of
+from logpipeline.archive.rotated import RotatedFile
 from logpipeline.events.readable import readable
 from logpipeline.find import scan
 from logpipeline.find.query import Matcher, Query
@@ -95,3 +96,10 @@ def test_several_processes_find_the_same_in_the_same_order(
     assert expected
     assert found(log_file, query, processes=3) == expected
     assert found(log_file, query, newest=20, processes=3)[-20:] == expected[-20:]
+
+
+def test_a_file_whose_only_escape_is_in_no_event_is_indexed(tmp_path: Path) -> None:
+    file = RotatedFile("", tmp_path / "logs.txt")
+    file.plain.write_bytes(rb"no event \u0041" + b"\n")
+    table, bitmaps = indexing.made_of(file, with_bitmaps=True)
+    assert (table.odd, len(table.blocks), len(bitmaps)) == (1, 1, 1)

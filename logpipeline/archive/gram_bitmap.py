@@ -56,22 +56,30 @@ class GramBitmap:
         self._slots[grams] = 1
 
     def _add_runs(self, folded: Bytes, size: int) -> None:
-        in_run = np.empty(len(folded), np.bool_)
-        for at in range(0, len(folded), CHUNK):
-            in_run[at : at + CHUNK] = _is_in_run(folded[at : at + CHUNK])
-        whole = in_run[:-1] & in_run[1:]
-        whole = whole[:-2] & whole[2:]
-        whole = whole[:-4] & whole[4:]  # STEP bytes from here on
-        first = whole[: -(LONG - STEP)] & whole[LONG - STEP :]
-        first[1:] &= ~in_run[: len(first) - 1]
-        starts = np.flatnonzero(first)
+        whole = np.zeros(len(folded), np.bool_)  # where STEP bytes of a run begin
+        found = [_runs(folded, begin, whole) for begin in range(0, size, CHUNK)]
+        starts = np.concatenate(found) if found else np.empty(0, np.intp)
         pieces = np.ndarray((size,), np.uint64, folded.data, 0, (1,))
         while len(starts):
             hashes = pieces[starts] * np.uint64(FACTOR8)
             hashes = (hashes ^ (hashes >> np.uint64(32))) * np.uint64(FACTOR8)
             self._slots[hashes >> np.uint64(64 - LARGEST)] = 1
-            starts = starts[starts + STEP < len(whole)] + STEP
+            starts = starts[starts + STEP < size] + STEP
             starts = starts[whole[starts]]
+
+
+def _runs(folded: Bytes, begin: int, whole: Any) -> Any:
+    """Where long runs begin in the CHUNK at `begin`; marks in `whole` where they go on."""
+    in_run = _is_in_run(folded[max(0, begin - 1) : begin + CHUNK + LONG - 1])
+    before = in_run if begin else np.concatenate((np.zeros(1, np.bool_), in_run))
+    after = before[1:]
+    steps = after[:-1] & after[1:]
+    steps = steps[:-2] & steps[2:]
+    steps = steps[:-4] & steps[4:]
+    whole[begin : begin + len(steps)] = steps
+    first = steps[: -(LONG - STEP)] & steps[LONG - STEP :]
+    first &= ~before[: len(first)]
+    return np.flatnonzero(first) + begin
 
 
 def _is_hex(folded: Bytes) -> Any:
