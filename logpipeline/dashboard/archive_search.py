@@ -97,11 +97,14 @@ class ArchiveSearch:
         elif "counts" in answer:
             self.bin = answer["bin"]
             for begin, level, events in answer["counts"]:
-                self.counts[begin, level] += events
+                self.counts[begin * self.bin, level] += events
         else:
             self._ended = True
             self.problem = answer.get("error", "")
             self.left_out = answer.get("left_out", "")
+            if self.counts.total() == len(self.entries):  # finer than the index counts
+                self.bin = 1
+                self.counts = Counter((int(each.timestamp), each.level) for each in self.entries)
 
 
 class TabSearch:

@@ -154,7 +154,7 @@ class Layout:
                 self.source = ui.select(
                     {name: text for name, (text, _) in SOURCES.items()},
                     value="newest",
-                    label="Search in",
+                    label="Look in",
                 ).classes("source")
                 self.source.props("dense outlined options-dense")
                 self.period = _button("").classes("clear period")
