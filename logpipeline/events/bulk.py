@@ -1,6 +1,6 @@
 """Bulk: many lines converted together, each as `Lines.event` does it alone."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
 
@@ -8,14 +8,13 @@ from logpipeline.events import event
 from logpipeline.events.event import MILLISECONDS
 from logpipeline.events.plans import Plans
 from logpipeline.events.text_formats import MOST, ROWS, TAIL_ROWS, Row
-from logpipeline.events.uniform import Uniform
+from logpipeline.events.uniform import Uniform, needs
 from logpipeline.events.uniform_access import UniformAccess
 from logpipeline.events.uniform_heads import UniformHeads
 
 FEW = 16  # lines that are not worth it
 PASSES = 4  # formats that are tried for the lines of a chunk
 COLOUR = "\x1b["
-NEEDS = frozenset(row.needs for rows in ROWS.values() for row in rows) - {""}
 ISO = next(row for row in ROWS["0"] if row.lead and row.is_iso)
 
 One = Callable[[bytes], bytes | None]
@@ -52,12 +51,13 @@ class Bulk:
             together.decode() if not together.isascii() else None
         except UnicodeDecodeError:
             return self._halved(lines)
-        objects = [number for number, line in enumerate(lines) if line[:1] == b"{"]
-        if len(objects) == len(lines):
+        first = lines[0][:1] == b"{"
+        count = together.count(b"\n{") + first
+        if count == len(lines):
             return self._of_objects(lines)
-        if not objects:
+        if not count:
             return self._of_texts(lines)
-        return self._of_both(lines, objects)
+        return self._of_both(lines)
 
     def _has_long(self, lines: list[bytes]) -> bool:
         return max(map(len, lines)) > self._most
@@ -66,9 +66,10 @@ class Bulk:
         half = len(lines) // 2
         return self.events(lines[:half]) + self.events(lines[half:])
 
-    def _of_both(self, lines: list[bytes], objects: list[int]) -> Events:
+    def _of_both(self, lines: list[bytes]) -> Events:
         made: Events = [None] * len(lines)
-        others = sorted({*range(len(lines))}.difference(objects))
+        objects = [number for number, line in enumerate(lines) if line[:1] == b"{"]
+        others = [number for number, line in enumerate(lines) if line[:1] != b"{"]
         for numbers in (objects, others):
             for number, value in zip(
                 numbers, self.events([lines[number] for number in numbers]), strict=True
@@ -99,19 +100,25 @@ class Bulk:
     def _of_texts(self, lines: list[bytes]) -> Events:
         texts = [line.decode() for line in lines]
         together = "\n".join(texts)
-        absent = frozenset(each for each in NEEDS if each not in together)
-        made: Events = [None] * len(lines)
         left = self._numbers(texts, together)
-        done: set[int] = set()
+        numbers, values = self._of_one_format(texts, left, together)
+        if len(numbers) == len(lines):
+            return values
+        made: Events = [None] * len(lines)
+        done = {*numbers}
+        for number, value in zip(numbers, values, strict=True):
+            made[number] = value
+        left = [number for number in left if number not in done]
         for _ in range(PASSES):
             if len(left) < FEW:
                 break
             first, *others = left
             made[first] = self._one(lines[first])
             done.add(first)
-            for number, value in self._of_one_format(texts, others, absent):
+            numbers, values = self._of_one_format(texts, others, together)
+            for number, value in zip(numbers, values, strict=True):
                 made[number] = value
-                done.add(number)
+            done.update(numbers)
             left = [number for number in others if number not in done]
         for number, line in enumerate(lines):
             if number not in done:
@@ -127,25 +134,26 @@ class Bulk:
         ]
 
     def _of_one_format(
-        self, texts: list[str], numbers: Sequence[int], absent: frozenset[str]
-    ) -> Iterable[tuple[int, bytes]]:
+        self, texts: list[str], numbers: Sequence[int], together: str
+    ) -> tuple[Sequence[int], Events]:
         """The numbers and the events of those lines that have the last line's format."""
         row = self._likely()
-        if row is None:
-            return ()
-        uniform = self._of_row(ISO if row in TAIL_ROWS else row, absent)
+        if row is None or not numbers:
+            return (), []
+        row = ISO if row in TAIL_ROWS else row
+        uniform = self._of_row(row, frozenset(each for each in needs(row) if each not in together))
         chosen = [texts[number] for number in numbers]
         matches: Any = list(map(uniform.match, chosen))
         if None in matches:
             numbers, chosen = list(compress(numbers, matches)), list(compress(chosen, matches))
             matches = list(compress(matches, matches))
         if not matches:
-            return ()
+            return (), []
         made: Any = uniform.events(chosen, matches)
         if None in made:
             numbers, made = list(compress(numbers, made)), list(compress(made, made))
         self.count += len(made)
-        return zip(numbers, "\n".join(made).encode().split(b"\n"), strict=False)
+        return numbers, list(map(str.encode, made))
 
     def _of_row(self, row: Row, absent: frozenset[str]) -> Uniform:
         uniform = self._uniform.get((row, absent))

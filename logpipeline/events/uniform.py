@@ -6,6 +6,7 @@ first match stays the first. What is not certain is left to `Lines.event`.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import msgspec
 
@@ -75,10 +76,21 @@ def guard(row: Row, absent: frozenset[str]) -> str:
     ways = []
     for kind, rows in ROWS.items():
         if row in rows:
-            before = [each for each in rows[: rows.index(row)] if each.needs not in absent]
+            before = [each for each in _before(row, rows) if each.needs not in absent]
             earlier = "|".join(_nameless(each.lead or each.pattern) for each in before)
             ways.append(_first(kind) + (f"(?!{earlier})" if earlier else ""))
     return f"(?:{'|'.join(ways)})" if ways else "(?!)"
+
+
+@cache
+def needs(row: Row) -> frozenset[str]:
+    """The texts without which a row before this one does not match."""
+    before = [each for rows in ROWS.values() if row in rows for each in _before(row, rows)]
+    return frozenset(each.needs for each in before if each.needs and not each.lead)
+
+
+def _before(row: Row, rows: list[Row]) -> list[Row]:
+    return rows[: rows.index(row)]
 
 
 def _nameless(pattern: str) -> str:

@@ -81,9 +81,9 @@ class Follow(Source):
         while not self._stop:
             idle = True
             for path, tail in self._tails.items():
-                for batch in self._read(path, tail):
+                for burst in self._read(path, tail):
                     idle = False
-                    yield batch
+                    yield burst
             outbox.settle()
             now = time.monotonic()
             if now - saved > SAVE:
