@@ -20,7 +20,7 @@ from logpipeline.producer.claims import Claims
 from logpipeline.producer.descriptors import Descriptors
 from logpipeline.producer.registry import Registry
 from logpipeline.producer.settings import ProducerSettings
-from logpipeline.producer.source import Burst, Source, nuls
+from logpipeline.producer.source import EventBatch, Source, nuls
 from logpipeline.producer.tail import Tail, TailError
 from logpipeline.rotation import logs_of
 from logpipeline.shutdown import Shutdown
@@ -76,7 +76,7 @@ class Follow(Source):
                     raise
                 self._report(path, str(error))  # under another name, it is another producer's
 
-    def bursts(self, outbox: Outbox) -> Iterator[Burst]:
+    def bursts(self, outbox: Outbox) -> Iterator[EventBatch]:
         discovered = saved = time.monotonic()
         while not self._stop:
             idle = True
@@ -105,12 +105,12 @@ class Follow(Source):
             tail.close()
         self._claims.close()
 
-    def _read(self, path: Path, tail: Tail) -> Iterator[Burst]:
+    def _read(self, path: Path, tail: Tail) -> Iterator[EventBatch]:
         """Some of a log's new events; an acknowledgement by Kafka advances its position."""
         key = os.fsencode(path)
         try:
             for values, file in tail.read():
-                yield Burst(list(zip(repeat(key), values)), file.conversion.acknowledge)
+                yield EventBatch(list(zip(repeat(key), values)), file.conversion.acknowledge)
             self._outages.pop(path, None)
             self.complete = self.complete and tail.complete
         except OSError as error:

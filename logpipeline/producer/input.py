@@ -17,7 +17,7 @@ from logpipeline.kafka.outbox import Outbox
 from logpipeline.producer import contents
 from logpipeline.producer.contents import NotTextError
 from logpipeline.producer.conversion import Conversion
-from logpipeline.producer.source import Burst, Source, nuls
+from logpipeline.producer.source import EventBatch, Source, nuls
 from logpipeline.producer.unpacking import DamagedError, TrailingError, unpacked
 from logpipeline.shutdown import STEP, Shutdown
 
@@ -55,12 +55,12 @@ class Input(Source):
         """Whether all of the files were refused."""
         return not self._files
 
-    def bursts(self, outbox: Outbox) -> Iterator[Burst]:
+    def bursts(self, outbox: Outbox) -> Iterator[EventBatch]:
         for (name, file), lines in zip(self._files, self._lines, strict=True):
             key = os.fsencode(name if name == STANDARD_INPUT else Path(name).absolute())
             for values in self._values(name, file, lines):
                 if values:
-                    yield Burst(list(zip(repeat(key), values)))
+                    yield EventBatch(list(zip(repeat(key), values)))
 
     def summary(self) -> str:
         return summary(self._lines) + nuls(self._nuls)

@@ -21,7 +21,7 @@ LARGEST = 5_000  # events of a burst
 BURST = 500  # simulated ones
 
 
-class Burst(NamedTuple):
+class EventBatch(NamedTuple):
     """Events in order. `acknowledge` takes the number of the source's oldest events that Kafka has
     accepted or refused since the last call."""
 
@@ -40,12 +40,12 @@ class Source:
     position = 0
     complete = True
 
-    def bursts(self, outbox: Outbox) -> Iterator[Burst]:
+    def bursts(self, outbox: Outbox) -> Iterator[EventBatch]:
         """Those that are there together. After a request to stop, only those already read. They are
         for `outbox`."""
         raise NotImplementedError
 
-    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Burst]:
+    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[EventBatch]:
         """Bursts of those events that are due together."""
         for pairs, acknowledge in self.bursts(outbox):
             begin = 0
@@ -54,7 +54,7 @@ class Source:
                 if not due:
                     return
                 pace.count(due)
-                yield Burst(pairs[begin : begin + due], acknowledge)
+                yield EventBatch(pairs[begin : begin + due], acknowledge)
                 begin += due
 
     def summary(self) -> str:
@@ -65,7 +65,7 @@ class Source:
         """Called after the outbox has closed, when all deliveries are known."""
 
 
-def sent(burst: Burst, outbox: Outbox, redaction: Redaction | None = None) -> bool:
+def sent(burst: EventBatch, outbox: Outbox, redaction: Redaction | None = None) -> bool:
     """Send events, redacted. False when a stop was requested first."""
     pairs, acknowledge = burst
     if redaction:
@@ -82,7 +82,7 @@ class Simulated(Source):
         self._options = options
         self._stop = stop
 
-    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[Burst]:
+    def paced(self, outbox: Outbox, pace: Pace) -> Iterator[EventBatch]:
         """Each event is made when it is due, not before."""
         options, stop = self._options, self._stop
         seed = random.getrandbits(32) if options.seed is None else options.seed
@@ -91,7 +91,7 @@ class Simulated(Source):
         if options.malformed:
             events = spoil(events, options.malformed, seed)
         for burst in bursts(takewhile(lambda _: not stop, events), pace, BURST):
-            yield Burst(burst)
+            yield EventBatch(burst)
 
 
 def nuls(count: int) -> str:
