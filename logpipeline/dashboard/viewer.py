@@ -50,7 +50,7 @@ class Viewer:
         self._clock = self._browsers_clock = Clock()
         self._dark = True
         self._query = PageQuery()
-        self._address = ""  # the query in the browser's address
+        self._shown = PageQuery()  # the query in the browser's address
         self._hold = Hold(feed)
         self._opened: EventEntry | None = None  # to be shown in the dialog
         self._linked = ""  # the name of an event in the address, to be opened
@@ -94,7 +94,7 @@ class Viewer:
 
     def _take_address(self, search: object) -> None:
         self._query = PageQuery.parse(search)
-        self._address = str(self._query)
+        self._shown = self._query
         self._page.search.value = self._query.filters.words
         self._page.source.value = self._query.source
 
@@ -268,12 +268,11 @@ class Viewer:
 
     def _show_address(self) -> None:
         """Back undoes each choice, but not each word that was typed."""
-        query = str(self._query)
-        if query != self._address:
-            was = PageQuery.parse(self._address)
+        query, was = str(self._query), self._shown
+        if query != str(was):
             words = replace(was.filters, words=self._query.filters.words)
             typed = replace(was, filters=words, event=self._query.event) == self._query
-            self._address = query
+            self._shown = self._query
             (ui.navigate.history.replace if typed else ui.navigate.history.push)(query)
 
     def _set_hold(self, reason: str, on: bool) -> None:
