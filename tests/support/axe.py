@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page
 
 PACKAGE = "axe-core@4.10.3"  # pinned: a newer one has other rules
-RUN = """async () => {
+STILL = """() => document.getAnimations().every((each) =>
+    each.playState !== "running" || each.effect.getComputedTiming().endTime === Infinity)"""
+RUN = """async (part) => {
     const rules = { "label-content-name-mismatch": { enabled: true } };
-    const { violations } = await axe.run({ rules });
+    const { violations } = await axe.run(part, { rules });
     return violations.flatMap((rule) =>
         rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}`));
 }"""
@@ -29,8 +31,9 @@ def script() -> str:
             return file.read().decode()
 
 
-def violations(page: Page) -> list[str]:
-    """Each as "rule: element"."""
+def violations(page: Page, part: str = "html") -> list[str]:
+    """Those in a `part`, a CSS selector, each as "rule: element"."""
+    page.wait_for_function(STILL)  # a new row is pale at first
     page.evaluate(script())
-    found: list[str] = page.evaluate(RUN)
+    found: list[str] = page.evaluate(RUN, part)
     return found
