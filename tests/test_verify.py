@@ -696,7 +696,7 @@ def test_consumers_under_load_agree_all_the_time_and_so_does_what_kafka_deletes(
     settings = settings.model_copy(update={"redis_max_logs": 7})
     env = environment | variables(settings)
     consumers = [run_script("consumer.py", env=env) for _ in range(2)]
-    load = ("--rate", "0", "--count", "100000", "--malformed", "0.01", "--seed", "3")
+    load = ("--rate", "15000", "--count", "100000", "--malformed", "0.01", "--seed", "3")
     producer = run_script("producer.py", *load, env=env)
     with Redis.from_url(settings.redis_url) as client:
         pipeline = Pipeline(settings, client)
