@@ -436,6 +436,7 @@ def test_a_start_after_a_loss_asks_for_the_new_records_that_redis_lacks(
     again = opened()
     assert again.starts == {0: 20}
     again.recent.offer([later(0, 20, 45)])
+    settled(client, small.redis_key, {0: 45})
     again.store(later(0, 45, 48))
     settled(client, small.redis_key, {0: 48})
     found = stored(client, small.redis_key)
