@@ -6,7 +6,6 @@ in Kafka, on all replicas. It listens on this machine alone unless COLLECTOR_TOK
 """
 
 import asyncio
-import errno
 import logging
 import socket
 import sys
@@ -24,11 +23,12 @@ from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.settings import tokens
 from logpipeline.events.redaction import Redaction
 from logpipeline.metrics import total
-from logpipeline.settings import SettingsError
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("collector")
 
+PROGRAM = "collector.py"
+BACKLOG = 1_024  # connections that wait to be accepted
 SHORT = 16  # characters; shorter tokens can be guessed
 
 EXAMPLES = """\
@@ -46,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, _ = command_line.load(config.Collector, argv, __doc__ or "", examples=EXAMPLES)
     command_line.log_to_stderr()
     stop = Shutdown().on_signals()
-    redaction = redaction_of(settings)
-    with listen(settings) as listener:
+    redaction = command_line.resolved(PROGRAM, settings.redaction)
+    host, port = settings.collector_host, settings.collector_port
+    with command_line.listen(PROGRAM, "COLLECTOR", host, port, BACKLOG) as listener:
         warn(settings)
         log.info("listening on %s", addresses(settings))
         if settings.collector_workers == 1:
@@ -76,28 +77,6 @@ def serve(
         log.info("redacted %s", redaction.summary() or "nothing")
     count, refused = total(metrics.events), total(metrics.refused)
     log.info("%s events stored, %s refused", f"{count:,}", f"{refused:,}")
-
-
-def redaction_of(settings: config.Collector) -> Redaction | None:
-    """Raises SystemExit for an invalid REDACT_FILE."""
-    try:
-        return settings.redaction()
-    except SettingsError as error:
-        command_line.fail("collector.py", str(error))
-
-
-def listen(settings: config.Collector) -> socket.socket:
-    """The socket of HTTP. Raises SystemExit when the address cannot be used."""
-    host, port = settings.collector_host, settings.collector_port
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1_024)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name with two dots in a row
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        problem = "already in use" if taken else str(error)
-        command_line.fail(
-            "collector.py", f"COLLECTOR_PORT={port} on COLLECTOR_HOST={host}: {problem}"
-        )
 
 
 def warn(settings: config.Collector) -> None:

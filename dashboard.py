@@ -6,10 +6,8 @@ level, and current problems. The page only reads Redis: it can lag or fail witho
 pipeline.
 """
 
-import errno
 import logging
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +22,7 @@ from logpipeline.dashboard.sockets import MESSAGE
 
 log = logging.getLogger("dashboard")
 
+BACKLOG = 128  # connections that wait to be accepted
 STOP = 3  # seconds for open connections to end
 
 EXAMPLES = """\
@@ -41,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command_line.log_to_stderr()
     for handler in logging.getLogger().handlers:
         handler.addFilter(Repeats())
-    with listen(settings) as listener:
+    host, port = settings.dashboard_host, settings.dashboard_port
+    with command_line.listen("dashboard.py", "DASHBOARD", host, port, BACKLOG) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(settings),
@@ -62,20 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         server.run(sockets=[listener])
     log.info("done")
     return 0
-
-
-def listen(settings: config.Dashboard) -> socket.socket:
-    """The page's socket. Raises SystemExit when the address cannot be used."""
-    host, port = settings.dashboard_host, settings.dashboard_port
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name with two dots in a row
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        problem = "already in use" if taken else str(error)
-        command_line.fail(
-            "dashboard.py", f"DASHBOARD_PORT={port} on DASHBOARD_HOST={host}: {problem}"
-        )
 
 
 def address(settings: config.Dashboard) -> tuple[str, int]:

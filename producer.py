@@ -16,7 +16,6 @@ from typing import NoReturn
 
 import config
 from logpipeline import command_line
-from logpipeline.events.redaction import Redaction
 from logpipeline.health import Endpoint
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.pace import Pace
@@ -26,7 +25,6 @@ from logpipeline.producer.metrics import ProducerMetrics
 from logpipeline.producer.progress import Progress
 from logpipeline.producer.source import Simulated, Source, sent
 from logpipeline.producer.tail import TailError
-from logpipeline.settings import SettingsError
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger("producer")
@@ -58,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command_line.log_to_stderr()
     stop = Shutdown().on_signals()
     source = chosen(settings, options, stop)
-    redaction = redaction_of(settings)
+    redaction = command_line.resolved(PROGRAM, settings.redaction)
     metrics = ProducerMetrics()
     endpoint = Endpoint(metrics.registry, stop, metrics.missing)
     endpoint.serve(settings.metrics_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
@@ -80,13 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if redaction:
         log.info("redacted %s", redaction.summary() or "nothing")
     return totals(outbox, source, time.monotonic() - start)
-
-
-def redaction_of(settings: config.Producer) -> Redaction | None:
-    try:
-        return settings.redaction()
-    except SettingsError as error:
-        refuse(str(error))
 
 
 def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdown) -> Source:

@@ -1,7 +1,9 @@
 """Command line: a program's settings and options, its one-line errors, and its log on stderr."""
 
 import argparse
+import errno
 import logging
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -11,6 +13,7 @@ from logpipeline.terminal import printable
 
 USAGE_ERROR = 2
 AnySettings = TypeVar("AnySettings", bound=RoomSettings)
+Result = TypeVar("Result")
 
 
 def load(
@@ -36,10 +39,29 @@ def load(
     _add_flags(parser, settings)
     options = parser.parse_args(argv)
     given = {k: v for k, v in vars(options).items() if k in settings.names()}
+    return resolved(parser.prog, lambda: settings.checked(**given)), options
+
+
+def resolved(program: str, make: Callable[[], Result]) -> Result:
+    """What `make` makes of settings. Raises SystemExit for its SettingsError."""
     try:
-        return settings.checked(**given), options
+        return make()
     except SettingsError as error:
-        fail(parser.prog, str(error))
+        fail(program, str(error))
+
+
+def listen(program: str, setting: str, host: str, port: int, backlog: int) -> socket.socket:
+    """A socket at the address that the settings `setting`_HOST and `setting`_PORT name.
+
+    Raises SystemExit when it cannot be used.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name with two dots in a row
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        problem = "already in use" if taken else str(error)
+        fail(program, f"{setting}_PORT={port} on {setting}_HOST={host}: {problem}")
 
 
 def fail(program: str, sentence: str, status: int = USAGE_ERROR) -> NoReturn:
