@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 AT_ONCE = 8
 PATIENCE = 90.0
-NOW = int(time.time())  # as Redis counts only what is not old
+NOW = int(time.time())  # Redis counts only recent events
 FIRST = [event(number, timestamp=NOW) for number in range(5)]
 SECOND = [event(number, level="WARN", timestamp=NOW) for number in range(5, 25)]
 BAD = b"no event"

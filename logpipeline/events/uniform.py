@@ -1,7 +1,7 @@
 """Uniform: the lines of one text format, converted together.
 
 A format's pattern stands behind negative look-aheads for those that are tried before it, so the
-first match stays the first. What is not certain is left to `Lines.event`.
+first match stays the first. `Lines.event` converts the uncertain lines.
 """
 
 import re

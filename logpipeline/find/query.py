@@ -137,7 +137,7 @@ class Matcher:
 
 
 def _columns(lines: bytes) -> list[tuple[str, float, str]]:
-    """Level, timestamp and service of each line; empty when one is no event, or blank."""
+    """Level, timestamp and service of each line; empty if one of them is blank or not an event."""
     try:
         if not lines.isascii():
             lines.decode()  # msgspec does not check fields that it skips

@@ -89,5 +89,5 @@ def _is_binary(head: bytes) -> bool:
 
 
 def _decoded(text: bytes) -> bytes:
-    """It with a replacement for what is not UTF-8, but for a character that the end cuts."""
+    """The text with invalid UTF-8 replaced, except for a character that is cut at the end."""
     return codecs.getincrementaldecoder("utf-8")("replace").decode(text).encode()

@@ -93,7 +93,7 @@ class Conversion:
         self._at = offset
 
     def drop(self) -> int:
-        """Forget what is not in an event. Returns the position where that begins."""
+        """Discard the bytes that are in no event yet. Returns the position of the first."""
         self._at = self.unconverted
         self._reader = None
         self._joiner.end()

@@ -40,7 +40,7 @@ class OpenFile:
         self.find: Callable[[FilePosition], Path | None] = lambda _: None
         self.on_use: Callable[[OpenFile], None] = lambda _: None  # it is open, and needed
         self.finished = False  # nothing more is read
-        self.refused = False  # it is no text: nothing of it is sent
+        self.refused = False  # it is not text: nothing of it is sent
         self.grew = time.monotonic()
         self.read_to = offset
         self._file: IO[bytes] | None = file
@@ -133,7 +133,7 @@ class OpenFile:
     def chunk(self) -> bytes:
         """The next bytes; none when there is nothing new, or after a truncation.
 
-        Raises OSError, PackedError; NotTextError once, when it is no text.
+        Raises OSError, PackedError; NotTextError once, if it is not text.
         """
         if self.finished or self.refused or self._is_quiet():
             return b""

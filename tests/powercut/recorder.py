@@ -108,7 +108,7 @@ class Recorder:
             raise OSError(number, f"injected: {os.strerror(number)}")
 
     def _name(self, path: Any) -> str | None:
-        """Relative to the folder; None for what is not below it."""
+        """The path relative to the folder; None if it is not below the folder."""
         try:
             return str(Path(path).relative_to(self._folder))
         except (TypeError, ValueError):

@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import zstandard
 
@@ -47,9 +48,14 @@ class Writer:
         ]
 
     def write(self, name: str = "app.log", lines: list[str] | None = None) -> None:
-        lines = self.lines() if lines is None else lines
         with self.path(name).open("a") as file:
-            file.write("".join(f"{line}\n" for line in lines))
+            self.write_to(file, lines)
+
+    def write_to(self, file: TextIO, lines: list[str] | None = None) -> None:
+        """Write to a file that the writer keeps open."""
+        lines = self.lines() if lines is None else lines
+        file.write("".join(f"{line}\n" for line in lines))
+        file.flush()
         self.wrote.update(lines)
 
     def rename(self, new: str, name: str = "app.log") -> None:
@@ -180,24 +186,17 @@ def copied_and_truncated(it: Writer) -> Iterator[None]:
 def copied_by_a_writer_that_does_not_append(it: Writer) -> Iterator[None]:
     """It leaves NULs where the copied lines were."""
     with it.path().open("w") as file:
-
-        def write() -> None:
-            lines = it.lines()
-            file.write("".join(f"{line}\n" for line in lines))
-            file.flush()
-            it.wrote.update(lines)
-
-        write()
+        it.write_to(file)
         yield
         for number in range(3):
             it.copytruncate(f"app.log.{number}")
-            write()
+            it.write_to(file)
         yield
-        write()
+        it.write_to(file)
         it.copytruncate("app.log-20240323")
-        write()
+        it.write_to(file)
         yield
-        write()
+        it.write_to(file)
 
 
 def a_link_whose_target_is_rotated(it: Writer) -> Iterator[None]:
@@ -294,23 +293,16 @@ def moved_into_olddir_while_stopped(it: Writer) -> Iterator[None]:
 def written_after_rotation(it: Writer) -> Iterator[None]:
     """The writer has not opened the new file yet, also when the producer starts again."""
     with it.path().open("a") as old:
-
-        def write() -> None:
-            lines = it.lines()
-            old.write("".join(f"{line}\n" for line in lines))
-            old.flush()
-            it.wrote.update(lines)
-
-        write()
+        it.write_to(old)
         yield
         it.rename("app.log.1")
         it.write()
-        write()
+        it.write_to(old)
         yield
-        write()
+        it.write_to(old)
         it.write()
         yield
-        write()
+        it.write_to(old)
         it.write()
 
 
