@@ -20,7 +20,7 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import Server, free_port
 from logpipeline.localstack.stack import variables
 from tests.support import programs, servers
-from tests.support.forked import Forked
+from tests.support.forked import SCRIPTS, Forked
 from tests.support.process import Process, script
 from tests.support.seaweed import Seaweed
 from tests.support.sharing import shared
@@ -195,7 +195,8 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
     """Starts a script of the repository: `run_script("consumer.py", "--flag", env=…, **popen)`.
 
     It runs in `tmp_path`, with `environment` unless `env` is given, and is killed at the end.
-    With `forked=True` it starts faster, for a loop that kills it many times.
+    It is forked from a process that has imported it, which saves a start of Python, but with
+    `forked=False`, as for a test of its memory, with `popen`, or for a program that is not ours.
     """
     with ExitStack() as cleanup:
         count = 0
@@ -204,7 +205,7 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
             name: str,
             *args: str,
             env: dict[str, str] | None = None,
-            forked: bool = False,
+            forked: bool = True,
             **popen: Any,
         ) -> Process:
             nonlocal count
@@ -213,7 +214,7 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
             chosen = environment if env is None else env
             process = (
                 Forked(name, [*args], log_file, chosen)
-                if forked
+                if forked and name in SCRIPTS and not popen
                 else Process([*script(name), *args], log_file, chosen, **popen)
             )
             cleanup.callback(process.kill)

@@ -31,6 +31,7 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from logpipeline.supervision import Supervision
+from tests.support.forked import Forked
 from tests.support.process import Process, script
 from tests.support.records import event
 from tests.support.waiting import until
@@ -117,7 +118,7 @@ def start(own_redis: Redis, tmp_path: Path, client: Client) -> Iterator[Start]:
     """Starts alerts.py with `rules`, `urls` and further arguments."""
     with ExitStack() as cleanup:
 
-        def run(*args: str, rules: str = RULES, urls: str = "") -> Process:
+        def run(*args: str, rules: str = RULES, urls: str = "", forked: bool = True) -> Process:
             number = len(list(tmp_path.glob("alerts-*.toml")))
             (tmp_path / f"alerts-{number}.toml").write_text(rules)
             names = {name.upper() for name in config.Settings.model_fields}
@@ -128,8 +129,11 @@ def start(own_redis: Redis, tmp_path: Path, client: Client) -> Iterator[Start]:
                 "ALERT_URLS": urls,
                 "ALERTS_METRICS_PORT": "0",
             }
-            process = Process(
-                [*script("alerts.py"), *args], tmp_path / f"alerts-{number}.output", environment
+            output = tmp_path / f"alerts-{number}.output"
+            process = (
+                Forked("alerts.py", [*args], output, environment)
+                if forked
+                else Process([*script("alerts.py"), *args], output, environment)
             )
             cleanup.callback(process.kill)
             return process
@@ -302,7 +306,7 @@ def test_lists_of_huge_and_nested_events_cost_little_and_stop_nothing(
             nested = b"[" * depth + b"]" * depth
             client.lpush(f"{KEY}:{level}", event(2)[:-1] + b',"x":' + nested + b"}")
     burst(client, "small")
-    alerts = start(rules=BURST.replace("0.5", "0.1"))
+    alerts = start(rules=BURST.replace("0.5", "0.1"), forked=False)
     alerts.wait_for("open: burst small")
     watched(client, 4)
     assert "Traceback" not in alerts.output()

@@ -14,7 +14,8 @@ import pytest
 from config import Settings
 from logpipeline.localstack.server import free_port
 from tests.support.collecting import Collecting, shared
-from tests.support.process import Process, script
+from tests.support.forked import Forked
+from tests.support.process import Process
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.xdist_group("collector_clients")  # one worker has its collector
@@ -126,7 +127,7 @@ def pipeline(
         env |= {"KAFKA_BOOTSTRAP_SERVERS": kafka_servers, "KAFKA_TOPIC": topic}
         env |= {"REDIS_URL": redis_server, "REDIS_KEY": topic, "METRICS_PORT": "0"}
         env |= {"KAFKA_GROUP_ID": topic, "KAFKA_DEAD_LETTER_TOPIC": f"{topic}.dead-letter"}
-        consumer = Process(script("consumer.py"), folder / "consumer.output", env)
+        consumer = Forked("consumer.py", [], folder / "consumer.output", env)
         try:
             yield Pipeline(collector, port, folder / "logs.txt", folder)
         finally:

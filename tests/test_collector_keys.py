@@ -17,6 +17,7 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
 from tests.support.collecting import Collecting, shared, started
+from tests.support.forked import Forked
 from tests.support.process import Process
 from tests.test_collector import AN_EVENT, otlp_request
 
@@ -162,9 +163,7 @@ def test_an_outage_of_kafka_is_answered_and_loses_nothing(
     processes: list[Process] = []
 
     def run(name: str, env: dict[str, str]) -> Process:
-        from tests.support.process import script
-
-        processes.append(Process(script(name), tmp_path / "collector.output", env))
+        processes.append(Forked(name, [], tmp_path / "collector.output", env))
         return processes[0]
 
     try:

@@ -570,7 +570,7 @@ def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said
     """500 MB of them in all levels, and as many invalid records; then Redis gets the newest."""
     most, large = 300 * 10**6, "x" * 10**6
     env = environment | {"REDIS_URL": own_redis.url, "REDIS_MAX_LOGS": "1000"}
-    consumer = run_script("consumer.py", env=env)
+    consumer = run_script("consumer.py", env=env, forked=False)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 1), partition=0)
     arrive(made, 1)
     own_redis.kill()

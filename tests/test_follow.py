@@ -164,7 +164,7 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     kills, dice = 0, random.Random(2)
     try:
         while not done.is_set() or kills < 6:
-            run = run_script("producer.py", "--follow", "app.log", forked=True)
+            run = run_script("producer.py", "--follow", "app.log")
             before = len(of(made, log))
             until(lambda n=before: len(of(made, log)) > n or done.is_set(), 60)  # type: ignore[misc]
             done.wait(dice.random())

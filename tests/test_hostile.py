@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def redis(settings: Settings) -> Iterator[RedisClient]:
 @pytest.fixture
 def run(settings: Settings, run_script: RunScript) -> Callable[..., Process]:
     """Starts a script, once the topics are there."""
-    return run_script
+    return partial(run_script, forked=False)
 
 
 def numbered(start: int, end: int) -> list[bytes]:

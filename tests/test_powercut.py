@@ -236,7 +236,7 @@ def test_whole_consumers_recover(
         run.kafka.send({0: run.kafka.ends()[0] + 1})  # so that each has something to do
         send(mine.kafka_bootstrap_servers, mine.kafka_topic, run.kafka.records[0][-1:], 0)
         run.judge.build(scenario.state)
-        consumer = run_script("consumer.py", env=environment | variables(mine), forked=True)
+        consumer = run_script("consumer.py", env=environment | variables(mine))
         until(lambda: lag(mine, run.kafka.ends()) == 0, PATIENCE, scenario.where)
         consumer.terminate()
         assert consumer.wait() == 0

@@ -323,7 +323,7 @@ def test_memory_is_bounded_in_an_outage_whatever_the_lines(
     with path.open("w") as file:
         file.writelines(f"{os.urandom(5_000).hex()}\n" for _ in range(4_000))
     assert run_script("producer.py", "--rate", "0", "--count", "1", env=env).wait(60) == 0
-    run = run_script("producer.py", "--input", str(path), "--rate", "500", env=env)
+    run = run_script("producer.py", "--input", str(path), "--rate", "500", env=env, forked=False)
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
     until(lambda: _end(mine) > 1)
     own_kafka.pause()

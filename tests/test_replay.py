@@ -185,7 +185,7 @@ def test_killed_again_and_again_it_sends_everything_once(
     consumer = run_script("consumer.py")
     with watching(settings) as written:
         while True:
-            run = run_script("replay.py", "--since", "1h", "--rate", "0", forked=True)
+            run = run_script("replay.py", "--since", "1h", "--rate", "0")
             enough = written() + dice.randrange(1, 5_000)
             while run.running() and written() < enough:
                 pass

@@ -26,7 +26,7 @@ from logpipeline.localstack.stack import variables
 from logpipeline.locks import locked
 from logpipeline.verify import interleaving, snapshot
 from tests.conftest import RunScript
-from tests.support.process import Process, script
+from tests.support.forked import Forked
 from tests.support.records import event
 from tests.support.waiting import until
 
@@ -234,9 +234,8 @@ def run_through(
         metrics_port=0,
         **changed,
     )
-    consumer = Process(
-        script("consumer.py"), folder / "consumer.output", os.environ | variables(settings)
-    )
+    output = folder / "consumer.output"
+    consumer = Forked("consumer.py", [], output, os.environ | variables(settings))
     with Redis.from_url(redis_server) as client:
         try:
             consumer.wait_for("created topic")

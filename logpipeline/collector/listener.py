@@ -4,7 +4,8 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 HANDSHAKE = 10.0  # seconds for TLS
 ANSWERS = 3.0  # seconds that a stop waits for requests in hand
 FLUSH = 2.5  # seconds that it then waits for Kafka
+REACH = 2.0  # seconds that a start waits for Kafka before it answers without
 
 
 class Listener:
@@ -58,9 +60,12 @@ class Listener:
                 syslog = SyslogServer(outlet, self._metrics)
                 stack.push_async_callback(syslog.close)
                 await syslog.start(settings.collector_host, settings.collector_syslog_port, tls)
-            keyed = await self._keyed(loop, threads, stack)
+            keyed = self._keyed(loop, threads, stack)
             for thread in threads:
                 thread.start()
+            await _reached(threads, stop)
+            if self._path and isinstance(keyed, Keyed):
+                stack.callback((await relaying.answer(self._path, keyed)).close)
             app = CollectorApp(settings, self._metrics, outlet, keyed)
             server = await loop.create_server(
                 self._protocol(app),
@@ -76,7 +81,7 @@ class Listener:
         for thread in threads:
             await asyncio.to_thread(thread.close, FLUSH)
 
-    async def _keyed(
+    def _keyed(
         self, loop: asyncio.AbstractEventLoop, threads: list[Sending], stack: AsyncExitStack
     ) -> Taking:
         """What sends requests with a key: a thread of this worker, or of the first."""
@@ -86,9 +91,6 @@ class Listener:
             return relay
         keyed = Keyed(self._settings, loop, self._metrics, self._redact)
         threads.append(keyed)
-        if self._path:
-            server = await relaying.answer(self._path, keyed)
-            stack.callback(server.close)
         return keyed
 
     def _protocol(self, app: CollectorApp) -> Callable[[], HttpConnection]:
@@ -114,6 +116,14 @@ class Listener:
             connection.shutdown()
         if self._state.tasks:
             await asyncio.wait(self._state.tasks, timeout=ANSWERS)
+
+
+async def _reached(threads: Sequence[Sending], stop: Shutdown) -> None:
+    """Wait until all have reached Kafka, for at most REACH seconds: what connects meanwhile waits
+    too, or is taken by another worker."""
+    deadline = time.monotonic() + REACH
+    while any(thread.away for thread in threads) and time.monotonic() < deadline and not stop:
+        await asyncio.sleep(0.01)
 
 
 def context(settings: CollectorSettings) -> ssl.SSLContext | None:

@@ -15,7 +15,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 from config import Settings
 from logpipeline.localstack.server import free_port
 from tests.support import topics
-from tests.support.process import Process, script
+from tests.support.forked import Forked
+from tests.support.process import Process
 from tests.support.waiting import until
 
 PATIENCE = 60.0
@@ -137,7 +138,7 @@ def shared(kafka: str, folder: Path, **variables: str) -> Iterator[Collecting]:
     processes: list[Process] = []
 
     def run(name: str, env: dict[str, str]) -> Process:
-        processes.append(Process(script(name), folder / "collector.output", env))
+        processes.append(Forked(name, [], folder / "collector.output", env))
         return processes[0]
 
     try:

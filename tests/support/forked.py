@@ -17,10 +17,9 @@ from pathlib import Path
 from logpipeline.localstack.child import PR_SET_PDEATHSIG
 from tests.support.process import ROOT, Process
 
+SCRIPTS = {path.name for path in ROOT.glob("*.py")}
 PRELOADED = [
-    "consumer",
-    "producer",
-    "replay",
+    *sorted(name.removesuffix(".py") for name in SCRIPTS),
     "kafka",
     "kafka.admin",
     "tests.support.records",
