@@ -1,6 +1,7 @@
 """What every test may use: real servers, settings of its own, and scripts that run."""
 
 import contextlib
+import gc
 import os
 import secrets
 import shutil
@@ -84,6 +85,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name in sorted(EXPENSIVE & fixtures):
             item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: item.get_closest_marker("server") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare garbage collections half a million objects of the collected tests."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

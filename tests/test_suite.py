@@ -14,6 +14,19 @@ from tests.support.process import ROOT
 from tests.support.sharing import shared
 from tests.support.waiting import until
 
+GROUPED = """\
+import os
+
+import pytest
+
+
+@pytest.mark.xdist_group("one")
+@pytest.mark.parametrize("number", range(9))
+def test_in_a_group(number):
+    with open("workers", "a") as workers:
+        print(os.environ["PYTEST_XDIST_WORKER"], file=workers)
+"""
+
 
 @pytest.mark.parametrize(
     ("ci", "status", "verdict"), [("", 0, "1 skipped"), ("true", 1, "1 error")]
@@ -35,6 +48,17 @@ def test_what_needs_a_missing_program_is_left_out_and_fails_in_ci(
     assert "kcat" in line.partition(";")[0]
     assert "apt-get install" in line
     assert done.stdout.index(line) < done.stdout.index("collected")
+
+
+def test_tests_of_a_group_are_run_by_one_worker(tmp_path: Path) -> None:
+    """pytest-xdist 3.8 groups by a private name of pytest's, which pytest 9.2 has no more."""
+    (tmp_path / "pytest.ini").touch()
+    (tmp_path / "test_group.py").write_text(GROUPED)
+    workers = ["--numprocesses=3", "--dist=loadgroup", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *workers, f"--basetemp={tmp_path / 'inner'}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(set((tmp_path / "workers").read_text().split())) == 1
 
 
 def test_a_shared_server_is_started_once_and_stopped_when_the_last_has_left(tmp_path: Path) -> None:
