@@ -3,7 +3,6 @@
 Each consumer is a process whose group expects a poll every SECONDS, instead of every minute.
 """
 
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,7 +20,7 @@ from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.process import ROOT, Process
+from tests.support.forked import Forked
 from tests.support.records import event
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
@@ -38,9 +37,10 @@ class Held:
         self.port = free_port()
         self._file = settings.log_file.parent / "hold"
         mine = environment | variables(settings)
-        mine |= {"METRICS_PORT": str(self.port), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "tests.support.held", str(self._file), str(SECONDS)]
-        self.process = Process(command, settings.log_file.parent / "held.output", mine)
+        mine |= {"METRICS_PORT": str(self.port)}
+        output = settings.log_file.parent / "held.output"
+        arguments = [str(self._file), str(SECONDS)]
+        self.process = Forked("tests.support.held", arguments, output, mine)
 
     def hold(self) -> None:
         self._file.touch()

@@ -1,7 +1,6 @@
 """Errors that nobody foresaw, from each step of a real consumer: nothing dies, stops or is lost."""
 
 import logging
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +18,8 @@ from logpipeline.kafka import topics
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from logpipeline.supervision import Supervision, Unexpected
-from tests.support.process import ROOT, Process
+from tests.support.forked import Forked
+from tests.support.process import Process
 from tests.support.raising import STEPS
 from tests.support.records import event
 from tests.support.topics import read_all, send
@@ -48,19 +48,18 @@ class Raising:
         store.mkdir()
         mine = {
             "METRICS_PORT": str(self.port),
-            "PYTHONPATH": str(ROOT),
             "ARCHIVE_URL": f"file://{store}",
             "LOG_MAX_BYTES": "700",
             "SECRET_PASSWORD": PASSWORD,
             "REDIS_PASSWORD": PASSWORD,
         }
-        self.command = [sys.executable, "-m", "tests.support.raising", step, str(self._file)]
+        self._arguments = [step, str(self._file)]
         self._environment = environment | mine
         self.process: Process
 
     def start(self) -> None:
         output = self.settings.log_file.parent / "raising.output"
-        self.process = Process(self.command, output, self._environment)
+        self.process = Forked("tests.support.raising", self._arguments, output, self._environment)
 
     def fail(self, when: str) -> None:
         draft = self._file.with_suffix(".draft")
