@@ -399,7 +399,7 @@ def test_logs_txt_is_rotated_and_packed_while_redis_gets_the_newest_from_all_fil
     assert count > 5
     until(lambda: f"log_consumer_rotated_files {count}.0" in metrics(port), PATIENCE)
     assert f"log_consumer_rotations_total {count}.0" in metrics(port)
-    consumer.popen.send_signal(signal.SIGHUP)
+    consumer.signal(signal.SIGHUP)
     consumer.wait_for("SIGHUP received: looking for moved files")
     assert len(lines(made)) < CAP
     redis.delete(*redis.scan_iter(f"{made.redis_key}*"))

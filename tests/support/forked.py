@@ -10,9 +10,11 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from multiprocessing import connection
 from pathlib import Path
+from typing import Any
 
 from logpipeline.localstack.child import PR_SET_PDEATHSIG
 from tests.support.process import ROOT, Process
@@ -30,16 +32,27 @@ CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 class Forked(Process):
-    """`program` is a script of the repository, such as "consumer.py", a module of its tests, or
-    "-c" with code as the first of its arguments."""
+    """`program` is a script of the repository, such as "consumer.py", a module of it or its tests,
+    or "-c" with code as the first of its arguments. It starts in `folder`, or that of `log_file`;
+    its stderr goes to `errors`, if there is one."""
 
     def __init__(
-        self, program: str, arguments: list[str], log_file: Path, env: dict[str, str]
+        self,
+        program: str,
+        arguments: list[str],
+        log_file: Path,
+        env: dict[str, str],
+        errors: Path | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.command = [program, *arguments]
         self.log_file = log_file
-        log_file.touch()
-        self.popen = _Popen(self.command, log_file, env)  # type: ignore[assignment]
+        streams = log_file, errors or log_file
+        for stream in streams:
+            stream.touch()
+        self.popen = _Popen(  # type: ignore[assignment]
+            self.command, streams, folder or log_file.parent, env
+        )
 
     def kill(self) -> None:
         """SIGKILL; it may be too young to lead its group."""
@@ -52,8 +65,8 @@ class _Popen:
 
     lock = threading.Lock()  # each start asks after all children, as a wait of another thread does
 
-    def __init__(self, command: list[str], log_file: Path, env: dict[str, str]) -> None:
-        self._process = CONTEXT.Process(target=_run, args=(command, log_file, env))
+    def __init__(self, *run: Any) -> None:
+        self._process = CONTEXT.Process(target=_run, args=run)
         with self.lock:
             self._process.start()
         self.pid = self._process.pid
@@ -74,17 +87,33 @@ class _Popen:
         return status
 
 
-def _run(command: list[str], log_file: Path, env: dict[str, str]) -> None:
+def completed(
+    program: str, arguments: list[str], folder: Path, env: dict[str, str], timeout: float = 60
+) -> subprocess.CompletedProcess[bytes]:
+    """What subprocess.run returns, of a program that has run in `folder`."""
+    with tempfile.TemporaryDirectory() as name:
+        out, errors = Path(name) / "stdout", Path(name) / "stderr"
+        run = Forked(program, arguments, out, env, errors, folder)
+        try:
+            status = run.wait(timeout)
+        finally:
+            run.kill()
+        return subprocess.CompletedProcess(
+            run.command, status, out.read_bytes(), errors.read_bytes()
+        )
+
+
+def _run(command: list[str], streams: tuple[Path, Path], folder: Path, env: dict[str, str]) -> None:
     """Be that program, in a session and with an environment of its own."""
     os.setsid()
     if sys.platform == "linux":  # as the server ends with the test, so does this
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    output = os.open(log_file, os.O_WRONLY | os.O_APPEND)
-    for number, opened in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
-        os.dup2(opened, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, stream in enumerate(streams, 1):
+        os.dup2(os.open(stream, os.O_WRONLY | os.O_APPEND), number)
     os.environ.clear()
     os.environ.update(env)
-    os.chdir(log_file.parent)
+    os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
     sys.argv = command
     if command[0] == "-c":
