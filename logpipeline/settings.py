@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -145,6 +145,22 @@ class MetricsSettings(RoomSettings):
     metrics_host: str = setting(
         "127.0.0.1", "address the metrics listen on", "a host name or address", pattern=A_HOST
     )
+
+
+class ShownTimesSettings(RoomSettings):
+    """For every program that shows the times of events to people."""
+
+    time_zone: str = setting(
+        "local",
+        "zone of the times that the web page, reports, find.py and make recent show: local or utc",
+        "local or utc",
+        pattern=r"^(local|utc)$",
+    )
+
+    @field_validator("time_zone", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return str(value).lower()
 
 
 def described(settings: type[RoomSettings], error: ValidationError) -> str:

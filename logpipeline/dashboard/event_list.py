@@ -18,7 +18,7 @@ from logpipeline.dashboard.terms import can_be_asked, term
 
 ROW = Markup(
     '<li data-key="{id}"><button data-id="{id}" tabindex="{tab}" class="{level}">'
-    "<time>{time}</time>"
+    "{time}"
     '<span class="level">{level}</span><bdi class="service">{service}</bdi>'
     '<bdi class="message">{message}</bdi><bdi class="fields">{fields}</bdi></button></li>'
 )
@@ -36,13 +36,22 @@ def rows(entries: Iterable[EventEntry], now: float, clock: Clock) -> Markup:
         ROW.format(
             id=each.id,
             tab=-1 if number else 0,
-            time=clock.short(each.timestamp, now),
+            time=_time(each.timestamp, now, clock),
             level=each.level if each.level.isalpha() else "NONE",
             service=each.service,
             message=each.head,
             fields=each.extra,
         )
         for number, each in enumerate(entries)
+    )
+
+
+def _time(moment: float, now: float, clock: Clock) -> Markup:
+    """Of an event in the list; of one from the future, in which time it will be."""
+    if moment - now <= AHEAD:
+        return Markup("<time>{}</time>").format(clock.short(moment, now))
+    return Markup('<time class="ahead" title="{}">in {}</time>').format(
+        clock.full(moment), duration(moment - now)
     )
 
 
