@@ -250,6 +250,8 @@ def test_the_keyboard_alone_does_everything(tab: Tab, holding: Holding, rate: in
         tab_to(page, ".chip", "Shift+Tab")
         press("Space")
         expect(page).to_have_url(re.compile("level="))
+        press("Space")
+        expect(page).not_to_have_url(re.compile("level="))
         press("/")
         page.keyboard.type("event")
         expect(page).to_have_url(re.compile("q=event"))
@@ -258,6 +260,7 @@ def test_the_keyboard_alone_does_everything(tab: Tab, holding: Holding, rate: in
         for key in ("ArrowDown", "ArrowDown", "Enter"):
             press(key)
         expect(page.locator(".status")).to_have_text("Archive")
+        press("Escape")
         page.go_back()
         expect(page).to_have_url(re.compile("q=event"))
         press("?")

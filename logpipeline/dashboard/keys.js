@@ -7,7 +7,7 @@ document.addEventListener("keydown", (event) => {
     if (button) document.querySelector(button)?.click();
     return;
   }
-  if (event.target.closest("input, .plot-box")) {
+  if (event.target.closest("input:not([aria-expanded=false]), .plot-box")) {
     if (event.key === "Escape" && event.target.closest(".search")) event.target.blur();
     return;
   }
