@@ -105,6 +105,7 @@ def take(tab: Tab, begins: float) -> None:
     page.wait_for_timeout(1_000 * max(0.0, begins + INTO - time.time()))
     for name, each in pages.items():
         shoot(each, f"dashboard-{name}")
+    search(tab.open("/?q=failed&in=hour", timezone_id="Europe/Berlin", **SHOTS["light"]))
     page.locator(".failing button").first.click()
     page.locator(".chip[aria-pressed=true]").first.wait_for()
     page.wait_for_timeout(2_000)
@@ -112,6 +113,17 @@ def take(tab: Tab, begins: float) -> None:
     page.get_by_role("button", name="Clear filters").click()
     page.get_by_text("No open alerts.").wait_for(timeout=OVER)
     shoot(page, "incident-4-over")
+
+
+def search(page: Page) -> None:
+    """What a search of the archive has found, and one of these events."""
+    page.get_by_text("events in the archive match").wait_for()
+    page.wait_for_timeout(3_000)
+    page.screenshot(path=DOCS / "dashboard-archive.png")
+    page.locator(".events li button").nth(2).click()
+    page.locator(".neighbours li").first.wait_for()
+    page.wait_for_timeout(500)  # the dialog moves
+    page.screenshot(path=DOCS / "dashboard-event.png")
 
 
 if __name__ == "__main__":
