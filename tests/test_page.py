@@ -11,6 +11,7 @@ from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard import chart, event_list, panels
 from logpipeline.dashboard.clock import Clock, duration
 from logpipeline.dashboard.entry import EventEntry, entry
+from logpipeline.dashboard.event_dialog import LinkedEvent
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.query import PageQuery
@@ -143,6 +144,24 @@ def test_a_query_has_what_a_viewer_has_chosen() -> None:
     assert str(PageQuery()) == "?"
     themes = [query := query.with_next_theme() for _ in range(3)]
     assert [each.theme for each in themes] == ["dark", "light", "auto"]
+
+
+@pytest.mark.parametrize("name", ["inf-a", "1e999-a", "-5-a", "nan-a", "-a", "a", "1" * 60])
+def test_an_impossible_event_in_an_address_is_none(name: str) -> None:
+    linked = LinkedEvent(name)
+    assert linked.look(DashboardState(at=1.0, lists={}, counts={}), None) is None
+    assert linked.name == ""
+
+
+@pytest.mark.parametrize(
+    "sent", [None, 5, "", "x", "1 2", "1 2 ERROR", "9 8 ERROR a", "1 99 ERROR a", "-1 0 ERROR a"]
+)
+def test_an_impossible_alert_changes_nothing(sent: object) -> None:
+    query = PageQuery.parse("?q=card")
+    assert query.about_alert(sent, 50.0) is query
+    found = query.about_alert("7 20 ERROR,NONSENSE the shop", 50.0)
+    assert found.filters == Filters.of(["ERROR"], "the shop")
+    assert (found.source, found.period) == ("period", (0, 21))
 
 
 def test_a_list_is_held_at_one_state_until_no_reason_is_left() -> None:
