@@ -106,6 +106,8 @@ def test_an_invalid_record_is_shown_as_it_is() -> None:
 def test_a_clock_is_the_viewers() -> None:
     assert CLOCK.short(WINTER, WINTER) == "23:13:20.123"
     assert CLOCK.short(WINTER, WINTER + 3_600) == "23-11-14 23:13"  # it is past midnight
+    assert CLOCK.day(WINTER, WINTER) == "23:13"
+    assert CLOCK.day(WINTER, WINTER + 3_600) == CLOCK.day(WINTER, 0.0) == "Nov 14, 23:13"
     assert CLOCK.full(WINTER) == "2023-11-14 23:13:20.123 Europe/Berlin (+0100)"
     assert CLOCK.full(WINTER - 180 * 86_400).endswith("(+0200)")
     assert CLOCK.utc(WINTER) == "2023-11-14T22:13:20.123+00:00"
@@ -118,7 +120,7 @@ def test_an_unknown_zone_means_utc(zone: str) -> None:
 
 @pytest.mark.parametrize("moment", [1e18, -1e18, 1e300, -62_135_596_801.0])
 def test_a_moment_outside_the_calendar_is_shown_as_such(moment: float) -> None:
-    assert CLOCK.short(moment, WINTER) == CLOCK.minute(moment) == "no date"
+    assert CLOCK.short(moment, WINTER) == CLOCK.minute(moment) == CLOCK.day(moment, 0) == "no date"
     assert "outside the calendar" in CLOCK.full(moment)
     assert CLOCK.utc(moment) == f"{moment:g}"
 

@@ -81,7 +81,7 @@ def alerts(
     state: DashboardState, clock: Clock, may_mute: bool = False, problem: str = ""
 ) -> Markup:
     """The open alerts, then the past notices. `problem` is why muting one has failed."""
-    past = [_notice(state.history, number, clock) for number in range(len(state.history[:PAST]))]
+    past = [_notice(state, number, clock) for number in range(len(state.history[:PAST]))]
     open_ = sorted(state.alerts or [], key=lambda each: each.since, reverse=True)
     now = [_alert(each, state, clock, may_mute) for each in open_[:OPEN]]
     if not now and not past:
@@ -193,28 +193,28 @@ def _alert(alert: Alert, state: DashboardState, clock: Clock, may_mute: bool) ->
         short(alert.subject, 60),
         short(alert.summary, TEXT),
         clock.full(alert.since),
-        clock.minute(alert.since),
+        clock.day(alert.since, state.at),
         duration(state.at - alert.since),
         why,
-        _mute(alert, until, clock, may_mute),
+        _mute(alert, clock.day(until, state.at) if until else "", may_mute),
     )
 
 
-def _mute(alert: Alert, until: float, clock: Clock, may_mute: bool) -> Markup:
+def _mute(alert: Alert, until: str, may_mute: bool) -> Markup:
     """Until when it is muted, and the buttons to mute it or to end that."""
     choices = {"0": "Unmute"} if until else {"3600": "Mute 1 h", "86400": "Mute 1 day"}
     button = Markup('<button data-mute="{} {}">{}<span class="unseen"> {}</span></button>')
     name = muting.name(alert.id)
     return Markup('<p class="mute">{}{}</p>').format(
-        f"muted until {clock.minute(until)} " if until else "",
+        f"muted until {until} " if until else "",
         Markup("").join(
             button.format(choice, name, text, name) for choice, text in choices.items() if may_mute
         ),
     )
 
 
-def _notice(history: Sequence[Notice], number: int, clock: Clock) -> Markup:
-    notice = history[number]
+def _notice(state: DashboardState, number: int, clock: Clock) -> Markup:
+    notice = state.history[number]
     over = notice.state == "over"
     return Markup(
         '<li data-key="{}" class="{}"><button data-alert="{}"><time title="{}">{}</time>'
@@ -222,9 +222,9 @@ def _notice(history: Sequence[Notice], number: int, clock: Clock) -> Markup:
     ).format(
         short(f"{notice.at} {notice.state} {notice.rule} {notice.subject}", TEXT),
         "over" if over else _severity(notice),
-        _period(*_times(history, number), (), notice.subject),
+        _period(*_times(state.history, number), (), notice.subject),
         clock.full(notice.at),
-        clock.minute(notice.at),
+        clock.day(notice.at, state.at),
         short(notice.rule, 60),
         STATES.get(notice.state, short(notice.state, 20)) + (", muted" if notice.muted else ""),
         short(notice.subject, 60),
