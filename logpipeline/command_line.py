@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from logpipeline.settings import RoomSettings, SettingsError
+from logpipeline.settings import RoomSettings, SettingsError, ShownTimesSettings
 from logpipeline.terminal import printable
 
 USAGE_ERROR = 2
@@ -44,7 +44,7 @@ def load(
     options = parser.parse_args(argv)
     given = {k: v for k, v in vars(options).items() if k in settings.names()}
     found = resolved(parser.prog, lambda: settings.checked(**given))
-    if shows_times and getattr(found, "time_zone", "local") == "utc":
+    if shows_times and isinstance(found, ShownTimesSettings) and found.shows_utc:
         os.environ["TZ"] = "UTC"
         time.tzset()
         options = parser.parse_args(argv)  # some are times

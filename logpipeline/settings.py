@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -154,13 +154,12 @@ class ShownTimesSettings(RoomSettings):
         "local",
         "zone of the times that the web page, reports, find.py and make recent show: local or utc",
         "local or utc",
-        pattern=r"^(local|utc)$",
+        pattern=r"(?i)^(local|utc)$",
     )
 
-    @field_validator("time_zone", mode="before")
-    @classmethod
-    def _any_case(cls, value: object) -> object:
-        return str(value).lower()
+    @property
+    def shows_utc(self) -> bool:
+        return self.time_zone.lower() == "utc"
 
 
 def described(settings: type[RoomSettings], error: ValidationError) -> str:

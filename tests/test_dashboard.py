@@ -97,7 +97,7 @@ def test_a_person_sees_filters_searches_and_opens_events(tab: Tab, holding: Hold
 
     page.locator(ROWS).filter(has_text="card declined").click()
     dialog = page.get_by_role("dialog")
-    for words in ("card declined", "payments", "abc123", '"items": 3', "UTC", "As in Redis"):
+    for words in ("card declined", "payments", "abc123", '"items": 3', "UTC", "As received"):
         expect(dialog).to_contain_text(words)
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_be_hidden()

@@ -131,7 +131,7 @@ def whole(entry: EventEntry, clock: Clock, now: float = math.inf) -> Markup:
     return Markup(
         '<pre class="message" tabindex="0" aria-label="message"><bdi>{}</bdi></pre>{}'
         '<p class="tools">{}{}</p><table><tbody>{}</tbody></table>'
-        "<details><summary>As in Redis, {}</summary><pre><bdi>{}</bdi></pre></details>"
+        "<details><summary>As received, {}</summary><pre><bdi>{}</bdi></pre></details>"
     ).format(
         linked(message),
         Markup('<pre class="json"><bdi>{}</bdi></pre>').format(indented) if indented else "",

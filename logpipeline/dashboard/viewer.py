@@ -48,6 +48,7 @@ class Viewer:
         self._settings = settings
         self._clock = self._browsers_clock = Clock()
         self._dark = True
+        self._zone = "utc" if settings.shows_utc else "local"
         self._query = PageQuery()
         self._shown = PageQuery()  # the query in the browser's address
         self._hold = Hold(feed)
@@ -99,7 +100,7 @@ class Viewer:
         self._page.source.value = self._query.source
 
     def _set_clock(self) -> None:
-        zone = self._query.zone or self._settings.time_zone
+        zone = self._query.zone or self._zone
         self._clock = Clock() if zone == "utc" else self._browsers_clock
         self._page.show_zone(self._clock.zone)
 
@@ -154,9 +155,7 @@ class Viewer:
             "period", lambda e: self._choose_period(e.args), js_handler="(e) => emit(e.detail)"
         )
         page.page.on("back", lambda e: self._go_back(e.args), js_handler="(e) => emit(e.detail)")
-        page.zone.on(
-            "click", lambda: self._choose(self._query.with_other_zone(self._settings.time_zone))
-        )
+        page.zone.on("click", lambda: self._choose(self._query.with_other_zone(self._zone)))
         page.only.on("click", self._only_this_service)
         page.pause.on("click", self._pause_or_resume)
         page.clear.on("click", lambda: self._filter(levels=set(), service="", words=""))
