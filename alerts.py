@@ -2,8 +2,8 @@
 """Redis → people: report when something breaks, and when it is resolved.
 
 Every second, apply the rules in alerts.toml to what consumer.py keeps in Redis. Notices go to the
-log, to Redis (logs:alerts, logs:alerts:history), and to ALERT_URLS. Several alerts.py may run: one
-sends the notices, the others stand by.
+log, to Redis (logs:alerts, logs:alerts:history), and to ALERT_URLS, unless somebody has muted the
+alert on the web page. Several alerts.py may run: one sends the notices, the others stand by.
 """
 
 import argparse
@@ -69,7 +69,8 @@ def run(watch: Watch, targets: Targets, stop: Shutdown) -> None:
     while not stop:
         for notice in watch.read():
             log.warning("%s", notice)
-            targets.notify(notice)
+            if not notice.muted:
+                targets.notify(notice)
         stop.wait(max(INTERVAL, watch.wait))
 
 

@@ -2,8 +2,8 @@
 """Redis → a web page.
 
 Show the newest events live, with filters and a search over what Redis holds, events per minute by
-level, and current problems. The page only reads Redis: it can lag or fail without affecting the
-pipeline.
+level, and current problems. The page writes nothing to Redis but mutes of alerts: it can lag or
+fail without affecting the pipeline.
 """
 
 import logging

@@ -38,7 +38,9 @@ option or a setting cannot be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, options = command_line.load(FindSettings, argv, __doc__ or "", add_options, EXAMPLES)
+    settings, options = command_line.load(
+        FindSettings, argv, __doc__ or "", add_options, EXAMPLES, shows_times=True
+    )
     try:
         matcher = Matcher(query_of(options))
         if options.index:

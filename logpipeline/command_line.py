@@ -3,12 +3,14 @@
 import argparse
 import errno
 import logging
+import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from logpipeline.settings import RoomSettings, SettingsError
+from logpipeline.settings import RoomSettings, SettingsError, ShownTimesSettings
 from logpipeline.terminal import printable
 
 USAGE_ERROR = 2
@@ -22,10 +24,12 @@ def load(
     description: str,
     add_options: Callable[[argparse.ArgumentParser], None] | None = None,
     examples: str = "",
+    shows_times: bool = False,
 ) -> tuple[AnySettings, argparse.Namespace]:
     """A program's settings, and its own options, from the command line and the environment.
 
     `add_options` adds the options to the parser; `examples` ends its --help.
+    With `shows_times`, TIME_ZONE=utc makes UTC the local time, also of those options.
     Raises SystemExit: 0 after --help, 2 after one line on stderr that names the mistake.
     """
     parser = _Parser(
@@ -39,7 +43,12 @@ def load(
     _add_flags(parser, settings)
     options = parser.parse_args(argv)
     given = {k: v for k, v in vars(options).items() if k in settings.names()}
-    return resolved(parser.prog, lambda: settings.checked(**given)), options
+    found = resolved(parser.prog, lambda: settings.checked(**given))
+    if shows_times and isinstance(found, ShownTimesSettings) and found.shows_utc:
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+        options = parser.parse_args(argv)  # some are times
+    return found, options
 
 
 def resolved(program: str, make: Callable[[], Result]) -> Result:

@@ -147,6 +147,21 @@ class MetricsSettings(RoomSettings):
     )
 
 
+class ShownTimesSettings(RoomSettings):
+    """For every program that shows the times of events to people."""
+
+    time_zone: str = setting(
+        "local",
+        "zone of the times that the web page, reports, find.py and make recent show: local or utc",
+        "local or utc",
+        pattern=r"(?i)^(local|utc)$",
+    )
+
+    @property
+    def shows_utc(self) -> bool:
+        return self.time_zone.lower() == "utc"
+
+
 def described(settings: type[RoomSettings], error: ValidationError) -> str:
     """The errors of pydantic in one line: 'NAME=value: must be …', without any password."""
     return "; ".join(sorted(_sentence(settings, one) for one in error.errors()))

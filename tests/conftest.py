@@ -21,13 +21,17 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import Server, free_port
 from logpipeline.localstack.stack import variables
 from tests.support import programs, servers
-from tests.support.forked import SCRIPTS, Forked
-from tests.support.process import Process, script
+from tests.support.forked import SCRIPTS, Forked, forked
+from tests.support.holding import Holding
+from tests.support.process import Process, dashboard, script
 from tests.support.seaweed import Seaweed
 from tests.support.sharing import shared
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
+    from playwright.sync_api import Browser
+
+    from tests.support.browser import Tab
 
 IN_CI = os.environ.get("CI") == "true"
 SERVERS = {"kafka_servers", "redis_server", "seaweed", "own_kafka", "own_redis"}  # their fixtures
@@ -143,6 +147,49 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     """An S3 server for all tests: `place` gives each a place of its own."""
     with servers.started(Seaweed(tmp_path_factory.mktemp("seaweed"))) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A Chromium: a test that has it needs "chromium"."""
+    from playwright.sync_api import expect
+
+    from tests.support.browser import PATIENCE, chromium
+
+    expect.set_options(timeout=PATIENCE)
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with servers.started(Redis(tmp_path_factory.mktemp("redis"), free_port())) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def page_address(page_redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One dashboard.py for the tests of a module."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    with dashboard(folder, forked, REDIS_URL=page_redis.url) as (process, address):
+        yield address
+        assert "Traceback" not in process.output()
+
+
+@pytest.fixture
+def holding(page_redis: Redis) -> Iterator[Holding]:
+    """The Redis of the page, empty, to be filled."""
+    with RedisClient.from_url(page_redis.url) as client:
+        client.flushall()
+        yield Holding(client, "logs")
+
+
+@pytest.fixture
+def tab(browser: "Browser", page_address: str) -> Iterator["Tab"]:
+    from tests.support.browser import Tab
+
+    with Tab(browser, page_address) as tab:
+        yield tab
 
 
 @pytest.fixture(scope="session")

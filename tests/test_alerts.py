@@ -24,6 +24,7 @@ from logpipeline import command_line
 from logpipeline.alerts import ledger, rules, targets, watch
 from logpipeline.alerts.alert import Alert
 from logpipeline.alerts.metrics import AlertsMetrics, failure_counter
+from logpipeline.alerts.mutes import LONGEST, Mutes
 from logpipeline.alerts.rules import SUBJECTS
 from logpipeline.alerts.targets import Target, Targets
 from logpipeline.alerts.watch import Watch
@@ -440,6 +441,33 @@ def test_emptying_redis_does_not_repeat_a_notice(
     assert states(client) == []
     assert hook.got == ["[critical] many"]
     assert alerts.running()
+
+
+def test_a_muted_alert_goes_to_the_log_and_redis_alone_until_redis_forgets_it(
+    start: Start, client: Client, own_redis: Redis, webhook: Hook
+) -> None:
+    hook = webhook()
+    with Client.from_url(own_redis.url) as raw:
+        mutes = Mutes(raw, KEY)
+        assert not mutes.set("many", 60, time.time())  # it is not open
+        process = start(urls=hook.url)
+        errors(client, 1_000)
+        until(lambda: len(hook.got) == 1, 20)
+        assert mutes.set("many", 10 * LONGEST, time.time())
+        assert mutes.load(time.time())["many"] <= time.time() + LONGEST
+        assert mutes.load(time.time() + LONGEST + 1) == {}
+        assert client.ttl(f"{KEY}:alerts:muted") <= LONGEST
+    process.wait_for("muted alerts: many")
+    calm(client)
+    process.wait_for("resolved: many (critical, muted)")
+    errors(client, 1_000)
+    process.wait_for("open: many (critical, muted)")
+    (newest,) = map(json.loads, client.lrange(f"{KEY}:alerts:history", 0, 0))
+    assert (newest["state"], newest["muted"]) == ("open", True)
+    assert len(hook.got) == 1
+    client.delete(f"{KEY}:alerts:muted")
+    until(lambda: len(hook.got) == 2, 20)
+    process.wait_for("still open: many (critical): ")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from tests.support import servers
-from tests.support.browser import PATIENCE, Tab, chromium
+from tests.support.browser import Tab
+from tests.support.forked import forked
 from tests.support.holding import Holding, event
 from tests.support.process import dashboard
 from tests.support.waiting import until
@@ -34,13 +35,6 @@ def line(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE)
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def tab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     folder = tmp_path_factory.mktemp("archive")
     logs = folder / "logs.txt"
@@ -48,7 +42,7 @@ def tab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with (
         servers.started(Redis(folder / "redis", free_port())) as server,
         redis.Redis.from_url(server.url) as client,
-        dashboard(folder, REDIS_URL=server.url, LOG_FILE=str(logs)) as (process, address),
+        dashboard(folder, forked, REDIS_URL=server.url, LOG_FILE=str(logs)) as (process, address),
         Tab(browser, address) as tab,
     ):
         Holding(client, "logs").add(*[line(number) for number in range(COUNT - 400, COUNT)])

@@ -20,8 +20,8 @@ from logpipeline.dashboard.feed import INTERVAL
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
-from tests.support import servers
-from tests.support.browser import PATIENCE, Tab, chromium
+from tests.support.browser import Tab
+from tests.support.forked import forked
 from tests.support.holding import Holding, event
 from tests.support.process import ROOT, Process, dashboard
 from tests.support.waiting import until
@@ -55,42 +55,6 @@ CONTRASTS = """(selector) => {
         return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
     }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE)
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def module_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with servers.started(Redis(tmp_path_factory.mktemp("redis"), free_port())) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server(module_redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page's address: one process for the tests of this module, as starting it takes long."""
-    folder = tmp_path_factory.mktemp("dashboard")
-    with dashboard(folder, REDIS_URL=module_redis.url) as (process, address):
-        yield address
-        assert "Traceback" not in process.output()
-
-
-@pytest.fixture
-def holding(module_redis: Redis) -> Iterator[Holding]:
-    """An empty Redis, to fill."""
-    with redis.Redis.from_url(module_redis.url) as client:
-        client.flushall()
-        yield Holding(client, "logs")
-
-
-@pytest.fixture
-def tab(browser: Browser, server: str) -> Iterator[Tab]:
-    with Tab(browser, server) as tab:
-        yield tab
 
 
 def shown(page: Page) -> list[str]:
@@ -133,7 +97,7 @@ def test_a_person_sees_filters_searches_and_opens_events(tab: Tab, holding: Hold
 
     page.locator(ROWS).filter(has_text="card declined").click()
     dialog = page.get_by_role("dialog")
-    for words in ("card declined", "payments", "abc123", '"items": 3', "UTC", "As in Redis"):
+    for words in ("card declined", "payments", "abc123", '"items": 3', "UTC", "As received"):
         expect(dialog).to_contain_text(words)
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_be_hidden()
@@ -223,7 +187,10 @@ def test_an_empty_pipeline_and_an_unavailable_redis_have_their_screens(
     browser: Browser, tmp_path: Path, own_redis: Redis
 ) -> None:
     url = own_redis.url.replace("//", "//:hush@")
-    with dashboard(tmp_path, REDIS_URL=url) as (process, address), Tab(browser, address) as tab:
+    with (
+        dashboard(tmp_path, forked, REDIS_URL=url) as (process, address),
+        Tab(browser, address) as tab,
+    ):
         page = tab.open()
         expect(page.locator(".screen")).to_contain_text("No events yet")
         with redis.Redis.from_url(own_redis.url) as client:
@@ -305,7 +272,10 @@ def test_it_fits_a_phone_and_is_legible_in(tab: Tab, holding: Holding, scheme: s
 def test_a_password_is_asked_for_once(browser: Browser, tmp_path: Path, own_redis: Redis) -> None:
     secret = "correct horse"
     with (
-        dashboard(tmp_path, REDIS_URL=own_redis.url, DASHBOARD_PASSWORD=secret) as (process, url),
+        dashboard(tmp_path, forked, REDIS_URL=own_redis.url, DASHBOARD_PASSWORD=secret) as (
+            process,
+            url,
+        ),
         Tab(browser, url) as tab,
     ):
         page = tab.open()
@@ -410,11 +380,11 @@ def breaking(folder: Path, times: str, **variables: str) -> Iterator[tuple[Proce
 
 @pytest.mark.parametrize("times", ["1", "inf"])
 def test_a_step_of_showing_the_page_that_fails_is_retried_and_logged_once(
-    browser: Browser, module_redis: Redis, holding: Holding, tmp_path: Path, times: str
+    browser: Browser, page_redis: Redis, holding: Holding, tmp_path: Path, times: str
 ) -> None:
     holding.add(event(message="shown"))
     with (
-        breaking(tmp_path, times, REDIS_URL=module_redis.url) as (process, address),
+        breaking(tmp_path, times, REDIS_URL=page_redis.url) as (process, address),
         Tab(browser, address) as tab,
     ):
         page = tab.open()

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,10 @@ import redis
 from playwright.sync_api import Browser, expect
 
 from logpipeline.localstack.redis import Redis
-from logpipeline.localstack.server import free_port
-from tests.support import axe, servers
-from tests.support.browser import PATIENCE, Tab, chromium
+from tests.support import axe
+from tests.support.browser import Tab
 from tests.support.feeding import Feeding
+from tests.support.forked import forked
 from tests.support.holding import Holding, event
 from tests.support.process import ROOT, dashboard
 
@@ -27,41 +26,6 @@ RATES = pytest.mark.parametrize("rate", [300, 5_000])
 # Whether the focus is in one of these.
 FOCUS = "(selector) => !!document.activeElement.closest(selector)"
 LIVE = 2_500  # milliseconds in which a live page is drawn again at least once
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE)
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def module_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with servers.started(Redis(tmp_path_factory.mktemp("redis"), free_port())) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server(module_redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("dashboard")
-    with dashboard(folder, REDIS_URL=module_redis.url) as (process, address):
-        yield address
-        assert "Traceback" not in process.output()
-
-
-@pytest.fixture
-def holding(module_redis: Redis) -> Iterator[Holding]:
-    """An empty Redis, to fill."""
-    with redis.Redis.from_url(module_redis.url) as client:
-        client.flushall()
-        yield Holding(client, "logs")
-
-
-@pytest.fixture
-def tab(browser: Browser, server: str) -> Iterator[Tab]:
-    with Tab(browser, server) as tab:
-        yield tab
 
 
 def failing_event(number: int) -> bytes:
@@ -193,7 +157,10 @@ def test_long_names_are_whole_in_the_dialog_and_the_panel_filters_by_them(
 def test_a_paused_list_survives_redis_with_a_banner(
     browser: Browser, tmp_path: Path, own_redis: Redis
 ) -> None:
-    with dashboard(tmp_path, REDIS_URL=own_redis.url) as (_, address), Tab(browser, address) as tab:
+    with (
+        dashboard(tmp_path, forked, REDIS_URL=own_redis.url) as (_, address),
+        Tab(browser, address) as tab,
+    ):
         with redis.Redis.from_url(own_redis.url) as client:
             Holding(client, "logs").add(event(message="being read"))
         page = tab.open()

@@ -27,6 +27,7 @@ SETTINGS = """
     LOG_KEEP_FILES LOG_MAX_BYTES LOG_MIN_FREE_BYTES LOG_ROTATE_EVERY METRICS_HOST METRICS_PORT
     PRODUCER_METRICS_PORT REDACT REDACT_FILE REDACT_KEY REDIS_KEY REDIS_MAX_LOGS REDIS_PASSWORD
     REDIS_SSL_CAFILE REDIS_SSL_CERTFILE REDIS_SSL_KEYFILE REDIS_URL REDIS_USERNAME STATE_DIR
+    TIME_ZONE
 """
 CONSUMER = """
     archive_bytes archive_up batch_events dead_letter_up dead_letters delay_seconds events failures
@@ -39,20 +40,20 @@ COLLECTOR = """
     connections dropped_events events kafka_seconds kafka_up outages refused_events requests
     waiting_events
 """
-ALERTS = "failures leading notices open outages redis_up waiting_notices"
+ALERTS = "failures leading muted notices open outages redis_up waiting_notices"
 # Program → its own options, and settings that it must offer as flags.
 PROGRAMS = {
     "producer.py": "input follow service rate count seed malformed kafka-topic state-dir multiline",
     "consumer.py": "kafka-topic kafka-group-id log-file log-max-bytes redis-url metrics-port",
     "collector.py": "collector-host collector-port collector-syslog-port collector-token",
-    "dashboard.py": "dashboard-host dashboard-port dashboard-password redis-url redis-key",
+    "dashboard.py": "dashboard-host dashboard-port dashboard-password redis-url time-zone",
     "alerts.py": "test alerts-file alert-urls redis-url redis-max-logs",
     "verify.py": "archive kafka-topic log-file redis-url redis-max-logs event-max-bytes",
     "replay.py": "since to rate dry-run file again kafka-topic log-file event-max-bytes",
     "find.py": "level service where since to regex context context-all newest count json follow "
-    "index log-file archive-url",
-    "-m logpipeline.recent": "level count redis-url redis-key",
-    "-m logpipeline.report": "day output sql csv export since to log-file archive-url",
+    "index log-file archive-url time-zone",
+    "-m logpipeline.recent": "level count redis-url redis-key time-zone",
+    "-m logpipeline.report": "time-zone day output sql csv export since to log-file archive-url",
     "-m logpipeline.localstack": "rate kafka-topic redis-url log-file dashboard-port",
 }
 # What a program has nothing to do with is not among its flags.

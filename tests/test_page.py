@@ -11,6 +11,7 @@ from logpipeline.alerts.alert import Alert, Notice
 from logpipeline.dashboard import chart, event_list, panels
 from logpipeline.dashboard.clock import Clock, duration
 from logpipeline.dashboard.entry import EventEntry, entry
+from logpipeline.dashboard.event_dialog import LinkedEvent
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.query import PageQuery
@@ -105,6 +106,8 @@ def test_an_invalid_record_is_shown_as_it_is() -> None:
 def test_a_clock_is_the_viewers() -> None:
     assert CLOCK.short(WINTER, WINTER) == "23:13:20.123"
     assert CLOCK.short(WINTER, WINTER + 3_600) == "23-11-14 23:13"  # it is past midnight
+    assert CLOCK.day(WINTER, WINTER) == "23:13"
+    assert CLOCK.day(WINTER, WINTER + 3_600) == CLOCK.day(WINTER, 0.0) == "Nov 14, 23:13"
     assert CLOCK.full(WINTER) == "2023-11-14 23:13:20.123 Europe/Berlin (+0100)"
     assert CLOCK.full(WINTER - 180 * 86_400).endswith("(+0200)")
     assert CLOCK.utc(WINTER) == "2023-11-14T22:13:20.123+00:00"
@@ -117,7 +120,7 @@ def test_an_unknown_zone_means_utc(zone: str) -> None:
 
 @pytest.mark.parametrize("moment", [1e18, -1e18, 1e300, -62_135_596_801.0])
 def test_a_moment_outside_the_calendar_is_shown_as_such(moment: float) -> None:
-    assert CLOCK.short(moment, WINTER) == CLOCK.minute(moment) == "no date"
+    assert CLOCK.short(moment, WINTER) == CLOCK.minute(moment) == CLOCK.day(moment, 0) == "no date"
     assert "outside the calendar" in CLOCK.full(moment)
     assert CLOCK.utc(moment) == f"{moment:g}"
 
@@ -143,6 +146,24 @@ def test_a_query_has_what_a_viewer_has_chosen() -> None:
     assert str(PageQuery()) == "?"
     themes = [query := query.with_next_theme() for _ in range(3)]
     assert [each.theme for each in themes] == ["dark", "light", "auto"]
+
+
+@pytest.mark.parametrize("name", ["inf-a", "1e999-a", "-5-a", "nan-a", "-a", "a", "1" * 60])
+def test_an_impossible_event_in_an_address_is_none(name: str) -> None:
+    linked = LinkedEvent(name)
+    assert linked.look(DashboardState(at=1.0, lists={}, counts={}), None) is None
+    assert linked.name == ""
+
+
+@pytest.mark.parametrize(
+    "sent", [None, 5, "", "x", "1 2", "1 2 ERROR", "9 8 ERROR a", "1 99 ERROR a", "-1 0 ERROR a"]
+)
+def test_an_impossible_alert_changes_nothing(sent: object) -> None:
+    query = PageQuery.parse("?q=card")
+    assert query.about_alert(sent, 50.0) is query
+    found = query.about_alert("7 20 ERROR,NONSENSE the shop", 50.0)
+    assert found.filters == Filters.of(["ERROR"], "the shop")
+    assert (found.source, found.period) == ("period", (0, 21))
 
 
 def test_a_list_is_held_at_one_state_until_no_reason_is_left() -> None:

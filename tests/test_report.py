@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import duckdb
@@ -153,6 +153,18 @@ def test_a_day_without_events_leaves_the_pages_that_there_are(logs: Path) -> Non
     assert {path: path.read_bytes() for path in logs.parent.glob("*.html")} == pages
 
 
+def test_24_hours_without_events_leave_the_page_that_there_is(logs: Path) -> None:
+    logs.write_bytes(line(time.time() - 25 * 3600, message="old"))
+    assert report(logs).stderr == "report: no events in the last 24 hours\n"
+    page = logs.parent / "report.html"
+    assert not page.exists()
+    page.write_text("of yesterday")
+    done = report(logs)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("24 hours; report.html is left as it was\n")
+    assert page.read_text() == "of yesterday"
+
+
 def test_the_last_24_hours_are_the_default(logs: Path) -> None:
     now = time.time()
     logs.write_bytes(line(now - 25 * 3600, message="old") + line(now - 60, "ERROR", "web", "new"))
@@ -163,6 +175,7 @@ def test_the_last_24_hours_are_the_default(logs: Path) -> None:
 
 
 def test_the_page_is_written_through_no_link_of_somebody_else(logs: Path) -> None:
+    logs.write_bytes(line(time.time()))
     page, victim = logs.parent / "report.html", logs.parent / "victim"
     victim.write_text("precious")
     page.symlink_to(victim)
@@ -176,6 +189,25 @@ def test_the_page_is_written_through_no_link_of_somebody_else(logs: Path) -> Non
     assert page.is_symlink()
     assert "<html" in victim.read_text("utf-8")
     assert report(logs, "--output", "/dev/full").returncode == 1
+
+
+ANSWERS = {
+    "local": ("Nov 23, 12:00 to Nov 23, 12:59, times in JST (+0900)", "12:00:00+09"),
+    "UTC": ("Nov 23, 03:00 to Nov 23, 03:59, times in UTC (+0000)", "03:00:00+00"),
+}
+
+
+@pytest.mark.parametrize("zone", ANSWERS)
+def test_times_are_local_or_utc_and_say_so(zone: str, tmp_path: Path) -> None:
+    begin = datetime(2026, 11, 23, 12, tzinfo=timezone(timedelta(hours=9))).timestamp()
+    logs = tmp_path / "logs.txt"
+    logs.write_bytes(b"".join(line(begin + 60 * minute) for minute in range(60)))
+    variables = {"TZ": "Asia/Tokyo", "TIME_ZONE": zone}
+    assert report(logs, "--day", "2026-11-23", **variables).returncode == 0
+    on_the_page, in_sql = ANSWERS[zone]
+    assert on_the_page in (tmp_path / "report-2026-11-23.html").read_text("utf-8")
+    answer = report(logs, "--csv", "--sql", "SELECT min(time) FROM events", **variables)
+    assert in_sql in answer.stdout
 
 
 def test_no_logs(tmp_path: Path) -> None:
@@ -199,6 +231,7 @@ def test_no_logs(tmp_path: Path) -> None:
 def test_a_mistake_is_said_without_a_traceback(
     args: list[str], status: int, words: str, logs: Path
 ) -> None:
+    logs.write_bytes(line(time.time()))
     done = report(logs, *args)
     assert done.returncode == status
     assert words in done.stderr
@@ -208,6 +241,7 @@ def test_a_mistake_is_said_without_a_traceback(
 def test_a_packed_file_that_is_broken_is_named(logs: Path) -> None:
     broken = next(logs.parent.glob("*.gz"))
     broken.write_bytes(broken.read_bytes()[:100])
+    logs.write_bytes(line(time.time()))
     done = report(logs)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

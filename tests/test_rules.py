@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from logpipeline.alerts.alert import Alert, Notice, follow
-from logpipeline.alerts.rules import Rules, RulesError, load
+from logpipeline.alerts.rules import Reading, Rules, RulesError, load
 from logpipeline.alerts.snapshot import History, PipelineSnapshot, newest
 from logpipeline.events import slices
 from logpipeline.producer import simulator
@@ -241,6 +241,18 @@ class TestTelling:
 
     def test_the_bound_itself_is_allowed(self) -> None:
         assert self.states(*[10] * 100) == []
+
+    def test_a_muted_alert_is_noticed_by_nobody_until_its_mute_ends(self) -> None:
+        reading = {"many": [Reading(True, False, "20")]}
+        alerts, (opened,) = follow({}, self.RULES, reading, NOON, {"many"})
+        assert (opened.state, opened.muted) == ("open", True)
+        assert follow(alerts, self.RULES, reading, NOON + 500, {"many"})[1] == []
+        _, (over,) = follow(alerts, self.RULES, {"many": []}, NOON + 500)
+        assert (over.state, over.muted) == ("over", True)  # of what nobody knows
+        alerts, (still,) = follow(alerts, self.RULES, reading, NOON + 500)
+        assert (still.state, still.muted) == ("repeat", False)
+        _, (over,) = follow(alerts, self.RULES, {"many": []}, NOON + 900, {"many"})
+        assert (over.state, over.muted) == ("over", True)
 
     def test_a_rule_that_was_removed_ends_its_alert(self) -> None:
         gone = Alert("gone", "", "info", "was", NOON, NOON, NOON)

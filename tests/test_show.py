@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis as RedisClient
@@ -130,6 +131,29 @@ def test_a_terminal_without_unicode_gets_escapes(
     done = show(redis_server, key)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("\\xe9 \\U0001f389\n")
+
+
+@pytest.mark.parametrize(
+    ("zone", "stamp"), [("local", "09:00:01.000+09:00"), ("utc", "00:00:01.000Z")]
+)
+def test_times_are_local_or_utc_and_say_so(
+    zone: str,
+    stamp: str,
+    client: RedisClient,
+    key: str,
+    redis_server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    client.rpush(key, event("hello"))
+    shown = show(redis_server, key, "--time-zone", zone).stdout
+    assert shown == f"1970-01-01 {stamp} INFO     hello\n"
+    logs = tmp_path / "logs.txt"
+    logs.write_bytes(event("hello") + b"\n")
+    command = [sys.executable, str(ROOT / "find.py"), "--log-file", str(logs), "--time-zone", zone]
+    found = subprocess.run([*command, "--since", "1970-01-01T08:00"], stdout=subprocess.PIPE)
+    assert found.stdout == (event("hello") + b"\n" if zone == "local" else b"")
 
 
 def test_show_prints_large_events_cut_and_says_what_is_left_out(

@@ -41,6 +41,8 @@ class AlertsMetrics(Collector):
             number = sum(alert.rule == rule for alert in list(watch.alerts.values()))
             open_.add_metric([rule], number)
         yield open_
+        muted = sum(id_ in watch.muted for id_ in list(watch.alerts))
+        yield GaugeMetricFamily("log_alerts_muted", "Open alerts that are muted", muted)
         notices = CounterMetricFamily(
             "log_alerts_notices", "Notices sent to a target, or lost", labels=["target", "outcome"]
         )

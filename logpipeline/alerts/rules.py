@@ -63,16 +63,29 @@ class _Rule(BaseModel):
         """Seconds of history that the rule needs."""
         return int(getattr(self, "window", 0))
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Those of the events that it is about; empty when it is about something else."""
+        return ()
+
     @abstractmethod
     def read(self, history: History) -> list[Reading] | None:
         """A reading for each subject that is not quite calm; None while that is unknown."""
+
+
+class _ErrorRule(_Rule):
+    """About ERROR and CRITICAL events."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        return SERIOUS
 
 
 def _reading(value: float, bound: float, summary: str, subject: str = "") -> Reading:
     return Reading(value > bound, value <= RELIEF * bound, summary, subject)
 
 
-class Errors(_Rule):
+class Errors(_ErrorRule):
     """More than `over` ERROR and CRITICAL events in `window`."""
 
     kind: Literal["errors"]
@@ -85,7 +98,7 @@ class Errors(_Rule):
         return [_reading(errors, self.over, f"{summary} (bound {self.over:,})")]
 
 
-class Share(_Rule):
+class Share(_ErrorRule):
     """More than `over` of at least `at_least` events in `window` are ERROR or CRITICAL."""
 
     kind: Literal["share"]
@@ -101,7 +114,7 @@ class Share(_Rule):
         return [_reading(share, self.over, f"{summary} CRITICAL (bound {self.over:.1%})")]
 
 
-class Burst(_Rule):
+class Burst(_ErrorRule):
     """One service has more than `over` ERROR and CRITICAL events in `window`, and more than
     `share` of all services' errors, among the newest that Redis keeps (MOST_ERRORS a level)."""
 

@@ -8,16 +8,19 @@ import redis
 
 from logpipeline.alerts.alert import Alert, Notice, follow
 from logpipeline.alerts.ledger import Ledger
+from logpipeline.alerts.mutes import Mutes
 from logpipeline.alerts.rules import Rules
 from logpipeline.alerts.snapshot import History, take
 from logpipeline.outage import Outage
 from logpipeline.recent import redis_client
 from logpipeline.recent.settings import RedisSettings
 from logpipeline.supervision import Supervision
+from logpipeline.terminal import short
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 3.0  # seconds for one answer of Redis
+NAMES = 300  # characters of the muted alerts in a log line
 STEP = "watch"  # its name in log lines and metrics
 
 
@@ -38,6 +41,8 @@ class Watch:
         self._settings = settings
         self._redis = redis_client.connect(settings, TIMEOUT)
         self._ledger = Ledger(self._redis, self._key)
+        self._mutes = Mutes(self._redis, self._key)
+        self.muted: dict[str, float] = {}  # id → the Unix time at which its mute ends
         self._history = History(rules.span)
         self._supervision = supervision or Supervision(log, settings)
         self.wait = 0.0  # seconds until the next read, after an error that nobody foresaw
@@ -77,10 +82,14 @@ class Watch:
             return []
         span, burst_span = self._rules.span, self._rules.burst_span
         self._history.add(take(self._redis, self._key, now, span, burst_span))
-        alerts, notices = follow(self.alerts, self._rules, self._rules.read(self._history), now)
+        muted = self._mutes.load(now)
+        found = self._rules.read(self._history)
+        alerts, notices = follow(self.alerts, self._rules, found, now, muted)
         if not self._ledger.store(alerts, notices):
             return []
-        self.alerts = alerts
+        if muted.keys() != self.muted.keys():
+            log.info("muted alerts: %s", short(", ".join(sorted(muted)) or "none", NAMES))
+        self.alerts, self.muted = alerts, muted
         return notices
 
     def _leads(self, now: float) -> bool:

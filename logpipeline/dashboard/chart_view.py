@@ -88,3 +88,4 @@ class ChartView:
             chip.props["title"] = f"{sums[level]:,} {about}"
         for span, button in page.spans.items():
             button.props["aria-pressed"] = "true" if span == query.span else "false"
+            button.set_visibility(not search)

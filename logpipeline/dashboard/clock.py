@@ -30,6 +30,13 @@ class Clock:
         at = self._at(moment)
         return f"{at:%H:%M}" if at else "no date"
 
+    def day(self, moment: float, now: float) -> str:
+        """The time of day, with the date when `now` is another day."""
+        at, today = self._at(moment), self._at(now)
+        if not at or (today and at.date() == today.date()):
+            return self.minute(moment)
+        return f"{at:%b %d, %H:%M}"
+
     def bar(self, moment: float, last: float) -> str:
         """The time of day, with the date when `last` is another day."""
         at, end = self._at(moment), self._at(last)

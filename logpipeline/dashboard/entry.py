@@ -21,7 +21,7 @@ EXTRA = 160  # characters of the further fields in the list
 DETAIL = 20_000  # characters of one field in the whole event
 FIELDS = 200  # fields of the whole event
 SEARCHED = 100_000  # characters of an event that a search matches
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOUR = re.compile(r"\x1b\[[0-9;:]*[mK]")  # grep has K after each
 OWN = {"level", "message", "timestamp", "service"}
 
 

@@ -9,6 +9,7 @@ from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import EventEntry
 from logpipeline.dashboard.layout import Layout
 from logpipeline.dashboard.settings import DashboardSettings
+from logpipeline.dashboard.state import DashboardState
 from logpipeline.find.request import Query, Request
 
 SECONDS = 10.0  # for the neighbours
@@ -65,14 +66,35 @@ class EventDialog:
             self._near = None
 
 
+class LinkedEvent:
+    """The event that an address names; `name` is "" once it is found, or cannot be."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def look(
+        self, state: DashboardState, search: ArchiveSearch | None
+    ) -> EventEntry | tuple[int, int] | None:
+        """The event; or the Unix times between which the archive is to be searched for it."""
+        entries = search.entries if search else state.entries.values()
+        found = next((each for each in entries if name_of(each) == self.name), None)
+        moment = time_in(self.name)
+        if found or moment is None or (search and search.is_done):
+            self.name = ""
+        elif not search:
+            return int(moment), int(moment) + 1
+        return found
+
+
 def name_of(entry: EventEntry) -> str:
     """What the address says of an event: its time, and a digest of its bytes."""
     return f"{entry.timestamp:.6f}-{blake2b(entry.line, digest_size=6).hexdigest()}"
 
 
 def time_in(name: str) -> float | None:
-    """The time in such a name."""
+    """The time in such a name, if it is within a calendar."""
     try:
-        return float(name.rpartition("-")[0])
+        moment = float(name.rpartition("-")[0])
     except ValueError:
         return None
+    return moment if 0 <= moment < 1e11 else None

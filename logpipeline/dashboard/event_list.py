@@ -18,7 +18,7 @@ from logpipeline.dashboard.terms import can_be_asked, term
 
 ROW = Markup(
     '<li data-key="{id}"><button data-id="{id}" tabindex="{tab}" class="{level}">'
-    "<time>{time}</time>"
+    "{time}"
     '<span class="level">{level}</span><bdi class="service">{service}</bdi>'
     '<bdi class="message">{message}</bdi><bdi class="fields">{fields}</bdi></button></li>'
 )
@@ -36,13 +36,22 @@ def rows(entries: Iterable[EventEntry], now: float, clock: Clock) -> Markup:
         ROW.format(
             id=each.id,
             tab=-1 if number else 0,
-            time=clock.short(each.timestamp, now),
+            time=_time(each.timestamp, now, clock),
             level=each.level if each.level.isalpha() else "NONE",
             service=each.service,
             message=each.head,
             fields=each.extra,
         )
         for number, each in enumerate(entries)
+    )
+
+
+def _time(moment: float, now: float, clock: Clock) -> Markup:
+    """Of an event in the list; of one from the future, in which time it will be."""
+    if moment - now <= AHEAD:
+        return Markup("<time>{}</time>").format(clock.short(moment, now))
+    return Markup('<time class="ahead" title="{}">in {}</time>').format(
+        clock.full(moment), duration(moment - now)
     )
 
 
@@ -122,7 +131,7 @@ def whole(entry: EventEntry, clock: Clock, now: float = math.inf) -> Markup:
     return Markup(
         '<pre class="message" tabindex="0" aria-label="message"><bdi>{}</bdi></pre>{}'
         '<p class="tools">{}{}</p><table><tbody>{}</tbody></table>'
-        "<details><summary>As in Redis, {}</summary><pre><bdi>{}</bdi></pre></details>"
+        "<details><summary>As received, {}</summary><pre><bdi>{}</bdi></pre></details>"
     ).format(
         linked(message),
         Markup('<pre class="json"><bdi>{}</bdi></pre>').format(indented) if indented else "",

@@ -88,6 +88,14 @@ class Feed:
             return not self.problem
         return False
 
+    async def mute(self, id_: str, seconds: int) -> str:
+        """Mute an open alert, or end that with 0 `seconds`. Returns why that failed, else ""."""
+        try:
+            done = await asyncio.to_thread(self._reader.mute, id_, seconds)
+        except (redis.RedisError, OSError) as error:
+            return redis_client.reason(self._reader.settings, error)
+        return "" if done else "it is not open any more, or too many are muted"
+
     async def run(self) -> None:
         """Read Redis until cancelled."""
         try:

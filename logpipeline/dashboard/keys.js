@@ -1,5 +1,6 @@
 // Keys: "/" to search, "p" to pause, arrows or "j" and "k" between events, "?" for help; Back; copies.
-document.addEventListener("keydown", (event) => {
+// Before a list to choose from gets them, which opens at any letter.
+const press = (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const dialog = event.target.closest("[role=dialog]") ?? document.querySelector("[role=dialog] .whole");
   if (dialog && dialog.checkVisibility()) {
@@ -7,7 +8,9 @@ document.addEventListener("keydown", (event) => {
     if (button) document.querySelector(button)?.click();
     return;
   }
-  if (event.target.closest("input, .plot-box")) {
+  const chooses = event.target.closest("[role=combobox]");
+  const opened = chooses && (chooses.ariaExpanded === "true" || !"/?pjk".includes(event.key));
+  if (opened || event.target.closest("input:not([role=combobox]), .plot-box")) {
     if (event.key === "Escape" && event.target.closest(".search")) event.target.blur();
     return;
   }
@@ -27,7 +30,9 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "?") document.querySelector(".help-button").click();
   else return;
   event.preventDefault();
-});
+  event.stopPropagation();
+};
+document.addEventListener("keydown", press, true);
 addEventListener("popstate", () =>
   document.querySelector(".page").dispatchEvent(new CustomEvent("back", { detail: location.search })),
 );

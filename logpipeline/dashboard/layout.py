@@ -1,5 +1,6 @@
 """Layout: the parts of the page and their places, still empty."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +13,7 @@ from logpipeline.dashboard.entry import EventEntry
 from logpipeline.dashboard.live_part import LivePart
 from logpipeline.dashboard.query import SOURCES
 from logpipeline.dashboard.search import CHARACTERS
+from logpipeline.dashboard.terms import Terms
 from logpipeline.events.event import LEVELS
 
 FOLDER = Path(__file__).parent
@@ -32,6 +34,7 @@ HELP = """<table><tbody>
 <tr><th scope="row">chart</th>
 <td>click a bar, or drag over some: the archive's events of that time</td></tr>
 </tbody></table>"""
+HINT = Markup("Times in {} <kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> events")
 SEARCH = "Search what Redis holds"
 SERVICES = 100  # to choose from; the search finds the others
 THEME_ICONS = {"auto": "brightness_auto", "dark": "dark_mode", "light": "light_mode"}
@@ -41,7 +44,7 @@ class Layout:
     """Builds the page in the current slot of NiceGUI; each part is an attribute."""
 
     def __init__(self) -> None:
-        style, *scripts = map(_file, ("style.css", "hold.js", "keys.js", "plot.js"))
+        style, *scripts = map(_file, ("style.css", "hold.js", "keys.js", "plot.js", "hits.js"))
         ui.add_head_html(f"<style>{style}</style><script>{''.join(scripts)}</script>")
         self._dark = ui.dark_mode(None)
         self.shown_service = ""
@@ -83,6 +86,16 @@ class Layout:
         self._dark.value = dark
         self.theme.props["icon"] = THEME_ICONS[name]
         self.theme.props["aria-label"] = f"Theme: {name}"
+
+    def show_zone(self, zone: str) -> None:
+        self.hint.content = HINT.format(zone)
+        self.zone.content = zone
+        self.zone.props["title"] = f"Times in {zone}: change to UTC or back"
+
+    def show_hits(self, terms: Terms) -> None:
+        """Mark what a search looks for."""
+        hits = {"words": terms.marked, "patterns": terms.patterns}
+        self.page.props["data-hits"] = json.dumps(hits) if any(hits.values()) else ""
 
     def show_pause(self, paused: bool, newer: int) -> None:
         text = f"Resume <span>{newer:,} newer</span>" if paused else "Pause"
@@ -158,10 +171,10 @@ class Layout:
                 ).classes("source")
                 self.source.props("dense outlined options-dense")
                 self.period = _button("").classes("clear period")
-                self.clear = _button("Clear filters").classes("clear")
                 self.pause = _button("Pause").classes("pause")
             with ui.element("div").classes("note"):
                 self.note = LivePart("p")
+                self.clear = _button("Clear filters").classes("clear")
                 self.hint = _html("p").classes("hint")
             with ui.element("div").classes("stream") as self.stream:
                 self.events = LivePart("ul", holds=True).classes("events")

@@ -49,6 +49,7 @@ class ListView:
         self._before = {each.id: each for each in self.entries[:ROWS]}
         self.entries = found.entries if search else found.entries[: self.limit]
         page.events.show(rows, f"{asked} {count}")
+        page.show_hits(filters.terms)
         note = event_list.note(state, filters, found, len(self.entries))
         page.note.content = event_list.archive_note(search, filters) if search else note
         page.older.set_visibility(not search and len(self.entries) == len(found.entries))

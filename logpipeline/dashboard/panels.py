@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from logpipeline.alerts.alert import SHOWN, Alert, Notice
+from logpipeline.dashboard import muting
 from logpipeline.dashboard.clock import Clock, duration
 from logpipeline.dashboard.entry import short
 from logpipeline.dashboard.state import RECENT, DashboardState
+from logpipeline.events.event import LEVELS
 
 TEXT = 300  # characters of an alert
 FEW = 50  # the fewest errors that fill a service's bar: a handful is not remarkable
@@ -47,8 +49,8 @@ def tiles(state: DashboardState) -> Markup:
             _tile(
                 "Open alerts",
                 "unknown" if alerts is None else _number(len(alerts) + state.more_alerts),
-                "alerts.py is not running" if alerts is None else _subjects(alerts),
-                "bad" if alerts else "",
+                "alerts.py is not running" if alerts is None else _subjects(state, alerts),
+                "bad" if _loud(state) else "",
             ),
         ]
     )
@@ -75,17 +77,22 @@ def failing(state: DashboardState) -> Markup:
     )
 
 
-def alerts(state: DashboardState, clock: Clock) -> Markup:
-    """The open alerts, then the past notices."""
-    past = [_notice(each, state.at, clock) for each in state.history[:PAST]]
+def alerts(
+    state: DashboardState, clock: Clock, may_mute: bool = False, problem: str = ""
+) -> Markup:
+    """The open alerts, then the past notices. `problem` is why muting one has failed."""
+    past = [_notice(state, number, clock) for number in range(len(state.history[:PAST]))]
     open_ = sorted(state.alerts or [], key=lambda each: each.since, reverse=True)
-    now = [_alert(each, state.at, clock) for each in open_[:OPEN]]
+    now = [_alert(each, state, clock, may_mute) for each in open_[:OPEN]]
     if not now and not past:
         text = "alerts.py is not running." if state.alerts is None else "No alerts so far."
         return Markup('<p class="none">{}</p>').format(text)
     if not now:
         now = [Markup('<li class="none">No open alerts.</li>')]
-    return Markup('<ul class="open">{}</ul>{}<ul class="past">{}</ul>{}').format(
+    return Markup('{}<ul class="open">{}</ul>{}<ul class="past">{}</ul>{}').format(
+        Markup('<p role="alert">Cannot mute: {}</p>').format(short(problem, TEXT))
+        if problem
+        else "",
         Markup("").join(now),
         _more(len(open_[OPEN:]) + state.more_alerts),
         Markup("").join(past),
@@ -98,8 +105,13 @@ def _more(count: int) -> Markup:
 
 
 def title(state: DashboardState) -> str:
-    """The tab's, with the number of open alerts."""
-    return f"({n}) Logs" if (n := len(state.alerts or ()) + state.more_alerts) else "Logs"
+    """The tab's, with the number of open alerts that are not muted."""
+    return f"({n}) Logs" if (n := _loud(state)) else "Logs"
+
+
+def _loud(state: DashboardState) -> int:
+    """The open alerts that are not muted."""
+    return sum(each.id not in state.muted for each in state.alerts or ()) + state.more_alerts
 
 
 def unreachable(address: str, problem: str, since: str) -> Markup:
@@ -159,44 +171,81 @@ def _reasons(letters: Mapping[str, int] | None) -> str:
     return short(", ".join(most[:OPEN]), 60) or "no invalid records"
 
 
-def _subjects(alerts: Sequence[Alert]) -> str:
-    return short(", ".join(each.subject or each.rule for each in alerts[:OPEN]), 60) or "none"
+def _subjects(state: DashboardState, alerts: Sequence[Alert]) -> str:
+    names = short(", ".join(each.subject or each.rule for each in alerts[:OPEN]), 60)
+    muted = sum(each.id in state.muted for each in alerts)
+    return f"{names} · {muted:,} muted" if muted else names or "none"
 
 
-def _alert(alert: Alert, now: float, clock: Clock) -> Markup:
-    low = now - alert.last
+def _alert(alert: Alert, state: DashboardState, clock: Clock, may_mute: bool) -> Markup:
+    low = state.at - alert.last
     why = f" · below its bound for {duration(low)}, open until it stays there" if low > CALM else ""
+    until = state.muted.get(alert.id, 0.0)
     return Markup(
-        '<li data-key="{}" class="{}"><button data-alert="{}"><b>{}</b> <bdi>{}</bdi></button>'
-        '<p><bdi>{}</bdi></p><time title="{}">since {}, {}{}</time></li>'
+        '<li data-key="{}" class="{}{}"><button data-alert="{}"><b>{}</b> <bdi>{}</bdi></button>'
+        '<p><bdi>{}</bdi></p><time title="{}">since {}, {}{}</time>{}</li>'
     ).format(
-        short(alert.id, TEXT),
+        muting.name(alert.id),
         _severity(alert),
-        f"{alert.since:.0f} {short(alert.subject, TEXT)}",
+        " muted" if until else "",
+        _period(alert.since, 0.0, alert.levels, alert.subject),
         short(alert.rule, 60),
         short(alert.subject, 60),
         short(alert.summary, TEXT),
         clock.full(alert.since),
-        clock.minute(alert.since),
-        duration(now - alert.since),
+        clock.day(alert.since, state.at),
+        duration(state.at - alert.since),
         why,
+        _mute(alert, clock.day(until, state.at) if until else "", may_mute),
     )
 
 
-def _notice(notice: Notice, now: float, clock: Clock) -> Markup:
+def _mute(alert: Alert, until: str, may_mute: bool) -> Markup:
+    """Until when it is muted, and the buttons to mute it or to end that."""
+    choices = {"0": "Unmute"} if until else {"3600": "Mute 1 h", "86400": "Mute 1 day"}
+    button = Markup('<button data-mute="{} {}">{}<span class="unseen"> {}</span></button>')
+    name = muting.name(alert.id)
+    return Markup('<p class="mute">{}{}</p>').format(
+        f"muted until {until} " if until else "",
+        Markup("").join(
+            button.format(choice, name, text, name) for choice, text in choices.items() if may_mute
+        ),
+    )
+
+
+def _notice(state: DashboardState, number: int, clock: Clock) -> Markup:
+    notice = state.history[number]
+    over = notice.state == "over"
     return Markup(
-        '<li data-key="{}" class="{}"><time title="{}">{}</time> <b>{}</b> {} <bdi>{}</bdi>'
-        " <bdi>{}</bdi></li>"
+        '<li data-key="{}" class="{}"><button data-alert="{}"><time title="{}">{}</time>'
+        " <b>{}</b> {} <bdi>{}</bdi> <bdi>{}</bdi></button></li>"
     ).format(
         short(f"{notice.at} {notice.state} {notice.rule} {notice.subject}", TEXT),
-        "over" if notice.state == "over" else _severity(notice),
+        "over" if over else _severity(notice),
+        _period(*_times(state.history, number), (), notice.subject),
         clock.full(notice.at),
-        clock.minute(notice.at),
+        clock.day(notice.at, state.at),
         short(notice.rule, 60),
-        STATES.get(notice.state, short(notice.state, 20)),
+        STATES.get(notice.state, short(notice.state, 20)) + (", muted" if notice.muted else ""),
         short(notice.subject, 60),
-        short(notice.summary, TEXT) if notice.state == "over" else "",
+        short(notice.summary, TEXT) if over else "",
     )
+
+
+def _times(history: Sequence[Notice], number: int) -> tuple[float, float]:
+    """When the alert of one of the notices, newest first, was opened, and was over, 0 if it is not
+    or nobody knows."""
+    notice = history[number]
+    same = [each for each in history if (each.rule, each.subject) == (notice.rule, notice.subject)]
+    opened = (each.at for each in same if each.state == "open" and each.at <= notice.at)
+    over = [each.at for each in same if each.state == "over" and each.at >= notice.at]
+    return next(opened, notice.at), over[-1] if over else 0.0
+
+
+def _period(since: float, to: float, levels: Sequence[str], subject: str) -> str:
+    """For `about_alert` of a query; `to` is 0 while it is open."""
+    known = ",".join(level for level in LEVELS if level in levels)
+    return f"{since:.0f} {to:.0f} {known} {short(subject, TEXT)}"
 
 
 def _is_critical(alerts: Sequence[Alert] | None) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
 from logpipeline.dashboard.search import Filters
-from logpipeline.dashboard.state import BAD
 from logpipeline.events.event import LEVELS
 
 CHARACTERS = 2_000  # of a query
 THEMES: dict[str, bool | None] = {"auto": None, "dark": True, "light": False}  # name → dark
+ZONES = ("local", "utc")
 NO_FILTERS = Filters()
 NO_PERIOD = (0, 0)
 BEFORE = 60  # seconds before an alert opened that a click on it shows
@@ -30,14 +30,15 @@ SOURCES: dict[str, tuple[str, float]] = {
 @dataclass(frozen=True)
 class PageQuery:
     """What one viewer has chosen. `span` is one of chart.SPANS, `theme` one of THEMES, `source` one
-    of SOURCES, `period` its Unix times when that is "period"; `zone` is "local" or "utc"."""
+    of SOURCES, `period` its Unix times when that is "period"; `zone` is "local", "utc", or "" for
+    what TIME_ZONE says."""
 
     filters: Filters = NO_FILTERS
     span: str = "hour"
     theme: str = "auto"
     source: str = "newest"
     period: tuple[int, int] = NO_PERIOD
-    zone: str = "local"
+    zone: str = ""
     event: str = ""
 
     @classmethod
@@ -51,7 +52,7 @@ class PageQuery:
             "day" if fields.get("span") == "day" else "hour",
             fields["theme"] if fields.get("theme") in THEMES else "auto",
             *_source(fields),
-            "utc" if fields.get("zone") == "utc" else "local",
+            fields["zone"] if fields.get("zone") in ZONES else "",
             fields.get("event", "")[:EVENT],
         )
 
@@ -66,7 +67,7 @@ class PageQuery:
             "in": self.source if self.source != "newest" else "",
             "from": str(self.period[0]) if self.source == "period" else "",
             "to": str(self.period[1]) if self.source == "period" else "",
-            "zone": self.zone if self.zone != "local" else "",
+            "zone": self.zone,
             "event": self.event,
         }
         shown = {name: value for name, value in fields.items() if value}
@@ -108,16 +109,22 @@ class PageQuery:
         return self.filtered(words=f"{words} {term}".strip())
 
     def about_alert(self, alert: object, now: float) -> "PageQuery":
-        """The errors of a service since its alert opened: `alert` is that Unix time and it."""
-        since, _, service = alert.partition(" ") if isinstance(alert, str) else ("", "", "")
-        if not re.fullmatch(r"[0-9]{1,11}", since) or int(since) > now:
+        """The events that an alert is about: `alert` is, with spaces between, the Unix times at
+        which it opened and was over, 0 while it is open, its levels, and its service."""
+        parts = alert.split(" ", 3) if isinstance(alert, str) else []
+        if len(parts) < 4 or not all(re.fullmatch(r"[0-9]{1,11}", each) for each in parts[:2]):
             return self
-        period = int(since) - BEFORE, int(now) + 1
-        filters = Filters.of(BAD, service)
+        since, to = int(parts[0]), int(parts[1]) or int(now)
+        if not since <= to <= now:
+            return self
+        period = max(0, since - BEFORE), to + 1
+        filters = Filters.of(parts[2].split(","), parts[3])
         return replace(self, filters=filters, source="period", period=period)
 
-    def with_other_zone(self) -> "PageQuery":
-        return replace(self, zone="local" if self.zone == "utc" else "utc")
+    def with_other_zone(self, default: str) -> "PageQuery":
+        """`default` is the one of TIME_ZONE."""
+        other = "local" if (self.zone or default) == "utc" else "utc"
+        return replace(self, zone="" if other == default else other)
 
     def with_next_theme(self) -> "PageQuery":
         names = [*THEMES]

@@ -1,4 +1,7 @@
-"""RedisReader: reads the state of the dashboard from Redis, repeatedly, at a bounded cost."""
+"""RedisReader: reads the state of the dashboard from Redis, repeatedly, at a bounded cost.
+
+It writes nothing but mutes of alerts.
+"""
 
 import time
 from collections import Counter, deque
@@ -8,7 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from logpipeline.alerts import mutes
 from logpipeline.alerts.alert import Alert, Notice
+from logpipeline.alerts.mutes import Mutes
 from logpipeline.dashboard.entry import EventEntry, entry
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import DashboardState
@@ -69,6 +74,7 @@ class RedisReader:
         self.settings = settings
         self._redis = connect(settings, TIMEOUT)
         self._key = settings.redis_key
+        self._mutes = Mutes(self._redis, self._key)
         self._reset()
 
     def read(self) -> DashboardState:
@@ -78,6 +84,14 @@ class RedisReader:
         except Exception:
             self._reset()
             raise
+
+    def mute(self, id_: str, seconds: int) -> bool:
+        """Mute an open alert, or end that with 0 `seconds`; False when it cannot be muted. Raises
+        redis.RedisError, OSError."""
+        if seconds:
+            return self._mutes.set(id_, seconds, time.time())
+        self._mutes.end(id_)
+        return True
 
     def close(self) -> None:
         self._redis.close()
@@ -101,9 +115,10 @@ class RedisReader:
             asked.exists(f"{key}:alerts:lease")
             asked.hlen(f"{key}:alerts")
             asked.eval_ro(SCRIPT, 1, f"{key}:alerts:history", HISTORY, FEW, FEW)
+            fields.ask(asked, mutes.key(key))
             for each in minutes:
                 asked.hmget(f"{key}:counts:{each}", LEVELS)
-            offsets, lag, letters, watched, open_, [[history], _], *counts = asked.execute()
+            offsets, lag, letters, watched, open_, [[history], _], muted, *counts = asked.execute()
         alerts = _decoded(self._alerts(), Alert) if open_ else []
         if whole:
             self._minutes_at = now
@@ -126,6 +141,7 @@ class RedisReader:
             alerts=alerts if open_ or watched else None,
             more_alerts=max(0, open_ - len(alerts)) if alerts else 0,
             history=_decoded(history, Notice),
+            muted=mutes.decoded(muted, now),
         )
 
     def _alerts(self) -> list[bytes]:

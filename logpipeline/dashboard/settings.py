@@ -7,10 +7,10 @@ from pydantic import model_validator
 from logpipeline import hosts
 from logpipeline.archive.settings import LogFileSettings, StoreSettings
 from logpipeline.recent.settings import RedisSettings
-from logpipeline.settings import A_HOST, secret, setting
+from logpipeline.settings import A_HOST, ShownTimesSettings, secret, setting
 
 
-class DashboardSettings(StoreSettings, LogFileSettings, RedisSettings):
+class DashboardSettings(ShownTimesSettings, StoreSettings, LogFileSettings, RedisSettings):
     """The page's address and password, and the archive that it searches."""
 
     dashboard_port: int = setting(
@@ -36,10 +36,14 @@ class DashboardSettings(StoreSettings, LogFileSettings, RedisSettings):
         le=1,
     )
 
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine reaches the page."""
+        return hosts.is_loopback(self.dashboard_host)
+
     @model_validator(mode="after")
     def _access_to_the_page(self) -> Self:
-        private = hosts.is_loopback(self.dashboard_host)
-        if not (private or self.dashboard_password or self.dashboard_open):
+        if not (self.is_private or self.dashboard_password or self.dashboard_open):
             demand = "requires DASHBOARD_PASSWORD beyond 127.0.0.1, or DASHBOARD_OPEN=1"
             raise self.refusal("dashboard_host", demand)
         return self

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from logpipeline.alerts.alert import Alert, Notice
@@ -23,7 +23,8 @@ class DashboardState:
     `lists` is level, or "" for all → entries, newest first, without the `left_out` that are too
     large; `counts` is minute → level → events; `total` is the records that Redis has received,
     `rate` in records per second, `lag` in records; `alerts` and `history` are the open alerts of
-    alerts.py, without the `more_alerts` that were not fetched, and its notices, newest first.
+    alerts.py, without the `more_alerts` that were not fetched, and its notices, newest first;
+    `muted` is an alert's id → the Unix time at which its mute ends.
     """
 
     at: float
@@ -37,6 +38,7 @@ class DashboardState:
     alerts: Sequence[Alert] | None = None
     more_alerts: int = 0
     history: Sequence[Notice] = ()
+    muted: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:

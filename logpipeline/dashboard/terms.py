@@ -18,6 +18,7 @@ TERM = re.compile(
     r"|(?P<word>\S+))"
 )
 OPPOSITES = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<"}
+VALUE = re.compile(r"(?!level=)[\w.@-]+=(.+)", re.DOTALL)
 PLAIN = re.compile(r'[^\s"\\]+')
 
 
@@ -31,6 +32,12 @@ class Terms:
     patterns: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
     more: int = 0
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The texts that are marked where they are found: words, and the values of fields."""
+        values = (VALUE.fullmatch(each) for each in self.where)
+        return (*self.words, *(found[1] for found in values if found))
 
     @property
     def problem(self) -> str:

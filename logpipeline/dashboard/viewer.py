@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
-from markupsafe import Markup
 from nicegui import Client, ui
 
 from logpipeline.dashboard import panels
@@ -15,11 +14,12 @@ from logpipeline.dashboard.browser import ask
 from logpipeline.dashboard.chart_view import ChartView
 from logpipeline.dashboard.clock import Clock
 from logpipeline.dashboard.entry import EventEntry
-from logpipeline.dashboard.event_dialog import EventDialog, name_of, time_in
+from logpipeline.dashboard.event_dialog import EventDialog, LinkedEvent, name_of
 from logpipeline.dashboard.feed import Feed
 from logpipeline.dashboard.hold import Hold
 from logpipeline.dashboard.layout import Layout, emit_data
 from logpipeline.dashboard.list_view import ROWS, ListView
+from logpipeline.dashboard.muting import Muting
 from logpipeline.dashboard.query import THEMES, PageQuery
 from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import BAD, DashboardState
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 ASK = '[document.hidden, document.body.classList.contains("body--dark")]'
 ZONE = "Intl.DateTimeFormat().resolvedOptions().timeZone"
-HINT = Markup("Times in {} <kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> events")
 TO_TOP = 'document.querySelector(".stream").scrollTop = 0; hold.release()'
 STEP = "showing the page"  # its name in log lines
 
@@ -49,11 +48,12 @@ class Viewer:
         self._settings = settings
         self._clock = self._browsers_clock = Clock()
         self._dark = True
+        self._zone = "utc" if settings.shows_utc else "local"
         self._query = PageQuery()
         self._shown = PageQuery()  # the query in the browser's address
         self._hold = Hold(feed)
         self._opened: EventEntry | None = None  # to be shown in the dialog
-        self._linked = ""  # the name of an event in the address, to be opened
+        self._linked = LinkedEvent("")
         self._to_top = False
         self._changed = asyncio.Event()  # there is something else to show
         self._page = Layout()
@@ -61,6 +61,7 @@ class Viewer:
         self._chart = ChartView(self._page)
         self._search = TabSearch(settings, self._changed.set)
         self._dialog = EventDialog(self._page, settings, self._changed.set)
+        self._muting = Muting(feed, settings, self._changed.set)
         self._supervision = Supervision(log, settings)
         client.on_delete(self._changed.set)
         self._listen()
@@ -88,7 +89,7 @@ class Viewer:
         """Apply the query in the browser's address."""
         self._browsers_clock = Clock(str(await ask(self._client, ZONE)))
         self._take_address(await ask(self._client, "location.search"))
-        self._linked = self._query.event
+        self._linked = LinkedEvent(self._query.event)
         self._set_clock()
         self._show_theme()
 
@@ -99,16 +100,16 @@ class Viewer:
         self._page.source.value = self._query.source
 
     def _set_clock(self) -> None:
-        self._clock = Clock() if self._query.zone == "utc" else self._browsers_clock
-        self._page.hint.content = HINT.format(self._clock.zone)
-        self._page.zone.content = self._clock.zone
-        self._page.zone.props["title"] = f"Times in {self._clock.zone}: change to UTC or back"
+        zone = self._query.zone or self._zone
+        self._clock = Clock() if zone == "utc" else self._browsers_clock
+        self._page.show_zone(self._clock.zone)
 
     async def _update(self) -> None:
         self._changed.clear()
         match await ask(self._client, ASK):
             case [False, bool(dark)]:
                 self._dark = dark
+                await self._muting.do()
                 await self._show()
 
     def _listen(self) -> None:
@@ -129,6 +130,7 @@ class Viewer:
             lambda e: self._choose(self._query.about_alert(e.args, time.time())),
             js_handler=emit_data("alert"),
         )
+        page.alerts.on("click", lambda e: self._muting.ask(e.args), js_handler=emit_data("mute"))
         page.events.on("click", lambda e: self._open(e.args), js_handler=emit_data("id"))
         page.stream.on(
             "hold",
@@ -153,7 +155,7 @@ class Viewer:
             "period", lambda e: self._choose_period(e.args), js_handler="(e) => emit(e.detail)"
         )
         page.page.on("back", lambda e: self._go_back(e.args), js_handler="(e) => emit(e.detail)")
-        page.zone.on("click", lambda: self._choose(self._query.with_other_zone()))
+        page.zone.on("click", lambda: self._choose(self._query.with_other_zone(self._zone)))
         page.only.on("click", self._only_this_service)
         page.pause.on("click", self._pause_or_resume)
         page.clear.on("click", lambda: self._filter(levels=set(), service="", words=""))
@@ -183,7 +185,8 @@ class Viewer:
             )
             page.tiles.content = panels.tiles(state)
             page.failing.content = panels.failing(state)
-            page.alerts.content = panels.alerts(state, self._clock)
+            muting = self._muting
+            page.alerts.content = panels.alerts(state, self._clock, muting.may, muting.problem)
             self._chart.show(state, self._query, self._search.running, self._dark, self._clock)
             await self._show_list(state, self._hold.state or state)
             await self._show_opened(state)
@@ -206,18 +209,14 @@ class Viewer:
 
     def _look_for_linked(self, state: DashboardState) -> None:
         """Open the event that the address names, once, from Redis or from the archive."""
-        name, search = self._linked, self._search.running
-        if not name or self._opened:
+        if not self._linked.name or self._opened:
             return
-        entries = search.entries if search else state.entries.values()
-        self._opened = next((each for each in entries if name_of(each) == name), None)
-        moment = time_in(name)
-        if self._opened or moment is None or (search and search.is_done):
-            self._linked = ""
-            self._changed.set()
-        elif not search:
-            period = int(moment), int(moment) + 1
-            self._choose(replace(self._query, source="period", period=period))
+        match self._linked.look(state, self._search.running):
+            case EventEntry() as found:
+                self._opened = found
+                self._changed.set()
+            case (_, _) as period:
+                self._choose(replace(self._query, source="period", period=period))
 
     async def _show_opened(self, state: DashboardState) -> None:
         entry, self._opened = self._opened, None

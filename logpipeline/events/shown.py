@@ -17,7 +17,8 @@ UNREADABLE = (
 
 
 def shown(line: bytes, in_colour: bool, size: int = 0, most: int = LONGEST) -> str:
-    """One event as a line for a terminal: local time, level, service, message, further fields.
+    """One event as a line for a terminal: local time and its offset from UTC,
+    level, service, message, further fields.
 
     It shows `most` characters at most, then a mark with the event's size in bytes: `size`, when
     `line` is only its beginning.
@@ -42,7 +43,7 @@ def _parts(line: bytes, most: int) -> tuple[str, str, str, str, str]:
         level = level_of(event.pop("level")) or "?"
         moment = float(event.pop("timestamp"))
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
-        stamp += f".{int(moment % 1 * 1000):03}"
+        stamp += f".{int(moment % 1 * 1000):03}{_offset(moment)}"
         message = event.pop("message")
         if not isinstance(message, str):
             raise TypeError("the message must be a string")
@@ -50,6 +51,12 @@ def _parts(line: bytes, most: int) -> tuple[str, str, str, str, str]:
         return stamp, level, service, message, _fields(event, most - len(message))
     except UNREADABLE:
         return "", "", "", line.decode(errors="replace"), ""
+
+
+def _offset(moment: float) -> str:
+    """Of local time from UTC: Z or +01:00."""
+    text = time.strftime("%z", time.localtime(moment))
+    return "Z" if text == "+0000" else f"{text[:3]}:{text[3:]}"
 
 
 def _fields(event: dict[str, Any], most: int) -> str:

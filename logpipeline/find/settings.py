@@ -1,7 +1,8 @@
 """Settings of find.py: those of the archive."""
 
 from logpipeline.archive.settings import LogFileSettings, StoreSettings
+from logpipeline.settings import ShownTimesSettings
 
 
-class FindSettings(StoreSettings, LogFileSettings):
-    """Of logs.txt, its rotated files, and the store."""
+class FindSettings(ShownTimesSettings, StoreSettings, LogFileSettings):
+    """Of logs.txt, its rotated files, and the store; and the zone of its times."""

@@ -14,7 +14,7 @@ from logpipeline.events.shown import shown
 from logpipeline.recent import redis_client
 from logpipeline.recent.newest import SCANNED, Line, head
 from logpipeline.recent.redis_client import check_layout, connect, list_key
-from logpipeline.recent.settings import RedisSettings
+from logpipeline.recent.settings import NewestSettings, RedisSettings
 from logpipeline.terminal import coloured
 
 TIMEOUT = 5.0  # seconds for an answer of Redis
@@ -31,7 +31,12 @@ exit status: 0 also when there are no events, 1 when Redis cannot be read,
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings, options = command_line.load(
-        RedisSettings, argv, "Show the newest events, newest last.", _options, EXAMPLES
+        NewestSettings,
+        argv,
+        "Show the newest events, newest last.",
+        _options,
+        EXAMPLES,
+        shows_times=True,
     )
     level = level_of(options.level) if options.level else None
     if options.level and not level:

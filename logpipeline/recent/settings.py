@@ -8,7 +8,7 @@ from pydantic import field_validator, model_validator
 from redis.connection import parse_url
 
 from logpipeline import tls
-from logpipeline.settings import A_NAME, A_PEM, RoomSettings, secret, setting
+from logpipeline.settings import A_NAME, A_PEM, RoomSettings, ShownTimesSettings, secret, setting
 
 FILES = ("redis_ssl_cafile", "redis_ssl_certfile", "redis_ssl_keyfile")
 
@@ -59,3 +59,7 @@ class RedisSettings(RoomSettings):
                 raise self.refusal(name, "requires a rediss:// REDIS_URL")
         tls.check("REDIS_SSL_", *(getattr(self, name) for name in FILES))
         return self
+
+
+class NewestSettings(ShownTimesSettings, RedisSettings):
+    """Of make recent."""

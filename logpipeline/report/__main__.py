@@ -45,7 +45,7 @@ examples:
   python -m logpipeline.report --since 2h --csv --sql "SELECT time, event->>'user' FROM events"
   python -m logpipeline.report --since 7d --export parquet
 
-exit status: 0, 1 when a day has no events (a page that exists is kept), or when a file (the others
+exit status: 0, 1 when there are no events (a page that exists is kept), or when a file (the others
 are read all the same) or the query cannot be read, 2 for an option or a setting that cannot be used
 """
 
@@ -55,7 +55,7 @@ Gather = Callable[[float, float], AbstractContextManager[Sequence[Path]]]
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings, options = command_line.load(
-        ReportSettings, argv, __doc__ or "", add_options, EXAMPLES
+        ReportSettings, argv, __doc__ or "", add_options, EXAMPLES, shows_times=True
     )
     try:
         store = Store.of(settings)
@@ -114,9 +114,9 @@ def write(
         target = own_target(output)
     except ValueError as error:
         raise OSError(f"{output} cannot be written: it is {error}") from None
-    if day and not found.counts:
+    if not found.counts:
         kept = f"; {output} is left as it was" if target.exists() else ""
-        raise NoLogs(f"no events on {day}{kept}")
+        raise NoLogs(f"no events {f'on {day}' if day else 'in the last 24 hours'}{kept}")
     if len(names) > NAMES:
         names = [names[0], "…", f"{names[-1]} ({len(names)} files)"]
     source = ", ".join(names) + "".join(f"; {name} cannot be read" for name in left_out[:NAMES])

@@ -66,6 +66,7 @@ def render(trends: Trends, title: str, source: str) -> str:
         title=title,
         source=source,
         created=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        zone=time.strftime("%Z (%z)", time.localtime(trends.start)),
         start=clock(trends.start, day=True),
         end=clock(trends.end, day=True),
         trends=trends,

@@ -60,6 +60,11 @@ class Forked(Process):
         self.popen.wait()
 
 
+def forked(name: str, log_file: Path, env: dict[str, str]) -> Process:
+    """A script, without options."""
+    return Forked(name, [], log_file, env)
+
+
 class _Popen:
     """What Process uses of a subprocess.Popen."""
 

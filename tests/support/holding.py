@@ -46,16 +46,19 @@ class Holding:
         for reason, count in letters.items():
             self.client.hset(f"{self.key}:dead-letters", reason.replace("_", " "), count)
 
-    def alert(self, rule: str, subject: str, summary: str, state: str = "open") -> None:
+    def alert(
+        self, rule: str, subject: str, summary: str, state: str = "open", **more: object
+    ) -> None:
         """alerts.py opens an alert, or it is over."""
         now = time.time()
-        words = {"rule": rule, "subject": subject, "severity": "critical", "summary": summary}
+        about = {"rule": rule, "subject": subject, "severity": "critical", "summary": summary}
+        words = about | more
         name = f"{self.key}:alerts"
-        id_ = f"{rule}/{subject}".encode("utf-8", "surrogatepass")
+        id_ = (f"{rule}/{subject}" if subject else rule).encode("utf-8", "surrogatepass")
         if state == "over":
             self.client.hdel(name, id_)
         else:
-            value = json.dumps({**words, "since": now, "last": now, "told": now})
+            value = json.dumps({"since": now, "last": now, "told": now, **words})
             self.client.hset(name, id_, value)
         self.client.set(f"{name}:lease", "somebody")
-        self.client.lpush(f"{name}:history", json.dumps({**words, "state": state, "at": now}))
+        self.client.lpush(f"{name}:history", json.dumps({"state": state, "at": now, **words}))

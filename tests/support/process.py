@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,14 +74,24 @@ class Process:
         return f"{' '.join(self.command)}, which printed:\n{self.output()}"
 
 
+def started_by_itself(name: str, log_file: Path, env: dict[str, str]) -> Process:
+    """A script as a person starts it."""
+    return Process(script(name), log_file, env)
+
+
 @contextmanager
-def dashboard(folder: Path, **variables: str) -> Iterator[tuple[Process, str]]:
+def dashboard(
+    folder: Path,
+    start: Callable[[str, Path, dict[str, str]], Process] = started_by_itself,
+    /,
+    **variables: str,
+) -> Iterator[tuple[Process, str]]:
     """dashboard.py with these settings and a free port, once it answers, and its address."""
     known = {name.upper() for name in Settings.model_fields}
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if k not in known}
     environment |= {"DASHBOARD_PORT": str(port), **variables}
-    process = Process(script("dashboard.py"), folder / f"dashboard-{port}.output", environment)
+    process = start("dashboard.py", folder / f"dashboard-{port}.output", environment)
     try:
         process.wait_for("the page is at")
         yield process, f"http://127.0.0.1:{port}"

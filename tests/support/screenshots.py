@@ -32,6 +32,7 @@ SEED, RATE = 97, 50.0  # whose first incident after the hour is a long one
 HOUR = 3600.0
 LEAD = 90.0  # seconds before the incident from which on events are sent as they happen
 BEGUN, INTO = 3.0, 60.0  # seconds of the incident that are over
+SLOW = 60_000.0  # milliseconds
 OVER = 300_000.0  # milliseconds until the alerts must be over
 SHOTS: dict[str, dict[str, Any]] = {
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 800}},
@@ -105,6 +106,8 @@ def take(tab: Tab, begins: float) -> None:
     page.wait_for_timeout(1_000 * max(0.0, begins + INTO - time.time()))
     for name, each in pages.items():
         shoot(each, f"dashboard-{name}")
+    pages["phone"].close()
+    search(pages["light"], f"{tab.address}/?q=failed&in=hour")
     page.locator(".failing button").first.click()
     page.locator(".chip[aria-pressed=true]").first.wait_for()
     page.wait_for_timeout(2_000)
@@ -112,6 +115,18 @@ def take(tab: Tab, begins: float) -> None:
     page.get_by_role("button", name="Clear filters").click()
     page.get_by_text("No open alerts.").wait_for(timeout=OVER)
     shoot(page, "incident-4-over")
+
+
+def search(page: Page, address: str) -> None:
+    """What a search of the archive has found, and one of these events."""
+    page.goto(address, timeout=SLOW)
+    page.get_by_text("events in the archive match").wait_for(timeout=SLOW)
+    page.wait_for_timeout(3_000)
+    page.screenshot(path=DOCS / "dashboard-archive.png")
+    page.locator(".events li button").nth(2).click()
+    page.locator(".neighbours li").first.wait_for(timeout=SLOW)
+    page.wait_for_timeout(500)  # the dialog moves
+    page.screenshot(path=DOCS / "dashboard-event.png")
 
 
 if __name__ == "__main__":
