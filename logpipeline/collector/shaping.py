@@ -18,14 +18,46 @@ SHORT = 40  # characters of a level's name, with room for others'
 BILLION = 1_000_000_000
 
 
+Field = tuple[str, bytes]  # a name, and `,"name":value` in JSON
+# Nanoseconds, severity's number and text, the message in JSON, and the other fields.
+Record = tuple[int, int, str, bytes, list[Field]]
+
+
 def of_nanoseconds(nanos: int) -> bytes:
     """A time in nanoseconds as JSON in seconds, of which no digit is lost; now for 0."""
-    if not nanos:
-        return times.now().encode()
-    whole, rest = divmod(nanos, BILLION)
-    if not rest:
-        return b"%d" % whole
-    return (b"%d.%09d" % (whole, rest)).rstrip(b"0")
+    if nanos < BILLION:
+        return b"0.%09d" % nanos if nanos else times.now().encode()
+    digits = b"%d" % nanos
+    return b"%b.%b" % (digits[:-9], digits[-9:].rstrip(b"0") or b"0")
+
+
+def field(name: str, value: Any) -> Field:
+    """Raises ValueError for a value that JSON has not."""
+    try:
+        return name, b",%b:%b" % (encoded(name), msgspec.json.encode(value))
+    except (OverflowError, RecursionError) as error:
+        raise ValueError(f"invalid attribute: {error}") from error
+
+
+def message(value: Any) -> bytes:
+    """A message in JSON, of a text or of another value. Raises ValueError."""
+    if isinstance(value, str):
+        return encoded(value)
+    if value is None:
+        return b'""'
+    try:
+        return encoded(msgspec.json.encode(value).decode())
+    except (OverflowError, RecursionError) as error:
+        raise ValueError(f"invalid body: {error}") from error
+
+
+def severity_text(text: str) -> Field:
+    return _severity_text(text) if len(text) < SHORT else field("severity_text", text)
+
+
+@lru_cache(maxsize=1_024)
+def _severity_text(text: str) -> Field:
+    return field("severity_text", text)
 
 
 def of_severity(number: int, text: str) -> tuple[str, str]:
@@ -40,9 +72,9 @@ def _of_severity(number: int, text: str) -> tuple[str, str]:
     return level, "" if level == named else text
 
 
-def made(level: str, message: str, timestamp: bytes, fields: Mapping[str, Any]) -> bytes:
+def made(level: str, text: str, timestamp: bytes, fields: Mapping[str, Any]) -> bytes:
     """An event with these `fields`. Raises ValueError, with the reason, when there is none."""
-    return joined(level, message, timestamp, tail_of(fields))
+    return joined(level, encoded(text), timestamp, tail_of(fields))
 
 
 def tail_of(fields: Mapping[str, Any]) -> bytes:
@@ -52,10 +84,9 @@ def tail_of(fields: Mapping[str, Any]) -> bytes:
     return b"," + msgspec.json.encode(fields)[1:-1] if fields else b""
 
 
-def joined(level: str, message: str, timestamp: bytes, tail: bytes) -> bytes:
-    """An event. Raises ValueError, with the reason, when there is none."""
-    start = BEGINNINGS[level]
-    return checked(b'%b%b,"timestamp":%b%b}' % (start, encoded(message), timestamp, tail))
+def joined(level: str, message: bytes, timestamp: bytes, tail: bytes) -> bytes:
+    """An event with this message in JSON. Raises ValueError, with the reason, when there is none."""
+    return checked(b'%b%b,"timestamp":%b%b}' % (BEGINNINGS[level], message, timestamp, tail))
 
 
 def checked(value: bytes) -> bytes:
