@@ -20,7 +20,7 @@ KINDS = {
     *("application/json", "application/x-ndjson", ""),
     *("application/vnd.elasticsearch+json", "application/vnd.elasticsearch+x-ndjson"),
 }
-ACTIONS = ("create", "index")
+ACTIONS, OTHERS = ("create", "index"), ("update", "delete")
 TYPES = {400: "mapper_parsing_exception", 401: "security_exception", 403: "security_exception"}
 TYPES |= {429: "es_rejected_execution_exception", 503: "cluster_block_exception"}
 PRODUCT = ((b"x-elastic-product", b"Elasticsearch"),)  # clients refuse an answer without it
@@ -143,16 +143,13 @@ class _Known:
             found = _action(line)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise Invalid(400, f"the action of item {number} is invalid: {error}") from error
-        for name in ACTIONS:
+        for name in (*ACTIONS, *OTHERS):
             target = getattr(found, name)
             if target is not None:
                 index = target.index or self._index
                 if not index:
                     raise Invalid(400, f"the action of item {number} names no index")
                 return name, index, "" if target.id is None else str(target.id)
-        for name in ("update", "delete"):
-            if getattr(found, name) is not None:
-                return name, self._index or "logs", ""
         raise Invalid(400, f"the action of item {number} must be create or index")
 
 

@@ -3,20 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
 from logpipeline.collector import otlp_json, otlp_protobuf, shaping
 from logpipeline.collector.exchange import Batch, Call, Invalid, Reply, as_json, check_count
-from logpipeline.collector.shaping import Field, Record
+from logpipeline.collector.shaping import Record
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 UID = "log.record.uid"  # the attribute that names a record, by OpenTelemetry's conventions
-MOST_NAMES = 1_000  # sets of names that are remembered of a scope
 # google.rpc.Code of each HTTP status; INTERNAL of others.
 CODES = {400: 3, 401: 16, 403: 7, 408: 4, 409: 10, 413: 8, 415: 3, 422: 3, 429: 8, 503: 14}
-# Attributes that decide on an event's key or id; others are just fields.
-SPECIAL = shaping.OWN | {"service", UID}
 
 
 class OtlpDialect:
@@ -62,24 +58,12 @@ class Shared:
         if scope:
             self.fields["logger"] = scope
         self._default = call.writer.address
-        self._certain: set[tuple[str, ...]] = set()
         self.key = self.key_of(self.fields)
         self.refusal = call.writer.refusal(_text(service))
         self.tail = shaping.tail_of(self.fields)
 
     def key_of(self, fields: Mapping[str, Any]) -> bytes:
         return (_text(fields.get("service")) or self._default).encode("utf-8", "replace")[:1_000]
-
-    def is_certain(self, names: tuple[str, ...]) -> bool:
-        """Whether fields with these names can follow each other, and these, as they are."""
-        if names in self._certain:
-            return True
-        several = {*names}
-        if len(several) < len(names) or several & SPECIAL or several & self.fields.keys():
-            return False
-        if len(self._certain) < MOST_NAMES:
-            self._certain.add(names)
-        return True
 
 
 def _text(value: Any) -> str:
@@ -117,37 +101,25 @@ def _read(
 
 def _add(call: Call, batch: Batch, shared: Shared, record: Record) -> None:
     """Add an event. Raises ValueError with the reason when there is none."""
-    nanos, number, text, message, fields = record
+    nanos, number, text, body, more = record
     level, stated = shaping.of_severity(number, text)
     if stated:
-        fields.append(shaping.severity_text(stated))
-    names, parts = zip(*fields, strict=True) if fields else ((), ())
-    if not shared.is_certain(names):
-        _add_merged(call, batch, shared, (level, message, nanos), fields)
-        return
-    if shared.refusal:
-        raise ValueError(shared.refusal)
-    tail = b"".join(parts) + shared.tail
-    value = shaping.joined(level, message, shaping.of_nanoseconds(nanos), tail)
-    batch.pairs.append((shared.key, value))
-
-
-def _add_merged(
-    call: Call,
-    batch: Batch,
-    shared: Shared,
-    stated: tuple[str, bytes, int],
-    own: Sequence[Field],
-) -> None:
-    """Add an event whose fields decide on its key or id, or come before those that are shared."""
-    level, message, nanos = stated
-    decoded = {name: msgspec.json.decode(b"{%b}" % part[1:])[name] for name, part in own}
-    fields = {**shared.fields, **decoded}
-    if why := call.writer.refusal(_text(fields.get("service"))):
+        more["severity_text"] = stated
+    if "service.name" in more and "service" not in shared.fields:
+        more["service"] = more.pop("service.name")
+    key, why = shared.key, shared.refusal
+    if "service" not in more and shared.fields.keys().isdisjoint(more):
+        tail = shaping.tail_of(more) + shared.tail
+    else:
+        fields = {**shared.fields, **more}
+        key, why = shared.key_of(fields), call.writer.refusal(_text(fields.get("service")))
+        tail = shaping.tail_of(fields)
+    if why:
         raise ValueError(why)
-    stamp = shaping.of_nanoseconds(nanos)
-    value = shaping.joined(level, message, stamp, shaping.tail_of(fields))
-    batch.pairs.append((shared.key_of(fields), value))
-    if uid := decoded.get(UID):
+    message = shaping.message_of(body)
+    value = shaping.joined(level, message, shaping.of_nanoseconds(nanos), tail)
+    batch.pairs.append((key, value))
+    uid = more.get(UID)
+    if uid or batch.ids:
         batch.ids += [b""] * (len(batch.pairs) - len(batch.ids) - 1)
-        batch.ids.append(call.digest(b"otlp", str(uid).encode()))
+        batch.ids.append(call.digest(b"otlp", str(uid).encode()) if uid else b"")

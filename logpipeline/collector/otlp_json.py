@@ -1,26 +1,24 @@
-"""OTLP's JSON: its messages, typed. A record's attributes stay bytes until they are needed, as most of
-them are repeated: one that was seen before is not decoded again."""
+"""OTLP's JSON: its messages, typed."""
 
 import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from logpipeline.collector import shaping
 from logpipeline.collector.exchange import Invalid, check_parts
-from logpipeline.collector.shaping import Field, Record
+from logpipeline.collector.shaping import Record
 
 LATEST = 2**64  # nanoseconds: fixed64 in protobuf
+NUMBER, DIGITS = re.compile(r"-?[0-9]+"), 20
 INTEGERS = range(-(2**63), 2**63)
 SEVERITY = "SEVERITY_NUMBER_"
 NAMES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # of four severity numbers each
-SHORT = 200  # bytes of an attribute that is remembered
-# The names of protobuf, which parsers of its JSON take as well.
+# The names of protobuf, which parsers of its JSON take as well. A body of them has such ends.
 SNAKE = re.compile(rb'"[a-z]+(?:_[a-z]+)+"(?=\s*:)')
+ENDS = (b'_logs"', b'_nano"', b'_value"')
 
 
 class _Values(msgspec.Struct):
@@ -54,53 +52,65 @@ class _Record(msgspec.Struct, rename="camel"):
     severity_number: int | str | None = None
     severity_text: str | None = None
     body: _AnyValue | None = None
-    attributes: list[msgspec.Raw] | None = None
+    attributes: list[_KeyValue] | None = None
     dropped_attributes_count: int | str | None = None
     trace_id: str | None = None
     span_id: str | None = None
     event_name: str | None = None
 
 
+R = TypeVar("R", _Record, msgspec.Raw)
+
+
 class _Scope(msgspec.Struct):
     name: str | None = None
 
 
-class _ScopeLogs(msgspec.Struct, rename="camel"):
+class _ScopeLogs(msgspec.Struct, Generic[R], rename="camel"):
     scope: _Scope | None = None
-    log_records: list[msgspec.Raw] | None = None
+    log_records: list[R] | None = None
 
 
 class _Resource(msgspec.Struct):
     attributes: list[_KeyValue] | None = None
 
 
-class _ResourceLogs(msgspec.Struct, rename="camel"):
+class _ResourceLogs(msgspec.Struct, Generic[R], rename="camel"):
     resource: _Resource | None = None
-    scope_logs: list[_ScopeLogs] | None = None
+    scope_logs: list[_ScopeLogs[R]] | None = None
 
 
-class _Request(msgspec.Struct, rename="camel"):
-    resource_logs: list[_ResourceLogs] | None = None
+class _Request(msgspec.Struct, Generic[R], rename="camel"):
+    resource_logs: list[_ResourceLogs[R]] | None = None
 
 
-_request = msgspec.json.Decoder(_Request).decode
+_request = msgspec.json.Decoder(_Request[_Record]).decode
+_raw_request = msgspec.json.Decoder(_Request[msgspec.Raw]).decode
 _record = msgspec.json.Decoder(_Record).decode
-_pair = msgspec.json.Decoder(_KeyValue).decode
 
 
-def scopes(body: bytes) -> Iterator[tuple[dict[str, Any], str, list[bytes]]]:
+def scopes(body: bytes) -> Iterator[tuple[dict[str, Any], str, list[Any]]]:
     """The resource's attributes, the scope's name and the records of each scope. Raises Invalid."""
     check_parts(body)
-    if b'"resource_logs"' in body:
+    if any(end in body for end in ENDS):
         body = SNAKE.sub(_camel, body)
     try:
-        for logs in _request(body).resource_logs or ():
+        for logs in _decoded(body).resource_logs or ():
             attributes = _of_pairs((logs.resource and logs.resource.attributes) or ())
             for scope in logs.scope_logs or ():
                 name = (scope.scope and scope.scope.name) or ""
-                yield attributes, name, [bytes(raw) for raw in scope.log_records or ()]
+                yield attributes, name, scope.log_records or []
     except (ValueError, RecursionError) as error:
         raise Invalid(400, f"the body is not an ExportLogsServiceRequest: {error}") from error
+
+
+def _decoded(body: bytes) -> _Request[Any]:
+    """With its records, or the bytes of each when one of them is invalid. Raises ValueError,
+    RecursionError."""
+    try:
+        return _request(body)
+    except (ValueError, RecursionError):
+        return _raw_request(body)
 
 
 def _camel(name: re.Match[bytes]) -> bytes:
@@ -108,41 +118,25 @@ def _camel(name: re.Match[bytes]) -> bytes:
     return first + b"".join(each.capitalize() for each in others)
 
 
-def record(data: bytes) -> Record:
+def record(given: _Record | msgspec.Raw) -> Record:
     """Raises ValueError, with the reason, for an invalid one."""
-    if b"_" in data and SNAKE.search(data):
-        data = SNAKE.sub(_camel, data)
     try:
-        made = _record(data)
-        fields = [_field(bytes(raw)) for raw in made.attributes or ()]
-        message = shaping.message(_value(made.body))
+        made = given if isinstance(given, _Record) else _record(given)
+        fields = _of_pairs(made.attributes or ())
+        body = _value(made.body)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if trace := _id(made.trace_id or "", 16):
-        fields.append(shaping.field("trace_id", trace))
-    if span := _id(made.span_id or "", 8):
-        fields.append(shaping.field("span_id", span))
+    if trace := made.trace_id and _id(made.trace_id, 16):
+        fields["trace_id"] = trace
+    if span := made.span_id and _id(made.span_id, 8):
+        fields["span_id"] = span
     if made.event_name:
-        fields.append(shaping.field("event_name", made.event_name))
-    if dropped := int(made.dropped_attributes_count or 0):
-        fields.append(shaping.field("dropped_attributes_count", dropped))
+        fields["event_name"] = made.event_name
+    if dropped := made.dropped_attributes_count:
+        fields["dropped_attributes_count"] = dropped
     nanos = _nanos(made.time_unix_nano) or _nanos(made.observed_time_unix_nano)
     number = _severity(made.severity_number)
-    return nanos, number, made.severity_text or "", message, fields
-
-
-def _field(data: bytes) -> Field:
-    """Raises ValueError, RecursionError."""
-    return _known(data) if len(data) <= SHORT else _attribute(data)
-
-
-def _attribute(data: bytes) -> Field:
-    """Raises ValueError, RecursionError."""
-    pair = _pair(data)
-    return shaping.field(pair.key, _value(pair.value))
-
-
-_known = lru_cache(4_096)(_attribute)
+    return nanos, number, made.severity_text or "", body, fields
 
 
 def _of_pairs(pairs: Iterable[_KeyValue]) -> dict[str, Any]:
@@ -169,14 +163,21 @@ def _value(value: _AnyValue | None) -> Any:
 
 def _integer(value: int | str) -> int:
     """Raises ValueError."""
-    if len(str(value)) > 20 or (number := int(value)) not in INTEGERS:
-        raise ValueError("an intValue is not a number of 64 bits")
+    if (number := _number(value)) not in INTEGERS:
+        raise ValueError("an intValue must be an integer of 64 bits")
     return number
 
 
+def _number(value: int | str) -> int:
+    """The number that the digits are; LATEST for anything else."""
+    if isinstance(value, int):
+        return value
+    return int(value) if len(value) <= DIGITS and NUMBER.fullmatch(value) else LATEST
+
+
 def _id(text: str, size: int) -> str:
-    """An id of so many bytes in hexadecimal, also of one in base64; "" for none, or zeros."""
-    if len(text) == len(base64.b64encode(bytes(size))):
+    """An id of so many bytes in hexadecimal, also of one in base64; "" for zeros."""
+    if len(text) == 4 * -(-size // 3):
         try:
             text = base64.b64decode(text, validate=True).hex()
         except binascii.Error:
@@ -186,8 +187,9 @@ def _id(text: str, size: int) -> str:
 
 def _nanos(value: int | str | None) -> int:
     """Raises ValueError."""
-    if len(str(value or 0)) > 20 or not 0 <= (nanos := int(value or 0)) < LATEST:
-        raise ValueError("timeUnixNano is not a number of 64 bits")
+    nanos = _number(value or 0)
+    if not 0 <= nanos < LATEST:
+        raise ValueError("a time must be a number of nanoseconds")
     return nanos
 
 
@@ -199,4 +201,4 @@ def _severity(value: int | str | None) -> int:
     stem = name.rstrip("234")
     if stem in NAMES:
         return 4 * NAMES.index(stem) + int(name[len(stem) :] or 1)
-    return int(value) if value.isdecimal() else 0
+    return _number(value) if value.isdecimal() else 0

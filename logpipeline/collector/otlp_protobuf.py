@@ -1,8 +1,9 @@
-"""OTLP's protobuf: its outer levels are read in place, and a record's attributes stay bytes, as most
-of them are repeated: one that was seen before is not decoded again."""
+"""OTLP's protobuf: its outer levels are read in place, and of its records the attributes are bytes.
+
+Most of them are repeated: one that was seen before is not decoded again.
+"""
 
 import base64
-from binascii import hexlify
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -14,9 +15,9 @@ from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from logpipeline.collector import shaping, wire
+from logpipeline.collector import wire
 from logpipeline.collector.exchange import Invalid
-from logpipeline.collector.shaping import Field, Record
+from logpipeline.collector.shaping import Record
 from logpipeline.events.lines import MOST
 
 RESOURCE, SCOPE_LOGS = 1, 2  # fields of ResourceLogs
@@ -94,28 +95,28 @@ def record(data: bytes) -> Record:
         raise ValueError(f"too large: {len(data):,} bytes, at most {MOST:,}")
     try:
         made = _record(data)
-        fields = [
-            _known(each) if len(each) <= SHORT else _attribute(each) for each in made.attributes
-        ]
-        if trace := made.trace_id:
-            fields.append(("trace_id", b',"trace_id":"%b"' % hexlify(trace)))
-        if span := made.span_id:
-            fields.append(("span_id", b',"span_id":"%b"' % hexlify(span)))
-        if name := made.event_name:
-            fields.append(shaping.field("event_name", name))
-        if dropped := made.dropped_attributes_count:
-            fields.append(shaping.field("dropped_attributes_count", dropped))
-        message = shaping.message(_value(AnyValue.FromString(made.body)))
+        fields = dict(
+            [_known(each) if len(each) <= SHORT else _attribute(each) for each in made.attributes]
+        )
+        message = _value(AnyValue.FromString(made.body))
     except DecodeError as error:
         raise ValueError(str(error)) from error
+    if trace := made.trace_id:
+        fields["trace_id"] = trace.hex()
+    if span := made.span_id:
+        fields["span_id"] = span.hex()
+    if name := made.event_name:
+        fields["event_name"] = name
+    if dropped := made.dropped_attributes_count:
+        fields["dropped_attributes_count"] = dropped
     nanos = made.time_unix_nano or made.observed_time_unix_nano
     return nanos, made.severity_number, made.severity_text, message, fields
 
 
-def _attribute(data: bytes) -> Field:
-    """Raises ValueError, DecodeError."""
+def _attribute(data: bytes) -> tuple[str, Any]:
+    """Raises DecodeError."""
     pair = KeyValue.FromString(data)
-    return shaping.field(pair.key, _value(pair.value))
+    return pair.key, _value(pair.value)
 
 
 _known = lru_cache(4_096)(_attribute)

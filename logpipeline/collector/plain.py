@@ -20,7 +20,7 @@ from logpipeline.collector.exchange import (
 from logpipeline.collector.shaping import checked
 from logpipeline.events import event
 from logpipeline.events.event import MILLISECONDS
-from logpipeline.events.lines import MOST, Lines
+from logpipeline.events.lines import BYTE_ORDER_MARK, MOST, Lines
 from logpipeline.events.plans import Plans
 
 KINDS = {
@@ -28,11 +28,13 @@ KINDS = {
     *("application/json-seq", "application/x-json-stream", "application/stream+json"),
     *("application/x-www-form-urlencoded", "application/octet-stream", "text/plain"),
 }
+RECORD = b"\x1e"  # before each value of application/json-seq (RFC 7464)
 LONGEST_KEY = 1_000  # bytes of a record's key
 SHOWN = 100  # refused events in an answer
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _lines = msgspec.json.Decoder(msgspec.Raw).decode_lines
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _any = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -67,7 +69,10 @@ class PlainDialect:
 
 def items(body: bytes) -> Sequence[bytes | msgspec.Raw]:
     """The values in a body; those of an array are valid JSON. Raises Invalid."""
-    text = body.strip()
+    text = body.removeprefix(BYTE_ORDER_MARK)
+    if text[:1] == RECORD:
+        text = text.replace(RECORD, b"\n")
+    text = text.strip()
     if not text:
         raise Invalid(400, "the body is empty: send an event, an array of them, or one a line")
     check_parts(text)
@@ -166,7 +171,7 @@ def _owned(writer: Writer, default: bytes, made: bytes) -> Pair | str:
     service = service_of(made)
     if not service and writer.service:
         service = writer.service
-        made = made.rstrip()[:-1] + b',"service":' + as_json(service) + b"}"
+        made = as_json(_fields(made) | {"service": msgspec.Raw(as_json(service))})
     return writer.refusal(service) or (_encoded(service) if service else default, made)
 
 

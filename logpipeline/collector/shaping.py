@@ -18,9 +18,8 @@ SHORT = 40  # characters of a level's name, with room for others'
 BILLION = 1_000_000_000
 
 
-Field = tuple[str, bytes]  # a name, and `,"name":value` in JSON
-# Nanoseconds, severity's number and text, the message in JSON, and the other fields.
-Record = tuple[int, int, str, bytes, list[Field]]
+# Nanoseconds, severity's number and text, the body, and the other fields.
+Record = tuple[int, int, str, Any, dict[str, Any]]
 
 
 def of_nanoseconds(nanos: int) -> bytes:
@@ -31,33 +30,11 @@ def of_nanoseconds(nanos: int) -> bytes:
     return b"%b.%b" % (digits[:-9], digits[-9:].rstrip(b"0") or b"0")
 
 
-def field(name: str, value: Any) -> Field:
-    """Raises ValueError for a value that JSON has not."""
-    try:
-        return name, b",%b:%b" % (encoded(name), msgspec.json.encode(value))
-    except (OverflowError, RecursionError) as error:
-        raise ValueError(f"invalid attribute: {error}") from error
-
-
-def message(value: Any) -> bytes:
-    """A message in JSON, of a text or of another value. Raises ValueError."""
+def message_of(value: Any) -> str:
+    """The message in a body that may be any value. Raises ValueError for one that JSON has not."""
     if isinstance(value, str):
-        return encoded(value)
-    if value is None:
-        return b'""'
-    try:
-        return encoded(msgspec.json.encode(value).decode())
-    except (OverflowError, RecursionError) as error:
-        raise ValueError(f"invalid body: {error}") from error
-
-
-def severity_text(text: str) -> Field:
-    return _severity_text(text) if len(text) < SHORT else field("severity_text", text)
-
-
-@lru_cache(maxsize=1_024)
-def _severity_text(text: str) -> Field:
-    return field("severity_text", text)
+        return value
+    return "" if value is None else _encoded(value).decode()
 
 
 def of_severity(number: int, text: str) -> tuple[str, str]:
@@ -72,21 +49,30 @@ def _of_severity(number: int, text: str) -> tuple[str, str]:
     return level, "" if level == named else text
 
 
-def made(level: str, text: str, timestamp: bytes, fields: Mapping[str, Any]) -> bytes:
+def made(level: str, message: str, timestamp: bytes, fields: Mapping[str, Any]) -> bytes:
     """An event with these `fields`. Raises ValueError, with the reason, when there is none."""
-    return joined(level, encoded(text), timestamp, tail_of(fields))
+    return joined(level, message, timestamp, tail_of(fields))
 
 
 def tail_of(fields: Mapping[str, Any]) -> bytes:
     """Fields as the end of an event, each with a comma before it. Raises ValueError."""
     if not OWN.isdisjoint(fields):
         fields = {f"original_{name}" if name in OWN else name: fields[name] for name in fields}
-    return b"," + msgspec.json.encode(fields)[1:-1] if fields else b""
+    return b"," + _encoded(fields)[1:-1] if fields else b""
 
 
-def joined(level: str, message: bytes, timestamp: bytes, tail: bytes) -> bytes:
-    """An event with this message in JSON. Raises ValueError, with the reason, when there is none."""
-    return checked(b'%b%b,"timestamp":%b%b}' % (BEGINNINGS[level], message, timestamp, tail))
+def _encoded(value: Any) -> bytes:
+    """Raises ValueError for what JSON has not."""
+    try:
+        return msgspec.json.encode(value)
+    except (OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def joined(level: str, message: str, timestamp: bytes, tail: bytes) -> bytes:
+    """An event. Raises ValueError, with the reason, when there is none."""
+    start = BEGINNINGS[level]
+    return checked(b'%b%b,"timestamp":%b%b}' % (start, encoded(message), timestamp, tail))
 
 
 def checked(value: bytes) -> bytes:
