@@ -64,10 +64,10 @@ class BulkDialect:
     def read(self, call: Call) -> Batch:
         if call.kind.lower() not in KINDS:
             raise Invalid(415, "Content-Type must be application/x-ndjson or application/json")
+        check_count(call.body.count(b"\n") // 2)
         lines = [line for line in call.body.split(b"\n") if line and not line.isspace()]
         if not lines:
             raise Invalid(400, "request body is required")
-        check_count(len(lines) // 2)
         batch, known, rest = BulkBatch(), _Known(_index_of(call.path)), iter(lines)
         documents = []
         for number, line in enumerate(rest):
