@@ -1,16 +1,18 @@
 FROM python:3.13-slim AS libraries
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+    PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all:
 WORKDIR /app
 
 COPY requirements.lock ./
 # Some base images bring packages of their distribution, which pip cannot replace.
-RUN pip install --ignore-installed --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r requirements.lock
+RUN pip install --ignore-installed -r requirements.lock
 
 # The web page's library is larger than all else together, so only its own image has it.
 FROM libraries AS dashboard
 COPY logpipeline/dashboard/requirements.lock logpipeline/dashboard/
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r logpipeline/dashboard/requirements.lock
+RUN pip install -r logpipeline/dashboard/requirements.lock
 COPY --chown=10001:10001 *.py alerts.toml ./
 COPY --chown=10001:10001 logpipeline logpipeline
 USER 10001:10001
@@ -19,7 +21,7 @@ CMD ["dashboard.py"]
 
 FROM libraries AS collector
 COPY logpipeline/collector/requirements.lock logpipeline/collector/
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --only-binary=:all: -r logpipeline/collector/requirements.lock
+RUN pip install -r logpipeline/collector/requirements.lock
 COPY --chown=10001:10001 *.py alerts.toml ./
 COPY --chown=10001:10001 logpipeline logpipeline
 USER 10001:10001

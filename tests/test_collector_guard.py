@@ -233,6 +233,29 @@ class TestHostile:
         assert answered(collector.port, request).startswith(b"HTTP/1.1 %d " % status)
         assert collector.values() == []
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"zz\r\n" + EVENT + b"\r\n0\r\n\r\n",
+            b"-12\r\n" + EVENT + b"\r\n0\r\n\r\n",
+            b"0x12\r\n" + EVENT + b"\r\n0\r\n\r\n",
+            b"ffffffffffffffffff\r\n" + EVENT,
+            b"12\r\n" + EVENT + b"more\r\n0\r\n\r\n",
+            b"12\n" + EVENT + b"\n0\n\n",
+        ],
+    )
+    def test_an_invalid_chunk_is_refused(self, collector: Collecting, body: bytes) -> None:
+        head = b"POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert answered(collector.port, head + body).startswith(b"HTTP/1.1 400 ")
+        assert collector.values() == []
+
+    def test_chunks_of_any_size_are_one_body(self, collector: Collecting) -> None:
+        head = b"POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunks = b"".join(b"1;note=x\r\n%c\r\n" % byte for byte in EVENT)
+        request = head + chunks + b"0\r\nTrailer: x\r\n\r\n"
+        assert answered(collector.port, request * 2).count(b"HTTP/1.1 200 OK") == 2
+        assert collector.messages() == ["good"] * 2
+
     def test_an_endless_header_and_endless_trailers_end(self, collector: Collecting) -> None:
         start = b"POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         for prefix in (b"X: ", b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: "):
@@ -321,7 +344,8 @@ def _damaged(dice: random.Random) -> bytes:
 @cache
 def bombs() -> list[bytes]:
     """Bodies that are small until they are expanded."""
-    large = (bytes(30_000_000), b"[" + b"{}," * 5_000_000, MANY_EMPTY_RECORDS)
+    large = [bytes(30_000_000), b"[" + b"{}," * 5_000_000, MANY_EMPTY_RECORDS]
+    large += [b"\x0a\0" * 8_000_000, b"[" + b'{"message":"x"},' * 900_000]
     return [zlib.compress(each, 9, 31) for each in large]
 
 
@@ -336,7 +360,10 @@ BODIES: list[Callable[[random.Random], bytes]] = [
     lambda dice: b'{"resourceLogs":' + b"[" * 10_000,
     lambda dice: b'{"create":{}}\n' * dice.randrange(1_000),
     lambda dice: b'{"create":{}}\n' + b'{"a":' * 10_000,
-    lambda dice: bombs()[dice.randrange(3)],
+    lambda dice: dice.choice(bombs()),
+    lambda dice: b'{"%b": 1, "message": "x"}' % (b"n" * dice.randrange(800_000)),
+    lambda dice: b'{"level%b": "x", "message": "x"}' % (b"_" * dice.randrange(800_000)),
+    lambda dice: snappy.compress(b"\x0a\0" * 8_000_000),
     lambda dice: b"[" + b"{}," * 500_000 + b"{}]",
     lambda dice: b"1," * 2_000_000,
 ]

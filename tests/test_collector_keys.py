@@ -1,10 +1,11 @@
 """Keys: what is sent with one is stored once, through restarts, kills and outages."""
 
+import json
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPException
 from itertools import count
@@ -16,13 +17,15 @@ from config import Settings
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
-from tests.support.collecting import Collecting, shared, started
+from tests.support.collecting import Collecting, Received, shared, started
 from tests.support.forked import Forked
 from tests.support.process import Process
+from tests.support.waiting import until
 from tests.test_collector import AN_EVENT, otlp_request
 
 pytestmark = pytest.mark.xdist_group("collector_keys")  # one worker has its collector
 
+OUTAGE = float(os.environ.get("OUTAGE", "0"))  # OUTAGE=30 pytest -k outage; seconds
 KILLS = int(os.environ.get("KILLS", "6"))  # KILLS=100 pytest -k killed
 
 
@@ -129,19 +132,19 @@ def test_killed_at_any_moment_it_has_what_it_answered_and_no_key_twice(
 
 
 class Killing:
-    """Clients that repeat each request until it is answered with success."""
+    """Clients that repeat each request until it is answered with success. Of those to /events every
+    other one has a key; OTLP and bulk have their own."""
 
     def __init__(self, collector: Collecting) -> None:
         self.answered: list[str] = []
         self.stop = False
         self._collector = collector
 
-    def send(self, name: str) -> None:
+    def send(self, name: str, post: Callable[[str], Received] | None = None) -> None:
         for number in count():
-            keyed = number % 2 == 0
-            message = f"{name}{number} {'keyed' if keyed else 'plain'}"
-            key = {"Idempotency_Key": message} if keyed else {}
-            while not self._stored(message, key):
+            keyed = number % 2 == 0 or post is not None
+            message = f"{name}{number} {'keyed' if keyed and name != 'loki' else 'plain'}"
+            while not self._stored(message, post or (self.keyed if keyed else self.plain)):
                 if self.stop:
                     return
                 time.sleep(0.02)
@@ -149,13 +152,36 @@ class Killing:
             if self.stop:
                 return
 
-    def _stored(self, message: str, key: dict[str, str]) -> bool:
+    def keyed(self, message: str) -> Received:
+        return self._collector.post("/events", {"message": message}, Idempotency_Key=message)
+
+    def plain(self, message: str) -> Received:
+        return self._collector.post("/events", {"message": message})
+
+    def otlp(self, message: str) -> Received:
+        uid = {"key": "log.record.uid", "value": {"stringValue": message}}
+        record = {"body": {"stringValue": message}, "attributes": [uid]}
+        request = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+        return self._collector.post("/v1/logs", request)
+
+    def loki(self, message: str) -> Received:
+        stream = {"stream": {"job": "a"}, "values": [["1711234567890123456", message]]}
+        return self._collector.post("/loki/api/v1/push", {"streams": [stream]})
+
+    def bulk(self, message: str) -> Received:
+        lines = {"create": {"_id": message}}, {"message": message}
+        body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        return self._collector.post("/app/_bulk", body, "application/x-ndjson")
+
+    @staticmethod
+    def _stored(message: str, post: Callable[[str], Received]) -> bool:
         with suppress(OSError, HTTPException):
-            return self._collector.post("/events", {"message": message}, **key).status == 200
+            answer = post(message)
+            return answer.status in {200, 204} and b'"errors":true' not in answer.body
         return False
 
 
-def test_an_outage_of_kafka_is_answered_and_loses_nothing(
+def test_an_outage_of_kafka_under_four_protocols_is_answered_and_loses_nothing(
     own_kafka: Kafka, tmp_path: Path, environment: dict[str, str], settings: Settings
 ) -> None:
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
@@ -168,8 +194,11 @@ def test_an_outage_of_kafka_is_answered_and_loses_nothing(
 
     try:
         collector = started(run, env, mine)
+        consumer = Forked("consumer.py", [], tmp_path / "consumer.output", env)
+        processes.append(consumer)
         killing = Killing(collector)
-        threads = [threading.Thread(target=killing.send, args=[name]) for name in "ab"]
+        posts = {"otlp": killing.otlp, "loki": killing.loki, "bulk": killing.bulk, "events": None}
+        threads = [threading.Thread(target=killing.send, args=each) for each in posts.items()]
         for thread in threads:
             thread.start()
         wait_until_more(killing, 20, collector)
@@ -178,15 +207,24 @@ def test_an_outage_of_kafka_is_answered_and_loses_nothing(
         while refused is None or refused.status != 503:
             refused = collector.post("/events", {"message": "during"})
         assert int(refused.headers["retry-after"]) > 0
+        time.sleep(OUTAGE)
         own_kafka.start()
         own_kafka.wait_ready()
         wait_until_more(killing, 20, collector)
         killing.stop = True
         for thread in threads:
             thread.join()
-        stored = Counter(collector.messages())
-        assert set(killing.answered) <= stored.keys()
-        assert max(times for text, times in stored.items() if "keyed" in text) == 1
+        assert {name for name in posts if any(name in each for each in killing.answered)} == {
+            *posts
+        }
+        logs = Path(env["LOG_FILE"])
+
+        def archived() -> Counter[str]:
+            return Counter(json.loads(line)["message"] for line in logs.read_bytes().splitlines())
+
+        until(lambda: set(killing.answered) <= archived().keys(), 60, str(consumer))
+        assert max(times for text, times in archived().items() if "keyed" in text) == 1
+        assert "log_collector_outages_total 1.0" in collector.ask("GET", "/metrics").body.decode()
     finally:
         for process in processes:
             process.kill()

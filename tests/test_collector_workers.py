@@ -27,6 +27,7 @@ def test_a_key_is_known_to_all_of_them_and_a_dead_one_is_replaced(
     assert set(Counter(collector.messages()).values()) == {1}
     text = collector.ask("GET", "/metrics").body.decode()
     assert 'log_collector_events_total{protocol="events"} 50.0' in text
+    assert "log_collector_outages_total 0.0" in text
     os.kill(children(parent)[0], signal.SIGKILL)
     collector.process.wait_for("replacing it")
     until(lambda: len(children(parent)) == 3, 20)

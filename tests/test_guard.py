@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -16,11 +17,12 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+import yaml
 
 from logpipeline.dashboard.sockets import SESSIONS
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
-from tests.support.process import Process, dashboard, script
+from tests.support.process import ROOT, Process, dashboard, script
 from tests.support.waiting import until
 
 NOWHERE = "redis://127.0.0.1:1/0"  # the guard does not need it
@@ -408,6 +410,33 @@ def test_strangers_do_not_fill_the_log(server: Server, locked: Server) -> None:
 
 OPEN = {"DASHBOARD_OPEN": "1"}
 EVERYWHERE = {"DASHBOARD_HOST": "0.0.0.0"}  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("published", "given", "opened"),
+    [
+        ("127.0.0.1", "0", "1"),
+        ("127.0.0.2", "0", "1"),
+        ("localhost", "0", "1"),
+        ("[::1]", "0", "1"),
+        ("0.0.0.0", "0", "0"),  # noqa: S104
+        ("192.168.0.7", "0", "0"),
+        ("192.168.0.7", "1", "1"),
+    ],
+)
+def test_in_compose_it_is_open_only_while_published_to_this_machine(
+    published: str, given: str, opened: str
+) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    page = compose["services"]["dashboard"]
+    assert page["environment"]["PUBLISHED"] == "${DASHBOARD_HOST:-127.0.0.1}"
+    assert page["environment"]["DASHBOARD_OPEN"] == "${DASHBOARD_OPEN:-0}"
+    assert page["ports"] == ["${DASHBOARD_HOST:-127.0.0.1}:${DASHBOARD_PORT:-8080}:8080"]
+    *shell, script = page["entrypoint"]
+    shown = script.replace("$$", "$").replace("python dashboard.py", "printenv DASHBOARD_OPEN")
+    env = {**os.environ, "PUBLISHED": published, "DASHBOARD_OPEN": given}
+    done = subprocess.run([*shell, shown], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == opened
 
 
 @pytest.mark.parametrize("way", [{"DASHBOARD_PASSWORD": PASSWORD}, {"DASHBOARD_OPEN": "1"}])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from redis import Redis as RedisClient
 from redis import RedisError
 
 from config import Settings
-from logpipeline.archive.archive import Archive
+from logpipeline.archive.archive import Archive, ArchiveTail
 from logpipeline.archive.offset_gap import Contradiction
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.event import LEVELS
@@ -327,6 +328,40 @@ def test_an_older_redis_gets_the_end_of_the_archive_and_counts_nothing_twice(
     assert found["lists"] == expected(mixed(0, 0, 60).lines)
     assert found["counts"] <= counted(mixed(0, 0, 60).lines)
     assert found["counts"] >= counted(mixed(0, 0, 20).lines)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_archived_while_the_lists_are_rebuilt_is_counted_once(
+    late: bool,
+    opened: Open,
+    client: RedisClient,
+    small: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair, before = opened(), mixed(0, 0, 20)
+    pair.store(before)
+    settled(client, small.redis_key, {0: 20})
+    news, more = mixed(0, 20, 50), mixed(0, 50, 70)
+    tail = pair.archive.tail
+    offering = threading.Timer(0.1, pair.recent.offer, [[news]])
+
+    def racing(most: int) -> ArchiveTail:
+        monkeypatch.setattr(pair.archive, "tail", tail)
+        pair.archive.append([news])
+        offering.start() if late else pair.recent.offer([news])
+        found = tail(most)
+        if not late:
+            pair.store(more)  # after what was read
+        return found
+
+    monkeypatch.setattr(pair.archive, "tail", racing)
+    pair.recent.miss()
+    offering.finished.wait(20) if late else None
+    settled(client, small.redis_key, {0: 50 if late else 70})
+    lines = [*before.lines, *news.lines, *([] if late else more.lines)]
+    found = stored(client, small.redis_key)
+    assert found["lists"] == expected(lines)
+    assert found["counts"] == counted(lines)
 
 
 def put_back(redis: Redis, keys: dict[bytes, bytes]) -> None:

@@ -20,7 +20,7 @@ KINDS = {
     *("application/json", "application/x-ndjson", ""),
     *("application/vnd.elasticsearch+json", "application/vnd.elasticsearch+x-ndjson"),
 }
-ACTIONS = ("create", "index")
+ACTIONS, OTHERS = ("create", "index"), ("update", "delete")
 TYPES = {400: "mapper_parsing_exception", 401: "security_exception", 403: "security_exception"}
 TYPES |= {429: "es_rejected_execution_exception", 503: "cluster_block_exception"}
 PRODUCT = ((b"x-elastic-product", b"Elasticsearch"),)  # clients refuse an answer without it
@@ -64,10 +64,10 @@ class BulkDialect:
     def read(self, call: Call) -> Batch:
         if call.kind.lower() not in KINDS:
             raise Invalid(415, "Content-Type must be application/x-ndjson or application/json")
+        check_count(call.body.count(b"\n") // 2)
         lines = [line for line in call.body.split(b"\n") if line and not line.isspace()]
         if not lines:
             raise Invalid(400, "request body is required")
-        check_count(len(lines) // 2)
         batch, known, rest = BulkBatch(), _Known(_index_of(call.path)), iter(lines)
         documents = []
         for number, line in enumerate(rest):
@@ -143,16 +143,13 @@ class _Known:
             found = _action(line)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise Invalid(400, f"the action of item {number} is invalid: {error}") from error
-        for name in ACTIONS:
+        for name in (*ACTIONS, *OTHERS):
             target = getattr(found, name)
             if target is not None:
                 index = target.index or self._index
                 if not index:
                     raise Invalid(400, f"the action of item {number} names no index")
                 return name, index, "" if target.id is None else str(target.id)
-        for name in ("update", "delete"):
-            if getattr(found, name) is not None:
-                return name, self._index or "logs", ""
         raise Invalid(400, f"the action of item {number} must be create or index")
 
 

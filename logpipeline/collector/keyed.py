@@ -1,6 +1,5 @@
 """Keyed: the thread that sends what has a key, by transactions."""
 
-import asyncio
 import logging
 import socket
 import time
@@ -9,9 +8,7 @@ from kafka.errors import KafkaError
 
 from logpipeline.collector.exchange import Pair
 from logpipeline.collector.keys import Keys
-from logpipeline.collector.metrics import CollectorMetrics
-from logpipeline.collector.sending import Outcome, Parcel, Redact, Sending
-from logpipeline.collector.settings import CollectorSettings
+from logpipeline.collector.sending import Means, Outcome, Parcel, Sending
 from logpipeline.kafka import connection, topics
 from logpipeline.kafka.transactions import OutgoingRecord, TooLarge, Transactions
 from logpipeline.outage import Outage
@@ -32,16 +29,9 @@ class Keyed(Sending):
 
     name = "keyed"
 
-    def __init__(
-        self,
-        settings: CollectorSettings,
-        loop: asyncio.AbstractEventLoop,
-        metrics: CollectorMetrics,
-        redact: Redact | None = None,
-    ) -> None:
-        super().__init__(loop, metrics, redact)
-        self._settings = settings
-        self._keys = Keys(settings)
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
+        self._keys = Keys(self._settings)
         self._held: list[Parcel] = []  # of the transaction in hand, not settled
         self._outage = Outage(log)
 

@@ -18,7 +18,7 @@ from logpipeline.collector.connection import IDLE, HttpConnection
 from logpipeline.collector.keyed import Keyed
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.outlet import Outlet
-from logpipeline.collector.sending import Redact, Sending, Taking
+from logpipeline.collector.sending import Means, Redact, Sending, Taking
 from logpipeline.collector.settings import CollectorSettings
 from logpipeline.collector.syslog_server import SyslogServer
 from logpipeline.shutdown import STEP, Shutdown
@@ -53,14 +53,15 @@ class Listener:
     async def serve(self, listener: socket.socket, stop: Shutdown) -> None:
         """Serve HTTP on a listening socket, and syslog. Raises OSError when its port is in use."""
         loop, settings = asyncio.get_running_loop(), self._settings
-        outlet, tls = Outlet(settings, loop, self._metrics, self._redact), context(settings)
+        means = Means(settings, loop, self._metrics, self._redact)
+        outlet, tls = Outlet(means), context(settings)
         threads: list[Sending] = [outlet]
         async with AsyncExitStack() as stack:
             if self._first and settings.collector_syslog_port:
                 syslog = SyslogServer(outlet, self._metrics)
                 stack.push_async_callback(syslog.close)
                 await syslog.start(settings.collector_host, settings.collector_syslog_port, tls)
-            keyed = self._keyed(loop, threads, stack)
+            keyed = self._keyed(means, threads, stack)
             for thread in threads:
                 thread.start()
             await _reached(threads, stop)
@@ -81,15 +82,13 @@ class Listener:
         for thread in threads:
             await asyncio.to_thread(thread.close, FLUSH)
 
-    def _keyed(
-        self, loop: asyncio.AbstractEventLoop, threads: list[Sending], stack: AsyncExitStack
-    ) -> Taking:
+    def _keyed(self, means: Means, threads: list[Sending], stack: AsyncExitStack) -> Taking:
         """What sends requests with a key: a thread of this worker, or of the first."""
         if self._path and not self._first:
             relay = relaying.Relay(self._path)
             stack.callback(asyncio.create_task(relay.run()).cancel)
             return relay
-        keyed = Keyed(self._settings, loop, self._metrics, self._redact)
+        keyed = Keyed(means)
         threads.append(keyed)
         return keyed
 

@@ -8,7 +8,7 @@ import msgspec
 
 from logpipeline.collector import encodings, shaping, wire
 from logpipeline.collector.exchange import Batch, Call, Invalid, Reply, check_count, check_parts
-from logpipeline.events import text_formats
+from logpipeline.events import text_formats, times
 from logpipeline.events.event import level_of, parse
 from logpipeline.events.lines import Lines
 
@@ -19,6 +19,11 @@ SERVICES = ("service", "service_name", "app", "application", "job", "container")
 TRACES = ("trace_id", "traceID", "traceId", "trace")
 LABEL = re.compile(r'\s*([a-zA-Z_][\w.:]*)\s*=\s*("(?:[^"\\]|\\.)*"|`[^`]*`)\s*(?:,|$)')
 LATEST = 2**64  # nanoseconds
+# A string of Go, as strconv.Quote writes it.
+ESCAPE = re.compile(
+    r"""\\(?:([abfnrtv\\'"])|([0-3][0-7]{2})|(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U00[\da-fA-F]{6})|.)"""
+)
+LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 Entry = tuple[int, str, Mapping[str, str]]  # nanoseconds, line, structured metadata
 Labels = dict[str, str]
@@ -99,9 +104,16 @@ def _aliased(fields: dict[str, Any], name: str, names: tuple[str, ...]) -> str:
     return ""
 
 
+class _OldEntry(msgspec.Struct):
+    ts: str
+    line: str
+
+
 class _JsonStream(msgspec.Struct):
     stream: dict[str, str] = {}
     values: list[msgspec.Raw] = []
+    labels: str = ""  # these two are of /api/prom/push
+    entries: list[_OldEntry] = []
 
 
 class _Push(msgspec.Struct):
@@ -120,9 +132,28 @@ def _of_json(body: bytes) -> Iterator[tuple[Labels, list[Entry | str]]]:
         streams = _push(body).streams
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Invalid(400, f"the body is not a push request: {error}") from error
-    check_count(sum(len(stream.values) for stream in streams))
+    check_count(sum(len(stream.values) + len(stream.entries) for stream in streams))
     for stream in streams:
-        yield stream.stream, [_json_entry(bytes(raw)) for raw in stream.values]
+        labels = stream.stream | _checked_labels(stream.labels or "{}")
+        entries = [_json_entry(bytes(raw)) for raw in stream.values]
+        yield labels, [*entries, *map(_old_entry, stream.entries)]
+
+
+def _checked_labels(text: str) -> Labels:
+    """Raises Invalid."""
+    try:
+        return labels_of(text)
+    except ValueError as error:
+        raise Invalid(400, f"the body is not a push request: {error}") from error
+
+
+def _old_entry(entry: _OldEntry) -> Entry | str:
+    """An entry with its time in RFC 3339, or why it is none."""
+    seconds = times.of_text(entry.ts)
+    if seconds is None or seconds.startswith("-"):
+        return "its ts is not a time"
+    whole, _, rest = seconds.partition(".")
+    return int(whole) * shaping.BILLION + int(rest[:9].ljust(9, "0")), entry.line, {}
 
 
 def _json_entry(raw: bytes) -> Entry | str:
@@ -182,13 +213,22 @@ def _unquoted(value: str) -> str:
     """A string of Go. Raises ValueError."""
     if value[0] == "`":
         return value[1:-1]
-    try:
-        return str(msgspec.json.decode(value.encode()))
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"invalid label: {error}") from error
+    if "\\" not in value:
+        return value[1:-1]
+    return ESCAPE.sub(_unescaped, value[1:-1])
 
 
-def _entry_of(data: bytes, start: int, end: int) -> Entry:
+def _unescaped(found: re.Match[str]) -> str:
+    """Raises ValueError."""
+    letter, octal, hexadecimal = found.groups()
+    if letter:
+        return LETTERS.get(letter, letter)
+    if not (octal or hexadecimal):
+        raise ValueError(f"invalid escape in a label: {found[0]!r}")
+    return chr(int(octal, 8) if octal else int(hexadecimal[1:], 16))
+
+
+def _entry_of(data: bytes, start: int, end: int) -> Entry | str:
     """EntryAdapter{timestamp = 1, line = 2, structuredMetadata = 3}. Raises ValueError."""
     nanos, line = 0, ""
     metadata: Labels = {}
@@ -203,5 +243,5 @@ def _entry_of(data: bytes, start: int, end: int) -> Entry:
             name = pair.get(1, b"").decode("utf-8", "replace")
             metadata[name] = pair.get(2, b"").decode("utf-8", "replace")
     if nanos >= LATEST:
-        raise ValueError("a time is out of range")
+        return "its time is not a number of nanoseconds"
     return nanos, line, metadata

@@ -1,23 +1,32 @@
 """OTLP's JSON: its messages, typed."""
 
-from collections.abc import Iterable
-from typing import Any
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from logpipeline.collector.exchange import Invalid, check_parts
+from logpipeline.collector.shaping import Record
 
 LATEST = 2**64  # nanoseconds: fixed64 in protobuf
+NUMBER, DIGITS = re.compile(r"-?[0-9]+"), 20
+INTEGERS = range(-(2**63), 2**63)
 SEVERITY = "SEVERITY_NUMBER_"
 NAMES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # of four severity numbers each
+# The names of protobuf, which parsers of its JSON take as well. A body of them has such ends.
+SNAKE = re.compile(rb'"[a-z]+(?:_[a-z]+)+"(?=\s*:)')
+ENDS = (b'_logs"', b'_nano"', b'_value"')
 
 
 class _Values(msgspec.Struct):
-    values: list["_AnyValue"] = []
+    values: list["_AnyValue"] | None = None
 
 
 class _KeyValues(msgspec.Struct):
-    values: list["_KeyValue"] = []
+    values: list["_KeyValue"] | None = None
 
 
 class _AnyValue(msgspec.Struct, rename="camel"):
@@ -35,7 +44,7 @@ class _KeyValue(msgspec.Struct):
     value: _AnyValue | None = None
 
 
-class JsonRecord(msgspec.Struct, rename="camel"):
+class _Record(msgspec.Struct, rename="camel"):
     """A LogRecord."""
 
     time_unix_nano: int | str | None = None
@@ -43,94 +52,144 @@ class JsonRecord(msgspec.Struct, rename="camel"):
     severity_number: int | str | None = None
     severity_text: str | None = None
     body: _AnyValue | None = None
-    attributes: list[_KeyValue] = []
-    dropped_attributes_count: int = 0
+    attributes: list[_KeyValue] | None = None
+    dropped_attributes_count: int | str | None = None
     trace_id: str | None = None
     span_id: str | None = None
     event_name: str | None = None
 
-    def fields(self) -> tuple[int, int, str, Any, dict[str, Any]]:
-        """Nanoseconds, severity's number and text, body, and the further fields. Raises
-        ValueError."""
-        fields = of_pairs(self.attributes)
-        own = ("trace_id", "span_id", "event_name", "dropped_attributes_count")
-        fields |= {name: value for name in own if (value := getattr(self, name))}
-        nanos = _nanos(self.time_unix_nano) or _nanos(self.observed_time_unix_nano)
-        number = _severity(self.severity_number)
-        return nanos, number, self.severity_text or "", of_value(self.body), fields
+
+R = TypeVar("R", _Record, msgspec.Raw)
 
 
 class _Scope(msgspec.Struct):
-    name: str = ""
+    name: str | None = None
 
 
-class _ScopeLogs(msgspec.Struct, rename="camel"):
+class _ScopeLogs(msgspec.Struct, Generic[R], rename="camel"):
     scope: _Scope | None = None
-    log_records: list[JsonRecord] = []
+    log_records: list[R] | None = None
 
 
 class _Resource(msgspec.Struct):
-    attributes: list[_KeyValue] = []
+    attributes: list[_KeyValue] | None = None
 
 
-class _ResourceLogs(msgspec.Struct, rename="camel"):
+class _ResourceLogs(msgspec.Struct, Generic[R], rename="camel"):
     resource: _Resource | None = None
-    scope_logs: list[_ScopeLogs] = []
+    scope_logs: list[_ScopeLogs[R]] | None = None
 
 
-class _Request(msgspec.Struct, rename="camel"):
-    resource_logs: list[_ResourceLogs] = []
+class _Request(msgspec.Struct, Generic[R], rename="camel"):
+    resource_logs: list[_ResourceLogs[R]] | None = None
 
 
-_decode = msgspec.json.Decoder(_Request).decode
-Scopes = list[tuple[list[_KeyValue], str, list[JsonRecord]]]
+_request = msgspec.json.Decoder(_Request[_Record]).decode
+_raw_request = msgspec.json.Decoder(_Request[msgspec.Raw]).decode
+_record = msgspec.json.Decoder(_Record).decode
 
 
-def decoded(body: bytes) -> Scopes:
+def scopes(body: bytes) -> Iterator[tuple[dict[str, Any], str, list[Any]]]:
     """The resource's attributes, the scope's name and the records of each scope. Raises Invalid."""
     check_parts(body)
+    if any(end in body for end in ENDS):
+        body = SNAKE.sub(_camel, body)
     try:
-        request = _decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        for logs in _decoded(body).resource_logs or ():
+            attributes = _of_pairs((logs.resource and logs.resource.attributes) or ())
+            for scope in logs.scope_logs or ():
+                name = (scope.scope and scope.scope.name) or ""
+                yield attributes, name, scope.log_records or []
+    except (ValueError, RecursionError) as error:
         raise Invalid(400, f"the body is not an ExportLogsServiceRequest: {error}") from error
-    return [
-        (
-            logs.resource.attributes if logs.resource else [],
-            scope.scope.name if scope.scope else "",
-            scope.log_records,
-        )
-        for logs in request.resource_logs
-        for scope in logs.scope_logs
-    ]
 
 
-def of_pairs(pairs: Iterable[_KeyValue]) -> dict[str, Any]:
-    """Attributes. Raises ValueError."""
-    return {pair.key: of_value(pair.value) for pair in pairs}
+def _decoded(body: bytes) -> _Request[Any]:
+    """With its records, or the bytes of each when one of them is invalid. Raises ValueError,
+    RecursionError."""
+    try:
+        return _request(body)
+    except (ValueError, RecursionError):
+        return _raw_request(body)
 
 
-def of_value(value: _AnyValue | None) -> Any:
-    """An AnyValue as what JSON has; bytes stay base64. Raises ValueError."""
+def _camel(name: re.Match[bytes]) -> bytes:
+    first, *others = name[0].split(b"_")
+    return first + b"".join(each.capitalize() for each in others)
+
+
+def record(given: _Record | msgspec.Raw) -> Record:
+    """Raises ValueError, with the reason, for an invalid one."""
+    try:
+        made = given if isinstance(given, _Record) else _record(given)
+        fields = _of_pairs(made.attributes or ())
+        body = _value(made.body)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if trace := made.trace_id and _id(made.trace_id, 16):
+        fields["trace_id"] = trace
+    if span := made.span_id and _id(made.span_id, 8):
+        fields["span_id"] = span
+    if made.event_name:
+        fields["event_name"] = made.event_name
+    if dropped := made.dropped_attributes_count:
+        fields["dropped_attributes_count"] = dropped
+    nanos = _nanos(made.time_unix_nano) or _nanos(made.observed_time_unix_nano)
+    number = _severity(made.severity_number)
+    return nanos, number, made.severity_text or "", body, fields
+
+
+def _of_pairs(pairs: Iterable[_KeyValue]) -> dict[str, Any]:
+    """Attributes. Raises ValueError, RecursionError."""
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: _AnyValue | None) -> Any:
+    """An AnyValue as what JSON has; bytes stay base64. Raises ValueError, RecursionError."""
     if value is None:
         return None
     if value.string_value is not None:
         return value.string_value
     if value.int_value is not None:
-        return int(value.int_value)
+        return _integer(value.int_value)
     if value.double_value is not None:
         return value.double_value
     if value.array_value is not None:
-        return [of_value(each) for each in value.array_value.values]
+        return [_value(each) for each in value.array_value.values or ()]
     if value.kvlist_value is not None:
-        return of_pairs(value.kvlist_value.values)
+        return _of_pairs(value.kvlist_value.values or ())
     return value.bytes_value if value.bool_value is None else value.bool_value
+
+
+def _integer(value: int | str) -> int:
+    """Raises ValueError."""
+    if (number := _number(value)) not in INTEGERS:
+        raise ValueError("an intValue must be an integer of 64 bits")
+    return number
+
+
+def _number(value: int | str) -> int:
+    """The number that the digits are; LATEST for anything else."""
+    if isinstance(value, int):
+        return value
+    return int(value) if len(value) <= DIGITS and NUMBER.fullmatch(value) else LATEST
+
+
+def _id(text: str, size: int) -> str:
+    """An id of so many bytes in hexadecimal, also of one in base64; "" for zeros."""
+    if len(text) == 4 * -(-size // 3):
+        try:
+            text = base64.b64decode(text, validate=True).hex()
+        except binascii.Error:
+            return text
+    return text.lower() if text.strip("0") else ""
 
 
 def _nanos(value: int | str | None) -> int:
     """Raises ValueError."""
-    nanos = int(value or 0)
+    nanos = _number(value or 0)
     if not 0 <= nanos < LATEST:
-        raise ValueError("timeUnixNano is not a number of 64 bits")
+        raise ValueError("a time must be a number of nanoseconds")
     return nanos
 
 
@@ -142,4 +201,4 @@ def _severity(value: int | str | None) -> int:
     stem = name.rstrip("234")
     if stem in NAMES:
         return 4 * NAMES.index(stem) + int(name[len(stem) :] or 1)
-    return int(value) if value.isdecimal() else 0
+    return _number(value) if value.isdecimal() else 0

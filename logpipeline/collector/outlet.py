@@ -1,12 +1,9 @@
 """Outlet: the thread whose outbox sends the events of requests without a key."""
 
-import asyncio
 import time
 
-from logpipeline.collector.metrics import CollectorMetrics
-from logpipeline.collector.sending import STEP, Outcome, Parcel, Redact, Sending
+from logpipeline.collector.sending import STEP, Outcome, Parcel, Sending
 from logpipeline.kafka.outbox import Outbox
-from logpipeline.kafka.settings import KafkaSettings
 
 IDLE = 0.5  # seconds between two looks at `stop`
 FLUSH = 2.0  # seconds that a stop waits for acknowledgements
@@ -17,21 +14,10 @@ class Outlet(Sending):
 
     name = "outlet"
 
-    def __init__(
-        self,
-        settings: KafkaSettings,
-        loop: asyncio.AbstractEventLoop,
-        metrics: CollectorMetrics,
-        redact: Redact | None = None,
-    ) -> None:
-        super().__init__(loop, metrics, redact)
-        self._settings = settings
-
     def _run(self) -> None:
         outbox = Outbox.when_ready(self._settings, self.stop)
         if outbox is None:
             return
-        self._metrics.watch(outbox)
         self.away = ""
         try:
             while not self.stop or self._queue:
@@ -52,6 +38,8 @@ class Outlet(Sending):
                 raise
             parcel = self._queue.popleft() if self._queue else None
         outbox.settle()
+        if outbox.unavailable and not self.away:
+            self._metrics.outages.inc()
         self.away = "Kafka does not answer" if outbox.unavailable else ""
         self._report()
 

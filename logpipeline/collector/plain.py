@@ -1,6 +1,7 @@
 """Plain: POST /events with an event, an array of events, or one a line."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,18 +20,21 @@ from logpipeline.collector.exchange import (
 from logpipeline.collector.shaping import checked
 from logpipeline.events import event
 from logpipeline.events.event import MILLISECONDS
-from logpipeline.events.lines import MOST, Lines
+from logpipeline.events.lines import BYTE_ORDER_MARK, MOST, Lines
+from logpipeline.events.plans import Plans
 
 KINDS = {
     *("", "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"),
     *("application/json-seq", "application/x-json-stream", "application/stream+json"),
     *("application/x-www-form-urlencoded", "application/octet-stream", "text/plain"),
 }
+RECORD = b"\x1e"  # before each value of application/json-seq (RFC 7464)
 LONGEST_KEY = 1_000  # bytes of a record's key
 SHOWN = 100  # refused events in an answer
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _lines = msgspec.json.Decoder(msgspec.Raw).decode_lines
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _any = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -65,7 +69,10 @@ class PlainDialect:
 
 def items(body: bytes) -> Sequence[bytes | msgspec.Raw]:
     """The values in a body; those of an array are valid JSON. Raises Invalid."""
-    text = body.strip()
+    text = body.removeprefix(BYTE_ORDER_MARK)
+    if text[:1] == RECORD:
+        text = text.replace(RECORD, b"\n")
+    text = text.strip()
     if not text:
         raise Invalid(400, "the body is empty: send an event, an array of them, or one a line")
     check_parts(text)
@@ -111,8 +118,32 @@ def shaped(call: Call, values: list[bytes], source: str) -> Sequence[Pair | str]
     default = (source or call.writer.address).encode()
     if not call.writer.service and (pairs := _as_they_are(values, default)):
         return pairs
-    lines = Lines(call.writer.service)
-    return [_record(call.writer, lines, value, default) for value in values]
+    service = call.writer.service
+    lines, together = Lines(service), _together(service, values)
+    return [
+        _owned(call.writer, default, made)
+        if made and len(made) <= MOST
+        else _record(call.writer, lines, value, default)
+        for made, value in zip(together, values, strict=True)
+    ]
+
+
+@lru_cache(64)
+def _plans(service: str) -> Plans:
+    """Those of a token's service: what the names of a logger's fields mean is found out once."""
+    return Plans(as_json(service) if service else b"")
+
+
+def _together(service: str, values: list[bytes]) -> Sequence[bytes | None]:
+    """The events of a logger's JSON, by few calls for each; None where that is not certain."""
+    whole = b"".join(values)
+    try:
+        whole.decode() if not whole.isascii() else None
+    except UnicodeDecodeError:
+        return [None] * len(values)
+    if b"\n" in whole or b"\r" in whole:
+        return [None] * len(values)
+    return _plans(service).events(values)
 
 
 def _as_they_are(values: list[bytes], default: bytes) -> list[Pair] | None:
@@ -130,14 +161,18 @@ def _as_they_are(values: list[bytes], default: bytes) -> list[Pair] | None:
 
 def _record(writer: Writer, lines: Lines, value: bytes, default: bytes) -> Pair | str:
     try:
-        made = of_object(lines, value)
-        service = service_of(made)
-        if not service and writer.service:
-            service = writer.service
-            made = made.rstrip()[:-1] + b',"service":' + as_json(service) + b"}"
-        return writer.refusal(service) or (_encoded(service) if service else default, made)
+        return _owned(writer, default, of_object(lines, value))
     except ValueError as error:
         return str(error)
+
+
+def _owned(writer: Writer, default: bytes, made: bytes) -> Pair | str:
+    """An event's record: it has the writer's service, or one that the writer may use."""
+    service = service_of(made)
+    if not service and writer.service:
+        service = writer.service
+        made = as_json(_fields(made) | {"service": msgspec.Raw(as_json(service))})
+    return writer.refusal(service) or (_encoded(service) if service else default, made)
 
 
 def _encoded(service: str) -> bytes:

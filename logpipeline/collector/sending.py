@@ -11,6 +11,7 @@ from typing import Protocol
 
 from logpipeline.collector.exchange import Pair
 from logpipeline.collector.metrics import CollectorMetrics
+from logpipeline.collector.settings import CollectorSettings
 from logpipeline.events.lines import fitted
 from logpipeline.shutdown import Shutdown
 
@@ -74,22 +75,27 @@ class Taking(Protocol):
         """What will become of these records. Raises Full, Away; the future may raise them too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a thread works with: `loop` is the event loop that offers, `redact` changes the bytes
+    of an event."""
+
+    settings: CollectorSettings
+    loop: asyncio.AbstractEventLoop
+    metrics: CollectorMetrics
+    redact: Redact | None = None
+
+
 class Sending:
-    """The base of the threads. `offer` is for the event loop of `loop`; the rest for the thread."""
+    """The base of the threads. `offer` is for the event loop; the rest for the thread."""
 
     name = ""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        metrics: CollectorMetrics,
-        redact: Redact | None = None,
-    ) -> None:
-        self._redact = redact
+    def __init__(self, means: Means) -> None:
+        self._settings, self._loop = means.settings, means.loop
+        self._metrics, self._redact = means.metrics, means.redact
         self.stop = Shutdown()
         self.away = "Kafka has not been reached yet"  # "" while it is available
-        self._loop = loop
-        self._metrics = metrics
         self._queue: deque[Parcel] = deque()
         self._wake = threading.Event()
         self._events = self._bytes = 0

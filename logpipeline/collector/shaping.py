@@ -18,14 +18,23 @@ SHORT = 40  # characters of a level's name, with room for others'
 BILLION = 1_000_000_000
 
 
+# Nanoseconds, severity's number and text, the body, and the other fields.
+Record = tuple[int, int, str, Any, dict[str, Any]]
+
+
 def of_nanoseconds(nanos: int) -> bytes:
     """A time in nanoseconds as JSON in seconds, of which no digit is lost; now for 0."""
-    if not nanos:
-        return times.now().encode()
-    whole, rest = divmod(nanos, BILLION)
-    if not rest:
-        return b"%d" % whole
-    return (b"%d.%09d" % (whole, rest)).rstrip(b"0")
+    if nanos < BILLION:
+        return b"0.%09d" % nanos if nanos else times.now().encode()
+    digits = b"%d" % nanos
+    return b"%b.%b" % (digits[:-9], digits[-9:].rstrip(b"0") or b"0")
+
+
+def message_of(value: Any) -> str:
+    """The message in a body that may be any value. Raises ValueError for one that JSON has not."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else _encoded(value).decode()
 
 
 def of_severity(number: int, text: str) -> tuple[str, str]:
@@ -49,7 +58,15 @@ def tail_of(fields: Mapping[str, Any]) -> bytes:
     """Fields as the end of an event, each with a comma before it. Raises ValueError."""
     if not OWN.isdisjoint(fields):
         fields = {f"original_{name}" if name in OWN else name: fields[name] for name in fields}
-    return b"," + msgspec.json.encode(fields)[1:-1] if fields else b""
+    return b"," + _encoded(fields)[1:-1] if fields else b""
+
+
+def _encoded(value: Any) -> bytes:
+    """Raises ValueError for what JSON has not."""
+    try:
+        return msgspec.json.encode(value)
+    except (OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from error
 
 
 def joined(level: str, message: str, timestamp: bytes, tail: bytes) -> bytes:

@@ -3,8 +3,11 @@
 So a body of millions of empty messages is refused before they fill the memory.
 """
 
+from logpipeline.collector.exchange import MOST_EVENTS, check_count
+
 Span = tuple[int, int, int]  # a field's number, start and end
 TEN = 10  # bytes of the longest varint
+OTHERS = 100  # fields of a message beside its events
 SIZES = {1: 8, 5: 4}  # wire type → bytes of a fixed field
 
 
@@ -22,7 +25,7 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 def spans(data: bytes, at: int, end: int) -> list[Span]:
     """The fields of a message that are messages, strings or bytes; others are skipped. Raises
-    ValueError for an invalid message."""
+    ValueError for an invalid message, Invalid for one with too many of them."""
     found = []
     while at < end:
         tag = data[at]
@@ -40,6 +43,8 @@ def spans(data: bytes, at: int, end: int) -> list[Span]:
                 raise ValueError(f"truncated at byte {at}")
             found.append((tag >> 3, at, stop))
             at = stop
+            if len(found) > MOST_EVENTS + OTHERS:
+                check_count(len(found))
         elif kind == 0:
             _, at = varint(data, at, end)
         elif kind in SIZES:

@@ -24,7 +24,7 @@ Stated = tuple[str | None, bytes, str | None, Fields]
 
 OURS = ("level", "message", "timestamp")
 JSON = text_formats.Row(text_formats.Format("JSON", "", r"(?!)", "", "{}"))
-MOST_NAMES = 50  # of a set of fields that is remembered
+MOST_NAMES, LONGEST = 50, 4_000  # of a set of fields that is remembered, and their characters
 HEX = re.compile(rb"\\[^x]|((?:\\x[0-9A-Fa-f]{2})+)")
 
 _decode = msgspec.json.Decoder(Fields).decode
@@ -128,7 +128,12 @@ def raw(value: Any) -> msgspec.Raw:
 
 def known_roles(names: tuple[str, ...]) -> Known:
     """The fields that have a role, by its kind, in the order of their ranks."""
-    return _known(names) if len(names) <= MOST_NAMES else _known.__wrapped__(names)
+    return _known(names) if are_few(names) else _known.__wrapped__(names)
+
+
+def are_few(names: tuple[str, ...]) -> bool:
+    """Whether they are worth the memory to remember them."""
+    return len(names) <= MOST_NAMES and sum(map(len, names)) <= LONGEST
 
 
 @lru_cache(maxsize=1_000)

@@ -84,13 +84,14 @@ _known: dict[str, list[Role]] = {}
 
 def roles(name: str) -> list[Role]:
     """What a field of this name may be."""
+    if len(name) > LONGEST:
+        return []
     found = _known.get(name)
     if found is None:
         found = ROLES.get(name, []) if name in EXACT else ROLES.get(plain(name), [])
-        if len(name) <= LONGEST:
-            if len(_known) >= MOST:
-                _known.clear()
-            _known[name] = found
+        if len(_known) >= MOST:
+            _known.clear()
+        _known[name] = found
     return found
 
 

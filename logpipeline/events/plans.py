@@ -138,7 +138,7 @@ class Plans:
 
     def _plan(self, names: tuple[str, ...]) -> Plan:
         plan = Plan(names, self._service)
-        if len(names) <= json_formats.MOST_NAMES:
+        if json_formats.are_few(names):
             if len(self._plans) >= MOST:
                 self._plans.clear()
             self._plans[names] = plan

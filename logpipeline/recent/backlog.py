@@ -179,6 +179,10 @@ class Backlog:
             counts.update(part.after(position.get(part.partition, START)).counts)
         return counts
 
+    def counts_between(self, start: Mapping[int, Place], end: Mapping[int, Place]) -> Counts:
+        """Of the events after one position and before another."""
+        return self.counts(start) - self.counts(end)
+
     def _fold(self) -> None:
         oldest = self._slices.popleft()
         self._events -= len(oldest.lines)

@@ -38,6 +38,7 @@ SCAN_BYTES = 16 * 2**20  # of logs.txt, to rebuild lists: about 100,000 events i
 REPLAY_MOST = 200_000  # records of a partition that Redis may lack and get from Kafka
 PACE = 0.05  # seconds between steps while each would replace whole lists
 LOOK_AFTER = 2.0  # seconds without news after which Redis' position is read again
+OFFERED = 1.0  # seconds at most from an event in logs.txt to its offer
 TIMEOUT = 2.0  # seconds for one answer of Redis
 QUICK = 0.5  # seconds, if the archive waits for it
 BACKOFF = (0.2, 0.5, 1.0, 2.0)  # seconds between tries while Redis is unavailable
@@ -244,15 +245,22 @@ class Recent:
         """The lists by the end of logs.txt, and counts that Redis does not have yet. Raises
         OSError, CheckpointError."""
         news = rebuilt(self._archive.tail(SCAN_BYTES), self._cap, self._supervision)
-        places = position.of_topic(self._topic_id) or {}
-        for partition, place in news.ends().items():
+        archived, places = news.ends(), position.of_topic(self._topic_id) or {}
+        for partition, place in archived.items():
             if place.precedes(ahead := places.get(partition, START)):
                 news.spans[partition][1], news.epochs[partition] = ahead
-        if not position.readable:  # then it is unknown what is counted
+        if position.topic or not position.readable:  # some are counted, or it is unknown which
             news.counts.clear()
-        elif position.topic:
-            news.counts = self._sending.counts(places)
+        if position.topic and position.readable:
+            with self._news:
+                self._news.wait_for(lambda: self._closing or self._is_offered(archived), OFFERED)
+                news.counts = self._sending.counts(places)
+                news.counts += self._offered.counts_between(places, news.ends())
         return news
+
+    def _is_offered(self, archived: Mapping[int, Place]) -> bool:
+        """Whether all of logs.txt has been offered, as it is at once."""
+        return not any(place.precedes(archived.get(p, START)) for p, place in self._reached.items())
 
     def _read_position(self, client: redis.Redis) -> RedisPosition:
         """Redis' position. Raises redis.RedisError, such as NewerLayout, and OSError."""

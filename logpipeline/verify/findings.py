@@ -19,10 +19,11 @@ class Example:
     count: int = 1
 
     def __str__(self) -> str:
+        text = short(self.text, LONGEST)
         if self.first is None:
-            return self.text
+            return text
         span = f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
-        return f"{self.text}@{span}"
+        return f"{text}@{span}"
 
 
 @dataclass
@@ -46,12 +47,12 @@ class Findings:
     def add_offset(self, kind: str, stream: str, offset: int) -> None:
         """Add one event with a problem; neighbours, added one after the other, share an example."""
         newest = self._newest.get(kind)
-        if newest and newest.text == short(stream, LONGEST) and newest.last == offset - 1:
+        if newest and newest.text == stream and newest.last == offset - 1:
             newest.last = offset
             newest.count += 1
             self.counts[kind] += 1
         else:
-            self._add(kind, Example(short(stream, LONGEST), offset, offset))
+            self._add(kind, Example(stream, offset, offset))
 
     def __str__(self) -> str:
         """One line with everything."""
