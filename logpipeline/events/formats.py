@@ -255,7 +255,7 @@ FORMATS = (
         "an error that nobody caught", "TEUt",
         r"(?:Traceback \(most recent call last\):|Exception in thread \"|Unhandled [Ee]xception|Uncaught "
         r"|thread '[^']{0,200}' (?:\(\d+\) )?panicked )", "",
-        "Traceback (most recent call last):",
+        'Exception in thread "main" java.lang.IllegalStateException: no such order',
         r"(?:Trace|Excep|Unhan|Uncau|threa)",
         level="ERROR",
     ),

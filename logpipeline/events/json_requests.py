@@ -79,7 +79,9 @@ def _nested(value: dict[str, Any] | str) -> dict[str, Any]:
     for name, each in value.items():
         part = PARTS[name]
         if part and part not in {"request", "response"} and isinstance(each, (str, int, float)):
-            found.setdefault(part, _in_milliseconds(each, name, value) if part == "duration_ms" else each)
+            found.setdefault(
+                part, _in_milliseconds(each, name, value) if part == "duration_ms" else each
+            )
     return found
 
 

@@ -46,9 +46,7 @@ GAP = r"[\s,:|\]>;\-]*+"
 THEN_LEVEL = rf"(?:{GAP}(?:{HEAD}{GAP}){{0,6}}?(?:{LEVEL}|{LETTER}))?"
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 MOMENT = rf"(?P<at>{MONTH} +\d{{1,2}} \d\d:\d\d):(?P<s>[0-6]\d)(?:\.(?P<f>\d{{1,9}}))?"
-TAG = (
-    r"(?P<service>[\w./-]{1,64}+)(?:\([^)]{1,40}\))?(?:\[[^\]]{1,40}\](?: \([^)]{1,200}\))?)?: ?"
-)
+TAG = r"(?P<service>[\w./-]{1,64}+)(?:\([^)]{1,40}\))?(?:\[[^\]]{1,40}\](?: \([^)]{1,200}\))?)?: ?"
 FROM = rf" (?:(?P<host>(?!kernel: |last message)[\w.:-]{{1,255}}+) (?:{TAG})?)?"
 SYSLOG = rf"{MOMENT}(?= ){FROM}"
 HMS = r"\d\d:\d\d):(?P<s>[0-6]\d)"  # closes the group that `(?P<at>` opens
