@@ -182,8 +182,8 @@ FORMATS = (
     ),
     Format(
         "auditd", "tn",
-        r"(?:node=(?P<host>[\w.-]{1,255}+) )?type=\w+ msg=audit\((?P<epoch>\d{9,10})\.(?P<f>\d{1,9})"
-        r":\d+\): ", "",
+        r"(?:node=(?P<host>[\w.-]{1,255}+) )?type=\w+ "
+        r"msg=audit\((?P<epoch>\d{9,10})\.(?P<f>\d{1,9}):\d+\): ", "",
         "type=SYSCALL msg=audit(1711234567.890:456): arch=c000003e syscall=59 success=no exit=-13",
         r"(?:node|type)=",
     ),
@@ -252,11 +252,12 @@ FORMATS = (
         "=ERROR REPORT==== 23-Mar-2024::22:56:07.890 ===",
     ),
     Format(
-        "an error that nobody caught", "TEUt",
-        r"(?:Traceback \(most recent call last\):|Exception in thread \"|Unhandled [Ee]xception|Uncaught "
-        r"|thread '[^']{0,200}' (?:\(\d+\) )?panicked )", "",
+        "an error that nobody caught", "TEUtn/",
+        r"(?:Traceback \(most recent call last\):|Exception in thread \"|Unhandled [Ee]xception"
+        r"|Uncaught |thread '[^']{0,200}' (?:\(\d+\) )?panicked "
+        r"|(?:node:[\w/]{1,99}|/[^\s:]{1,300}\.[cm]?[jt]s):\d{1,9}\r?\n)", "",
         'Exception in thread "main" java.lang.IllegalStateException: no such order',
-        r"(?:Trace|Excep|Unhan|Uncau|threa)",
+        r"(?:Trace|Excep|Unhan|Uncau|threa|node:|/)",
         level="ERROR",
     ),
     Format(
@@ -282,7 +283,7 @@ TAILS = (
         "macOS", "",
         r" 0x[0-9a-f]+ +(?P<l>Default|Info|Debug|Error|Fault) +0x[0-9a-f]+ +\d+ +\d+ +"
         r"(?P<service>[\w.-]{1,64}+): ", "",
-        "2024-03-23 22:56:07.890123+0100 0x1234     Error       0x0       12     0    locationd: no",
+        "2024-03-23 22:56:07.890123+0100 0x1234     Error       0x0       12     0    cloudd: no",
     ),
     Format(
         "syslog with an ISO time", "",

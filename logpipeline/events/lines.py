@@ -11,11 +11,13 @@ from logpipeline.events.event import BRACKETS, MILLISECONDS, InvalidRecord
 from logpipeline.events.joining import Joined
 from logpipeline.events.redaction import LONGEST_SECRET, Redaction
 from logpipeline.events.text_formats import Row
+from logpipeline.events.w3c import FIELDS, Columns
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
 BEGINNINGS = {level: f'{{"level":"{level}","message":'.encode() for level in event.LEVELS}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+HEADER = FIELDS.encode()
 MOST_TOGETHER = 2**16  # bytes of a line whose event certainly fits
 
 
@@ -59,6 +61,7 @@ class Lines:
         self.cut = 0
         self.replaced = 0
         self.blank = 0
+        self.columns = Columns()  # of a file whose header names them
         self._redaction = redaction
         self._likely: Row | None = None  # the format of the last line
         self._service = msgspec.json.encode(service) if service else b""
@@ -88,7 +91,10 @@ class Lines:
         No line is in a container runtime's frame, which `Joiner.separate` tells of a chunk.
         """
         before = self.together
-        made = self._bulk.events(lines)
+        if self.columns:
+            made = [self._uncut(line, True) for line in lines]
+        else:
+            made = self._bulk.events(lines)
         self.count += self.together - before
         if self._redaction is None and max(map(len, lines), default=0) <= MOST_TOGETHER:
             return made
@@ -165,7 +171,11 @@ class Lines:
 
     def _of_text(self, line: bytes, text: str) -> bytes:
         """The event of a line of text, which is its message."""
-        level, seconds, fields, row, _ = reading.read(line, text, self._likely)
+        if text[:1] == "#":
+            self.columns = self.columns.after(text)
+        level, seconds, fields, row, _ = (
+            self.columns and self.columns.understood(text)
+        ) or reading.read(line, text, self._likely)
         self._likely = row or self._likely
         made = self._event(level, json_formats.encoded(text), seconds)
         if not fields:

@@ -50,7 +50,8 @@ AFTER = re.compile(r"[ ,|]{1,2}" + DATE + r"(?![\w.:/])", re.ASCII)
 CTIME = re.compile(rf"{WEEKDAY}?(?P<m>{NAME}) {{1,2}}(?P<d>\d\d?) {{1,2}}\Z", re.ASCII)
 YEAR = re.compile(r" (?P<y>(?:19|20)\d\d)(?![\w:.])", re.ASCII)
 COMPACT = re.compile(
-    r"(?<![\w.:/-])(?P<y>(?:19|20)\d\d)(?:(?P<m>\d\d)(?P<d>\d\d)|W(?P<w>\d\d)(?P<v>[1-7])(?=T))[T_ -]?"
+    r"(?<![\w.:/-])(?P<y>(?:19|20)\d\d)"
+    r"(?:(?P<m>\d\d)(?P<d>\d\d)|W(?P<w>\d\d)(?P<v>[1-7])(?=T))[T_ -]?"
     r"(?P<h>\d\d)(?P<n>\d\d)(?P<s>[0-6]\d)(?:[.,](?P<f>\d{1,9}))?(?P<z>Z|[+-]\d{4})?(?![\w.])",
     re.ASCII,
 )

@@ -33,7 +33,8 @@ class Input(Source):
 
     Packed files are unpacked and UTF-16 is decoded, whatever the name; other binary data is logged
     and refused. The key of a file's events is its absolute path; `service` is their service (None:
-    the file's name), `multiline` the Joiner's, `redaction` that of its events. Raises OSError when a file cannot be opened.
+    the file's name), `multiline` the Joiner's, `redaction` that of the events. Raises OSError when
+    a file cannot be opened.
     """
 
     def __init__(
