@@ -162,7 +162,7 @@ Node.js v18.0.0
 @pytest.mark.parametrize("text", ENDS.split("%\n"))
 @pytest.mark.parametrize("after", ["server starts again", "2024-05-01 10:00:00 x", '{"msg":"x"}'])
 def test_the_end_of_a_program_is_one_event(text: str, after: str) -> None:
-    first, second = [made for made in events(f"{text}{after}\n".encode())]
+    first, second = events(f"{text}{after}\n".encode())
     assert first[1]["message"] == text.rstrip("\n")
     assert first[1]["level"] in (E, C)
     assert second[0] == after
