@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -84,7 +85,7 @@ class Tail:
         """
         self._check()
         files = self._files.being_read[:]
-        for file, later in zip(files, [*files[1:], None], strict=True):
+        for file, later in zip_longest(files, files[1:]):
             values = self._read(file, later is not None and later.is_new)
             if values:
                 yield values, file
