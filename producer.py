@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import config
 from logpipeline import command_line
+from logpipeline.events.redaction import Redaction
 from logpipeline.health import Endpoint
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.pace import Pace
@@ -55,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     command_line.log_to_stderr()
     stop = Shutdown().on_signals()
-    source = chosen(settings, options, stop)
     redaction = command_line.resolved(PROGRAM, settings.redaction)
+    source = chosen(settings, options, stop, redaction)
     metrics = ProducerMetrics()
     endpoint = Endpoint(metrics.registry, stop, metrics.missing)
     endpoint.serve(settings.metrics_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         bursts = source.paced(outbox, Pace(options.rate, options.count, stop))
         for burst in bursts:
-            if not sent(burst, outbox, redaction):
+            if not sent(burst, outbox):
                 outbox.undelivered += sum(len(each.pairs) for each in (burst, *bursts))
             progress.show()
     if redaction:
@@ -80,8 +81,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return totals(outbox, source, time.monotonic() - start)
 
 
-def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdown) -> Source:
-    """The source that the options select. Raises SystemExit for options that cannot be used."""
+def chosen(
+    settings: config.Producer,
+    options: argparse.Namespace,
+    stop: Shutdown,
+    redaction: Redaction | None,
+) -> Source:
+    """The source that the options select; its events are redacted. Raises SystemExit for options
+    that cannot be used."""
     shipped = options.input or options.follow
     if options.rate is None:
         options.rate = 0.0 if shipped else SIMULATED_RATE
@@ -94,9 +101,9 @@ def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdow
         refuse("--service requires --input or --follow")
     try:
         if options.follow:
-            return Follow(options.follow, options.service, settings, stop)
+            return Follow(options.follow, options.service, settings, stop, redaction)
         if options.input:
-            source = Input(options.input, options.service, stop, settings.multiline)
+            source = Input(options.input, options.service, stop, settings.multiline, redaction)
             if source.empty:
                 raise SystemExit(1)  # it has logged why
             return source
@@ -104,7 +111,7 @@ def chosen(settings: config.Producer, options: argparse.Namespace, stop: Shutdow
         refuse(f"--follow {error}")
     except OSError as error:
         refuse(f"{error.filename} cannot be read: {error.strerror}")
-    return Simulated(options, stop)
+    return Simulated(options, stop, redaction)
 
 
 def refuse(sentence: str) -> NoReturn:

@@ -28,7 +28,8 @@ from tests.support.topics import records
 from tests.support.waiting import until
 from tests.test_producer import away
 
-SYSLOG = {" sshd(": "sshd", " su:": "su", " evntslog -": "evntslog"}  # what names a service
+# What names a service.
+SYSLOG = {" sshd(": "sshd", " sshd[": "sshd", " su:": "su", " evntslog -": "evntslog"}
 
 
 def arrived(settings: Settings) -> dict[bytes, list[bytes]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from logpipeline.events import joining
+from logpipeline.events import joining, waiting
 from logpipeline.events.joining import Joined, Joiner
 
 CRI = "2024-05-01T10:00:00.5Z"
@@ -229,7 +229,7 @@ class TestParts:
         made, joiner = feed([part] * 20 + [f"{CRI} stdout F a"])
         (event,) = made + joiner.end()
         assert event.size - 20 * 2**18 < 100
-        assert len(event.text) < joining.MOST_PART_BYTES + 100
+        assert len(event.text) < waiting.MOST_PART_BYTES + 100
         assert event.lines == 21
 
 
@@ -250,13 +250,13 @@ class TestPosition:
 class TestBounds:
     def test_lines(self) -> None:
         head = "2024-05-01 10:00:00 ERROR a"
-        made = texts([head, *["  b"] * (joining.MOST_LINES + 5), NEXT])
-        assert [text.count("\n") + 1 for text in made] == [joining.MOST_LINES, 6, 1]
+        made = texts([head, *["  b"] * (waiting.MOST_LINES + 5), NEXT])
+        assert [text.count("\n") + 1 for text in made] == [waiting.MOST_LINES, 6, 1]
 
     def test_bytes(self) -> None:
         made = texts(["2024-05-01 10:00:00 ERROR a", *["  " + "b" * 10_000] * 100])
         assert len(made) == 4
-        assert max(map(len, made)) < joining.MOST_BYTES + 11_000
+        assert max(map(len, made)) < waiting.MOST_BYTES + 11_000
 
     def test_time(self) -> None:
         _, joiner = feed([NEXT, f"{CRI} stdout P a"])

@@ -4,13 +4,11 @@ A lone broker's partition is put back to an older copy, as after a power cut or 
 three brokers one becomes the leader that lacks what the others had (unclean leader election).
 """
 
-import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -31,7 +29,7 @@ from tests.support.brokers import Broker
 from tests.support.process import ROOT, Process
 from tests.support.records import event
 from tests.support.servers import started
-from tests.support.topics import read_all, send
+from tests.support.topics import read_all, send, sockets_left
 from tests.support.waiting import until
 
 PATIENCE = 90.0  # seconds; this machine may be busy with something else
@@ -197,7 +195,7 @@ def create(settings: Settings, replicas: list[int]) -> None:
     shape = {"assignments": {0: replicas}}
     others = {"assignments": {0: [1]}, "configs": {"max.message.bytes": str(2**21)}}
     groups = {"assignments": {n: [1] for n in range(4)}, "configs": {"cleanup.policy": "compact"}}
-    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+    with sockets_left(), closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
         admin.create_topics(
             {
                 settings.kafka_topic: shape,
@@ -211,11 +209,11 @@ def create(settings: Settings, replicas: list[int]) -> None:
 def leader(settings: Settings) -> int:
     """The broker that leads the partition; -1 for none, or if one that is away was asked."""
     servers, found = settings.kafka_bootstrap_servers, -1
-    with warnings.catch_warnings():
-        # kafka-python leaves the socket open that a killed broker refused.
-        warnings.simplefilter("ignore", ResourceWarning)
-        with suppress(KafkaError), closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
-            [topic] = admin.describe_topics([settings.kafka_topic])
-            found = topic["partitions"][0]["leader_id"]
-        gc.collect()
+    with (
+        sockets_left(),
+        suppress(KafkaError),
+        closing(KafkaAdminClient(bootstrap_servers=servers)) as admin,
+    ):
+        [topic] = admin.describe_topics([settings.kafka_topic])
+        found = topic["partitions"][0]["leader_id"]
     return int(found)

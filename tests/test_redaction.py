@@ -4,18 +4,23 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import logpipeline
+from config import Settings
 from logpipeline.events.event import parse
-from logpipeline.events.lines import MOST, Lines, fitted
+from logpipeline.events.lines import HELD, MOST, Lines, Splitter, fitted
 from logpipeline.events.redaction import KINDS, Redaction, has_check_digit
 from logpipeline.events.settings import RedactionSettings
 from logpipeline.producer.log_record import event_of
 from logpipeline.settings import SettingsError
+from tests.conftest import RunScript
 from tests.support.process import ROOT
+from tests.support.topics import records
+from tests.support.waiting import until
 
 VISA = "4111111111111111"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -164,6 +169,13 @@ class TestSettings:
         assert "hunter2" not in repr(RedactionSettings(redact_key="hunter2"))
 
 
+SECRETS = [
+    "ada.lovelace@example.org",
+    "4111 1111 1111 1111",
+    "-----BEGIN RSA PRIVATE KEY-----\\nMIIEpAIBAAKCAQEA75\\n-----END RSA PRIVATE KEY-----",
+]
+
+
 class TestWhereItIs:
     def test_lines(self) -> None:
         lines = Lines("shop", Redaction(KINDS))
@@ -178,6 +190,63 @@ class TestWhereItIs:
         assert len(made) <= MOST
         assert b"a@x.org" not in made
         parse(made)
+
+    @pytest.mark.parametrize("secret", SECRETS)
+    def test_a_secret_where_an_event_is_cut(self, secret: str) -> None:
+        for begin in range(MOST - 125, MOST - 85, 6):
+            line = b"x" * begin + b" " + secret.encode() + b" and more " + b"y " * 1_000
+            made = Lines("", Redaction(KINDS)).event(line, len(line)) or b""
+            assert len(made) <= MOST
+            assert b"[cut: " in made
+            assert secret[:6] not in made.decode(), begin
+
+    @pytest.mark.parametrize("secret", SECRETS)
+    def test_a_secret_where_a_line_is_cut_that_becomes_much_shorter(self, secret: str) -> None:
+        long = b"a.customer.with.a.long.name.indeed@mail.example.org "
+        for kept in (3, len(secret) // 2, len(secret) - 1):
+            begin = (long * (HELD // len(long)))[: HELD - kept - 60].rpartition(b" ")[0]
+            line = begin.ljust(HELD - kept) + secret.encode() + b" and more " + b"y " * 1_000
+            [(text, size)] = Splitter().feed(line + b"\n")
+            made = Lines("", Redaction(KINDS)).event(text, size) or b""
+            assert b"[cut: the line has " in made
+            assert secret[:3] not in made.decode(), kept
+
+    def test_lines_that_are_converted_together(self) -> None:
+        lines = [b"2024-05-01 10:00:00 ERROR for %d@x.org" % number for number in range(50)]
+        redaction = Redaction(KINDS)
+        made = Lines("shop", redaction).separate([*lines, b"a@x.org " * 140_000])
+        assert not [each for each in made if each is None or b"x.org" in each or len(each) > MOST]
+        assert redaction.counts["email"] == 140_050
+
+    @pytest.mark.parametrize("secret", SECRETS)
+    def test_a_secret_where_a_record_is_cut(self, secret: str) -> None:
+        for begin in range(MOST - 190, MOST - 130, 12):
+            message = "x" * begin + f" {secret} " + "y " * 1_000
+            record = logging.makeLogRecord({"msg": message, "name": "shop"})
+            made = event_of(record, "", Redaction(KINDS))
+            assert len(made) <= MOST
+            assert secret[:6] not in made.decode()
+
+    @pytest.mark.parametrize("way", ["--input", "--follow"])
+    def test_producer_leaves_no_half_of_a_secret_at_a_cut(
+        self, way: str, run_script: RunScript, settings: Settings, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "shop.log"
+        begins = range(MOST - 125, MOST - 85, 6)
+        lines = [b"x" * begin + b" ada@example.org " + b"y" * 200 for begin in begins]
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        producer = run_script("producer.py", way, str(path), "--redact", "email")
+        of_topic = settings.kafka_bootstrap_servers, settings.kafka_topic
+
+        def values() -> list[bytes]:
+            with suppress(ValueError):  # there is no topic yet
+                return [value for pairs in records(*of_topic).values() for _, value in pairs]
+            return []
+
+        until(lambda: len(values()) == len(begins), 60, str(producer))
+        producer.terminate()
+        assert producer.wait(20) == 0
+        assert not [each for each in values() if b"ada@" in each or b"[cut: " not in each]
 
     def test_an_event_that_becomes_too_large(self) -> None:
         value = b'{"level":"error","message":"%b","timestamp":1.5,"x":1}' % (b"a@x.org " * 90_000)

@@ -14,10 +14,11 @@ from typing import cast
 import pytest
 
 from config import Settings
+from logpipeline import rotation
 from logpipeline.events import event
 from logpipeline.events.lines import Lines
 from logpipeline.kafka.outbox import Outbox
-from logpipeline.producer import follow, log_files, tail
+from logpipeline.producer import family, follow, log_files, tail
 from logpipeline.producer.descriptors import Descriptors
 from logpipeline.producer.follow import Follow
 from logpipeline.producer.tail import Tail
@@ -321,3 +322,29 @@ def test_a_link_that_leads_nowhere_is_waited_for(
 
     assert Reader([str(log)], settings).run(mend) == ["one"]
     assert [line for line in caplog.messages if "cannot be read" in line]
+
+
+def test_a_log_looks_at_no_other_logs_names(
+    tmp_path: Path, settings: Settings, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[str, str]] = []
+
+    def counted(name: str, log: str) -> bool:
+        looked.append((name, log))
+        return rotation.is_earlier(name, log)
+
+    monkeypatch.setattr(family, "is_earlier", counted)
+    logs = [tmp_path / "logs" / f"{letter}{letter}.log" for letter in "abcdefghijklmnopqrst"]
+    logs[0].parent.mkdir()
+
+    def rotate() -> None:
+        for path in logs:
+            path.rename(path.with_name(f"{path.name}.1"))
+            append(path, "two\n")
+
+    for path in logs:
+        append(path, "one\n")
+    reader = Reader([str(tmp_path / "logs" / "*.log")], settings)
+    assert len(reader.run(rotate)) == 40
+    assert looked
+    assert not [(name, log) for name, log in looked if name[:2] != log[:2]]

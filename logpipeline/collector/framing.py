@@ -12,9 +12,11 @@ class FramingError(ValueError):
 
 
 class SyslogFrames:
-    """Splits what one connection sends. It holds LONGEST bytes of an unfinished message."""
+    """Splits what one connection sends. It holds LONGEST bytes of an unfinished message; one that
+    is cut loses the last `margin` of them too."""
 
-    def __init__(self) -> None:
+    def __init__(self, margin: int = 0) -> None:
+        self._most = LONGEST - margin  # bytes of a message that is cut
         self._rest = bytearray()
         self._skipping = False  # the end of a line that was cut
 
@@ -32,7 +34,7 @@ class SyslogFrames:
 
     def end(self) -> list[bytes]:
         """The last line, when no newline ends it."""
-        last = b"" if self._skipping or self._is_counted() else bytes(self._rest[:LONGEST])
+        last = b"" if self._skipping or self._is_counted() else self._cut(len(self._rest))
         return [last] if last.strip(b"\0\r\n ") else []
 
     def _is_counted(self) -> bool:
@@ -59,6 +61,10 @@ class SyslogFrames:
         if end < 0 and len(self._rest) <= LONGEST:
             return None
         cut, self._skipping = self._skipping, end < 0
-        message = bytes(self._rest[: LONGEST if end < 0 else min(end, LONGEST)])
+        message = self._cut(len(self._rest) if end < 0 else end)
         del self._rest[: len(self._rest) if end < 0 else end + 1]
         return b"" if cut else message
+
+    def _cut(self, size: int) -> bytes:
+        """The message of `size` bytes that comes next, or its beginning."""
+        return bytes(self._rest[: size if size <= LONGEST else self._most])

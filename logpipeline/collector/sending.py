@@ -106,6 +106,10 @@ class Sending:
         self._thread.start()
 
     @property
+    def redacts(self) -> bool:
+        return self._redact is not None
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 

@@ -11,6 +11,7 @@ from logpipeline.collector.exchange import Pair
 from logpipeline.collector.framing import LONGEST, FramingError, SyslogFrames
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.collector.sending import Away, Full, Outcome, Sending
+from logpipeline.events.redaction import LONGEST_SECRET
 from logpipeline.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class SyslogServer:
 
     async def _read(self, reader: asyncio.StreamReader, address: str) -> None:
         """Read on only when Kafka has what was read. Raises FramingError, OSError."""
-        frames = SyslogFrames()
+        frames = SyslogFrames(LONGEST_SECRET if self._outlet.redacts else 0)
         while data := await reader.read(CHUNK):
             await self._store(events_of(frames.feed(data), address, self._metrics))
         await self._store(events_of(frames.end(), address, self._metrics))

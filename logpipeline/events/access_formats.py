@@ -6,6 +6,7 @@ from logpipeline.events.parts import (
     QUOTED,
     REQUEST,
     STATUS,
+    WORDS,
     Format,
 )
 from logpipeline.events.times import ISO
@@ -16,7 +17,9 @@ FIRST = (
         "Envoy and Istio access", "[",
         r"(?=\[[\dTZ:.+-]{19,40}\] )"
         rf"\[{ISO}\] {REQUEST} (?P<status>\d{{1,3}}) \S+(?: \S+ (?:- )?(?:\"[^\"]*\"|-))??"
-        r" \d+ (?P<bytes>\d{1,15}+) (?P<ms>\d{1,15}+|-) ", "",
+        r" \d+ (?P<bytes>\d{1,15}+) (?P<ms>\d{1,15}+|-) "
+        r"(?:\S+ \"(?!-)(?P<client>[^\",\s]{1,45}+))?",
+        "",
         '[2024-05-01T10:00:00.500Z] "GET /x HTTP/1.1" 503 UF 0 91 12 - "10.0.0.1" "curl" "-" "a"',
         r"\[[\dTZ:.+-]{19,40}\] \"",
         needs='] "',
@@ -49,6 +52,44 @@ FIRST = (
         'INFO:     127.0.0.1:1234 - "GET /pay HTTP/1.1" 500 Internal Server Error',
     ),
     Format(
+        "Werkzeug, by Python's logging", "DIWEC",
+        rf"(?P<l>{WORDS}):(?P<logger>[\w.]{{1,80}}+):(?P<client>\S+) \S+ \S+ "
+        rf"\[(?P<at>\d\d/{MONTH}/\d{{4}} {HMS}\] {REQUEST} {STATUS}", "%d/%b/%Y %H:%M",
+        'INFO:werkzeug:127.0.0.1 - - [01/May/2024 10:00:00] "GET /pay HTTP/1.1" 500 -',
+        needs='] "',
+    ),
+    Format(
+        "Tornado, by Python's logging", "DIWEC",
+        rf"(?P<l>{WORDS}):(?P<logger>tornado\.access):(?P<status>\d{{3}}) (?P<method>[A-Z]++) "
+        r"(?P<path>\S++) \((?P<client>[^)]++)\) (?P<ms>[\d.]++)ms", "",
+        "WARNING:tornado.access:404 GET /pay (127.0.0.1) 0.52ms",
+        needs=":tornado.access:",
+    ),
+    Format(
+        "uWSGI", "[",
+        r"\[pid: \d+\|app: \S+\|req: \S+\] (?P<client>\S+) \([^)]*\) \{[^}]*\} "
+        rf"\[(?P<at>[A-Z][a-z]{{2}} {MONTH} +\d{{1,2}} {HMS} (?P<more>\d{{4}})\] "
+        r"(?P<method>[A-Z]{2,20}+) (?P<path>\S+) => generated (?P<bytes>\d{1,15}+) bytes in "
+        r"(?P<ms>\d{1,15}+) msecs \(HTTP/\S+ (?P<status>\d{3})\)", "%a %b %d %H:%M %Y",
+        "[pid: 7|app: 0|req: 1/1] 127.0.0.1 () {28 vars in 300 bytes} [Wed May  1 10:00:00 2024] "
+        "GET /pay => generated 12 bytes in 3 msecs (HTTP/1.1 500) 2 headers in 79 bytes",
+        r"\[pid: ",
+    ),
+    Format(
+        "morgan", "GPHDO",
+        r"(?P<method>GET|POST|PUT|PATCH|HEAD|DELETE|OPTIONS) (?P<path>\S++) (?P<status>\d{3}) "
+        r"(?P<ms>\d{1,9}\.\d{1,6}) ms - ", "",
+        "GET /pay 500 3.052 ms - 12",
+        r"(?:GET|P[OUA]|HEAD|DEL|OPT)[A-Z]* \S+ \d\d\d [\d.]+ ms",
+    ),
+    Format(
+        "morgan, tiny", "GPHDO",
+        r"(?P<method>GET|POST|PUT|PATCH|HEAD|DELETE|OPTIONS) (?P<path>\S++) (?P<status>\d{3}) "
+        r"(?:(?P<bytes>\d{1,15}+)|-) - (?P<ms>\d{1,9}\.\d{1,6}) ms", "",
+        "GET /pay 500 12 - 3.052 ms",
+        r"(?:GET|P[OUA]|HEAD|DEL|OPT)[A-Z]* \S+ \d\d\d [\d-]+ - ",
+    ),
+    Format(
         "Rails", "S",
         rf'Started (?P<method>[A-Z]++) "(?P<path>{QUOTED})" for (?P<client>\S+) at {ISO}', "",
         'Started GET "/pay" for 127.0.0.1 at 2024-03-23 22:56:07 +0000',
@@ -62,11 +103,38 @@ FIRST = (
 ACCESS = (
     Format(
         "Apache and nginx access", "0a:",
-        r"(?:[\w.-]++:\d+ )?(?P<client>\S+) (?:\S+ )?\S+ [^\[\"]*+"
-        rf"\[(?P<at>\d\d/{MONTH}/\d{{4}}:{HMS} (?P<z>[+-]\d{{4}})\] {REQUEST} {STATUS}",
+        rf"(?!{MONTH} )(?:[\w.-]++:\d++ (?![-\[]))?"
+        r"(?P<client>[\d.]++(?=:\d)|[^\s,]++)(?::\d{1,5})?"
+        r"(?:, [^\s,]++){0,9} (?:\S+ ){0,2}[^\[\"]*+"
+        rf"\[(?P<at>\d\d/{MONTH}/\d{{4}}:{HMS}(?: (?P<z>[+-]\d{{4}}))?\] {REQUEST} {STATUS}",
         "%d/%b/%Y:%H:%M",
         '127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a.gif HTTP/1.0" 200 2326',
         needs='] "',
+    ),
+    Format(
+        "access without a client's address", "-",
+        rf"- \S+ \S+ \[(?P<at>\d\d/{MONTH}/\d{{4}}:{HMS} (?P<z>[+-]\d{{4}})\] {REQUEST} {STATUS}",
+        "%d/%b/%Y:%H:%M",
+        '- - - [10/Oct/2000:13:55:36 -0700] "GET /a.gif HTTP/1.0" 200 2326',
+        r"- \S+ \S+ \[\d\d/",
+    ),
+    Format(
+        "HAProxy", "0a:",
+        rf"(?P<client>\S+):\d+ \[(?P<at>\d\d/{MONTH}/\d{{4}}:{HMS}\.(?P<f>\d{{3}})\] \S+ \S+ "
+        r"(?:-?\d+/){4}\+?(?P<ms>-?\d{1,15}+) (?:-1|(?P<status>\d{3})) \+?(?P<bytes>\d{1,15}+) "
+        r"(?:[^\"]*+\"(?:(?P<method>[A-Z]{2,20}+) (?P<path>[^\s\"]++))?)?",
+        "%d/%b/%Y:%H:%M",
+        "10.0.1.2:33317 [01/May/2024:10:00:00.123] http-in static/srv1 10/0/30/69/109 200 2750 - - "
+        '---- 1/1/1/1/0 0/0 {1wt.eu} {} "GET /index.html HTTP/1.1"',
+        needs="] ",
+    ),
+    Format(
+        "HAProxy, TCP", "0a:",
+        rf"(?P<client>\S+):\d+ \[(?P<at>\d\d/{MONTH}/\d{{4}}:{HMS}\.(?P<f>\d{{3}})\] \S+ \S+ "
+        r"-?\d+/-?\d+/\+?(?P<ms>-?\d{1,15}+) \+?(?P<bytes>\d{1,15}+) [A-Za-z-]{2} ",
+        "%d/%b/%Y:%H:%M",
+        "10.0.1.2:33313 [01/May/2024:10:00:00.123] fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0",
+        needs="] ",
     ),
     Format(
         "Python http.server and Werkzeug access", "0a:",

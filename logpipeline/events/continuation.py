@@ -48,14 +48,25 @@ JAVA_LEVEL = _compiled(AFTER_JAVA)
 # How an event begins although it has no time and no level.
 STARTS = _compiled(
     r"Traceback \(most recent|Exception in thread|panic: |fatal error: |goroutine \d"
-    r"|Unhandled [Ee]xception|Uncaught |thread '|PHP |[\w.$]{0,200}(?:Error|Exception): "
+    r"|Unhandled [Ee]xception|Uncaught |thread '|PHP |node:[\w/]{1,99}:\d|/\S{1,300}\.[cm]?[jt]s:\d"
+    r"|[\w.$]{0,200}(?:Error|Exception): "
 )
 TRACEBACK = _compiled(r"[ |+]*(?:Exception Group )?Traceback \(most recent")
 ERROR_LINE = _compiled(r"[A-Za-z_][\w.]{0,200}+(?:: |\s*$)")  # the last one of a traceback
 GO = _compiled(r"panic: |fatal error: |goroutine \d")
+# The last line of a program's end in Node.js, whose first names the place, and the message of a
+# Rust program's, which has a line of its own.
+NODE_BEGINS = _compiled(r"(?:node:[\w/]{1,99}|(?:file://)?/[^\s:]{1,300}\.[cm]?[jt]s):\d{1,9}\s*$")
+NODE_ENDS = _compiled(r"Node\.js v\d")
+RUST_BEGINS = _compiled(r"thread '.{0,200}' (?:\(\d+\) )?panicked at \S{1,300}:\d+:\d+:\s*$")
+ENDS = frozenset(b"tnf/")  # first bytes of these
 GO_CALL = _compiled(r"[\w./*()\[\]{}$~%-]{1,300}\([^()]{0,300}\)\s*$")
 # A line in a chunk that may be part of another line's event.
 FRAMED = re.compile(rb"\n(?:" + wrappers.FRAMED + rb")")
 SPECIAL = re.compile(
-    rb"\n(?:(?![0-9<{])" + QUICK.replace(r"|\Z", "").encode() + rb"|" + wrappers.FRAMED + rb")"
+    rb"\n(?:(?![0-9<{])"
+    + QUICK.replace(r"|\Z", "").encode()
+    + rb"|thread '|Node\.js v|node:\w|/[^\s:]{1,300}\.[cm]?[jt]s:\d|"
+    + wrappers.FRAMED
+    + rb")"
 )

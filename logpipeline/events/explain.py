@@ -21,24 +21,25 @@ NOT_STATED = "not stated"
 def explained(chunks: Iterable[bytes], multiline: str = "auto") -> Iterator[str]:
     """Three lines for each event in the bytes of a log. Raises ValueError for a bad `multiline`."""
     splitter, joiner, position, number = Splitter(), Joiner(multiline), 0, 1
+    converted = Lines()
     for lines in (*map(splitter.feed, chunks), None):
         whole = splitter.end() if lines is None else lines
         for line, size in whole:
             for joined in joiner.feed(line, size, position, time.monotonic()):
-                yield from _explained(joined, number)
+                yield from _explained(joined, number, converted)
                 number += joined.lines
             position += size + 1
     for joined in joiner.end():
-        yield from _explained(joined, number)
+        yield from _explained(joined, number, converted)
         number += joined.lines
 
 
-def _explained(joined: Joined, number: int) -> Iterator[str]:
-    value = Lines().joined(joined)
+def _explained(joined: Joined, number: int, lines: Lines) -> Iterator[str]:
+    value = lines.joined(joined)
     if value is None:
         return
     text = joined.text.decode("utf-8", "replace")
-    level, seconds, name = _stated(joined.text, text)
+    level, seconds, name = _stated(joined.text, text, lines)
     last = f"-{number + joined.lines - 1}" if joined.lines > 1 else ""
     shown = printable(text[:LONGEST]) + ("…" if len(text) > LONGEST else "")
     yield f"{number}{last}: {shown}"
@@ -51,12 +52,12 @@ def _explained(joined: Joined, number: int) -> Iterator[str]:
         yield printable(f"    {json.dumps(others, ensure_ascii=False)[: 4 * LONGEST]}")
 
 
-def _stated(line: bytes, text: str) -> tuple[str | None, str | None, str]:
+def _stated(line: bytes, text: str, lines: Lines) -> tuple[str | None, str | None, str]:
     """The level and the time that a line states, and the name of its format."""
     fields = json_formats.decode(line) if line.lstrip()[:1] == b"{" else None
     if fields is not None and (found := json_formats.mapped(fields, text)):
         return found[0], found[2], f"JSON: {', '.join(json_formats.chosen(fields))}"
-    stated = reading.read(line, text)
+    stated = lines.columns.understood(text) or reading.read(line, text)
     inside = stated.row.name if stated.row else "no known format"
     return stated.level, stated.seconds, _frame(line) + inside
 

@@ -66,9 +66,21 @@ FORMATS = (
     ),
     *access_formats.ACCESS,
     Format(
+        "journald, short-unix", "0",
+        rf"(?P<epoch>\d{{10}})\.(?P<f>\d{{6}}) (?P<host>[\w.:-]{{1,255}}+) {TAG}", "",
+        "1711234567.890123 web1 sshd[12]: error: PAM: Authentication failure",
+        needs=": ",
+    ),
+    Format(
         "zap's Unix seconds", "0",
         rf"(?P<number>\d\.\d{{4,17}}e\+09|\d{{10}}(?:\.\d{{1,9}})?)\s{THEN_LEVEL}", "",
         "1.711234567890e+09\terror\tcontroller\tcannot reach the API server",
+    ),
+    Format(
+        "Unix milliseconds to nanoseconds", "0",
+        rf"(?P<number>\d{{13}}(?:\d{{3}}){{0,2}})(?=[\s,:|\[(]{{1,4}}(?:{ANY_CASE})\b){THEN_LEVEL}",
+        "",
+        "1711234567890 ERROR cannot reach the API server",
     ),
     Format(
         "Unix seconds", "0", r"(?P<epoch>\d{10})\.(?P<f>\d{1,9})\s", "",
@@ -105,6 +117,19 @@ FORMATS = (
         "[Mar 23 22:56:07] ERROR[1234] chan_sip.c: registration failed",
     ),
     Format(
+        "ROS", "[",
+        rf"\[ {{0,2}}(?P<l>{WORDS})\] \[(?P<epoch>\d{{10}})\.(?P<f>\d{{1,9}})(?:, \d+\.\d+)?\]"
+        r"(?: \[(?P<logger>[\w./]{1,80}+)\])?: ", "",
+        "[ERROR] [1711234567.890123456] [talker]: cannot reach the node",
+        r"\[ {0,2}[A-Z]+\] \[\d",
+    ),
+    Format(
+        "JVM", "[",
+        rf"\[ *\d+[.,]\d{{3}}s\](?:\[\d+\])*\[(?P<l>{ANY_CASE}) *\]", "",
+        "[12.345s][warning][gc,alloc] allocation is slow",
+        r"\[ *\d+[.,]\d{3}s",
+    ),
+    Format(
         "Proxifier", "[", rf"\[(?P<at>\d\d\.\d\d {HMS}\] ", "%m.%d %H:%M",
         "[10.30 16:49:06] chrome.exe - proxy.cse.cuhk.edu.hk:5070 open through proxy HTTPS",
     ),
@@ -136,11 +161,35 @@ FORMATS = (
     ),
     Format(
         "syslog of RFC 5424", "<",
-        rf"<(?P<pri>\d{{1,3}})>(?:1 )?{ISO} (?:(?P<host>[^\s\[:]{{1,255}}+) "
-        r"(?:(?P<service>[\w./-]{1,64}+) \S+ \S+ "
+        rf"<(?P<pri>\d{{1,3}})>(?:1 )?{ISO} (?:(?:- |(?P<host>[^\s\[:]{{1,255}}+) )"
+        r"(?:(?:- |(?P<service>[\w./-]{1,64}+) )\S+ \S+ "
         r"(?:-|(?:\[(?:[^\]\\\"]|\"(?:[^\"\\]|\\.)*+\")*+\])++)"
         rf"(?: \ufeff?|$)|{TAG.replace('service', 'tag')})?)?", "",
         "<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 - An event",
+    ),
+    Format(
+        "journald, short-full", "MTWFS",
+        rf"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) {ISO} (?P<host>[\w.:-]{{1,255}}+) {TAG}", "",
+        "Sat 2024-03-23 22:56:07 UTC web1 sshd[12]: error: PAM: Authentication failure",
+        r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d",
+    ),
+    Format(
+        "dmesg, decoded", "kudmaslncf",
+        r"(?:kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|uucp|cron|ftp|local\d) *"
+        r":(?P<l>emerg|alert|crit|err|warn|notice|info|debug) *: ", "",
+        "kern  :err   : [Sat Mar 23 22:56:07 2024] EXT4-fs error (device sda1)",
+        r"[a-z]+[0-7]? *:[a-z]+ *: ",
+    ),
+    Format(
+        "auditd", "tn",
+        r"(?:node=(?P<host>[\w.-]{1,255}+) )?type=\w+ "
+        r"msg=audit\((?P<epoch>\d{9,10})\.(?P<f>\d{1,9}):\d+\): ", "",
+        "type=SYSCALL msg=audit(1711234567.890:456): arch=c000003e syscall=59 success=no exit=-13",
+        r"(?:node|type)=",
+    ),
+    Format(
+        "svlogd and multilog", "@", r"@(?P<tai>40{6}[0-9a-f]{9})(?P<nanos>[0-9a-f]{8}) ", "",
+        "@4000000065ff5fc1350d8710 cannot reach the API server",
     ),
     Format(
         "Cisco", "*%JFMASOND",
@@ -171,6 +220,13 @@ FORMATS = (
         "W20240323 22:56:07.890123   1 server.cc:10] slow",
     ),
     Format(
+        "vLLM", "DIWEC",
+        rf"(?P<l>{WORDS}) +(?P<at>\d\d-\d\d {HMS} \[?(?P<logger>[\w./]{{1,200}}?\.py):\d+\]",
+        "%m-%d %H:%M",
+        "ERROR 03-23 22:56:07 [engine.py:158] cannot load the model",
+        r"[A-Z]+ +\d\d-\d",
+    ),
+    Format(
         "Ruby", "DIWEFA", rf"(?P<l>[DIWEFA]), \[{ISO} ?#\d+\]", "",
         "E, [2024-03-23T22:56:07.890123 #1234] ERROR -- : no such order",
     ),
@@ -196,6 +252,15 @@ FORMATS = (
         "=ERROR REPORT==== 23-Mar-2024::22:56:07.890 ===",
     ),
     Format(
+        "an error that nobody caught", "TEUtn/",
+        r"(?:Traceback \(most recent call last\):|Exception in thread \"|Unhandled [Ee]xception"
+        r"|Uncaught |thread '[^']{0,200}' (?:\(\d+\) )?panicked "
+        r"|(?:node:[\w/]{1,99}|/[^\s:]{1,300}\.[cm]?[jt]s):\d{1,9}\r?\n)", "",
+        'Exception in thread "main" java.lang.IllegalStateException: no such order',
+        r"(?:Trace|Excep|Unhan|Uncau|threa|node:|/)",
+        level="ERROR",
+    ),
+    Format(
         "level first: Python, Maven, uvicorn", "[" + INITIALS,
         rf"(?:{LEVEL}|\[(?P<l4>[DIWEFC])\](?= ))", "",
         "ERROR:root:can't open the database",
@@ -211,7 +276,18 @@ TAILS = (
         '2024-03-23 22:00:00 UTC,3/7,0,ERROR,42P01,"relation does not exist"',
     ),
     Format(
-        "syslog with an ISO time", "", rf" (?P<host>[\w.:-]{{1,255}}+) {TAG}", "",
+        "Heroku", "", r" (?P<service>heroku|app)\[[\w.-]{1,60}+\]: ", "",
+        "2024-03-23T22:56:07.890123+00:00 heroku[router]: at=error code=H12 method=GET status=503",
+    ),
+    Format(
+        "macOS", "",
+        r" 0x[0-9a-f]+ +(?P<l>Default|Info|Debug|Error|Fault) +0x[0-9a-f]+ +\d+ +\d+ +"
+        r"(?P<service>[\w.-]{1,64}+): ", "",
+        "2024-03-23 22:56:07.890123+0100 0x1234     Error       0x0       12     0    cloudd: no",
+    ),
+    Format(
+        "syslog with an ISO time", "",
+        rf"(?<!,\d{{6}}[+-]\d\d:\d\d) (?P<host>[\w.:-]{{1,255}}+) {TAG}", "",
         "2024-03-23T22:56:07+00:00 web1 sshd[12]: error: PAM: Authentication failure",
     ),
 )  # fmt: skip

@@ -5,101 +5,29 @@ Also the parts of a line that a container runtime cut.
 
 import re
 from collections import deque
-from typing import NamedTuple
 
 from logpipeline.events import text_formats, wrappers
 from logpipeline.events.continuation import (
     BLANK,
     CONTINUES,
-    ERROR_LINE,
+    ENDS,
     FRAMED,
-    GO,
-    GO_CALL,
-    JAVA,
-    JAVA_LEVEL,
     MAYBE,
     NEVER,
+    NODE_BEGINS,
+    RUST_BEGINS,
     SPECIAL,
-    STARTS,
-    TRACEBACK,
 )
+from logpipeline.events.waiting import Joined, Waiting, continues
 from logpipeline.events.wrappers import Wrapped
 
-MOST_LINES = 1_000  # of an event
-MOST_BYTES = 2**18  # of an event that spans lines
-MOST_PART_BYTES = 2 * 2**20  # that are kept of a line in parts
+__all__ = ["Joined", "Joiner"]
+
 MOST_BEHIND = 100  # events that wait because an earlier one may be continued
 MOST_BEHIND_PART = 1_000  # because a part of an earlier one is missing
 MOST_STREAMS = 1_000
 WAIT = 0.5  # seconds for a continuation line
 PART_WAIT = 5.0  # seconds for the next part of a line
-
-
-class Joined(NamedTuple):
-    """An event's text, and where in the file its first line begins and its last one ends.
-
-    `size` is the text's length in bytes; if it is more, `text` is only the beginning. `end` is the
-    position after the last line's newline. `lines` were joined.
-    """
-
-    text: bytes
-    size: int
-    start: int
-    end: int
-    lines: int = 1
-
-
-class Waiting:
-    """An event whose continuation may follow."""
-
-    more: bytearray | None = None  # the content with what was appended to it
-    lines = 1
-    known: bool | None = None  # whether the first line has a known head
-    python = go = indented = False  # what the trace so far looks like
-    done = False
-
-    def __init__(self, text: Joined, stream: bytes, wrapped: Wrapped | None, now: float) -> None:
-        self.first, self.stream, self.wrapped, self.since = text, stream, wrapped, now
-        self.content = wrapped.content if wrapped else text.text
-        self.part = wrapped is not None and wrapped.part
-        self.lost = text.size - len(text.text)  # bytes that are not kept
-        self.end = text.end
-
-    def add(self, content: bytes, text: Joined, part: bool, now: float) -> None:
-        """Append the next line, or the next part of the last one."""
-        if self.more is None:
-            self.more = bytearray(self.content)
-            self._look(self.content)
-        if not self.part:
-            self.more += b"\n"
-            self._look(content)
-        room = max(0, MOST_PART_BYTES - len(self.more))
-        self.more += content[:room]
-        self.lost += text.size - len(text.text) + max(0, len(content) - room)
-        self.end, self.part, self.since = text.end, part, now
-        self.lines += 1
-
-    def _look(self, content: bytes) -> None:
-        self.indented = content[:1] in (b" ", b"\t")
-        self.go = self.go or GO.match(content) is not None
-        self.python = self.python or TRACEBACK.match(content) is not None
-
-    def is_full(self) -> bool:
-        return self.lines >= MOST_LINES or (self.more is not None and len(self.more) >= MOST_BYTES)
-
-    def has_head(self) -> bool:
-        """Whether the first line is known to begin an event."""
-        if self.known is None:
-            text = self.content[: text_formats.MOST].decode("utf-8", "replace")
-            self.known = bool(STARTS.match(self.content)) or text_formats.read(text) != (None, None)
-        return self.known
-
-    def joined(self) -> Joined:
-        if self.more is None:
-            return self.first
-        content = bytes(self.more).rstrip(b"\r\n")
-        text = self.wrapped.around(content) if self.wrapped else content
-        return Joined(text, len(text) + self.lost, self.first.start, self.end, self.lines)
 
 
 class Joiner:
@@ -165,6 +93,17 @@ class Joiner:
                 self._close(each)
         return self._released()
 
+    def begin_again(self) -> list[int]:
+        """Let what is held be the first of another file, at its position 0. Returns where it was;
+        nothing if some of it has no event."""
+        self._unfold()
+        if any(BLANK.match(each.content) for each in self._order):
+            return []
+        starts = [each.first.start for each in self._order]
+        for each in self._order:
+            each.first = each.first._replace(start=0)
+        return starts
+
     def end(self) -> list[Joined]:
         """All that is held: the file has ended."""
         self._unfold()
@@ -176,7 +115,13 @@ class Joiner:
         """Whether the line could belong to the one that is held; quick for most lines."""
         if self._held is None or self._off or line[:1] in NEVER:
             return self._first is not None
-        return self._first is not None or MAYBE.match(line) is not None
+        if self._first is not None or MAYBE.match(line) is not None:
+            return True
+        before = self._held[0].text
+        return (
+            before[0] in ENDS
+            and (RUST_BEGINS.match(before) or NODE_BEGINS.match(before)) is not None
+        )
 
     def _unfold(self) -> None:
         """Let the line that is held be the first of those that wait."""
@@ -254,19 +199,6 @@ class Joiner:
         if self._docker is None and before is not None and before.part:
             self._docker = before.part = False
         return wrapped if self._docker is not False else wrapped._replace(part=False)
-
-
-def continues(before: Waiting, content: bytes) -> bool:
-    """Whether a line looks like a continuation of an event with a known head."""
-    if CONTINUES.match(content):
-        return before.has_head()
-    if before.lines == 1 and JAVA_LEVEL.match(content) and JAVA.match(before.content):
-        return True
-    if before.python and before.indented and ERROR_LINE.match(content):
-        return before.has_head()
-    if BLANK.match(content):
-        return before.more is not None or before.go
-    return before.go and GO_CALL.match(content) is not None and before.has_head()
 
 
 def _pattern(text: str) -> re.Pattern[bytes]:

@@ -52,9 +52,13 @@ def mapped(fields: Fields, line: str) -> Stated | None:
     message_name, text = _first(fields, known.get("message"), json_values.message)
     level_name, level = _level(fields, known.get("level"))
     time_name, seconds = _first(fields, known.get("time"), json_values.time)
-    if not (message_name or level_name or time_name):
+    if not (message_name or level_name or time_name or _is_request(fields, known)):
         return None
-    taken = {message_name, level_name, time_name}
+    taken = {
+        name
+        for name in (message_name, level_name, time_name)
+        if name and not json_values.has_more(name, fields[name])
+    }
     others = {
         f"original_{name}" if name in OURS else name: value
         for name, value in fields.items()
@@ -120,6 +124,10 @@ def _with_inside(
             if name not in others and name not in OURS:
                 others[name] = raw(value)
     return level or stated.level, seconds or stated.seconds
+
+
+def _is_request(fields: Fields, known: Known) -> bool:
+    return "request" in known and bool(json_requests.stated(fields, known["request"])[0])
 
 
 def raw(value: Any) -> msgspec.Raw:

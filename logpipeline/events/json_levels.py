@@ -16,6 +16,7 @@ SCALES = {  # by a field's plain name
     "levelvalue": "log4j",
     "syslogseverity": "syslog",
 }
+WINDOWS = ("INFO", "CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")  # of an event log
 NESTED = {"log", "record"}  # they hold a level only as an object
 NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 LONGEST = 60  # characters of a level
@@ -92,6 +93,8 @@ class Belonging:
     def _small(self, number: float) -> str | None:
         """The level of a small number: Nextcloud's, or the verbosity of logr."""
         has = self._fields
+        if not has.keys().isdisjoint(("ProviderName", "LevelDisplayName")) and 0 <= number <= 5:
+            return WINDOWS[int(number)]
         if "reqId" in has or ("app" in has and "remoteAddr" in has):
             return levels.on_scale(number, "small")
         if "logger" in has or "caller" in has:

@@ -9,19 +9,20 @@ from typing import NamedTuple
 
 MESSAGES = (
     *("record", "message", "msg", "@m", "renderedmessage", "@mt", "shortmessage", "textpayload"),
-    *("logmessage", "log", "event", "text", "body", "messagetemplate", "jsonpayload"),
+    *("logmessage", "log", "event", "text", "body", "messagetemplate", "jsonpayload", "M"),
+    *("fields", "properties"),
 )
 LEVELS = (
     *("level", "severity", "levelname", "lvl", "loglevel", "log", "errorseverity", "severitytext"),
     *("@l", "priority", "syslogseverity", "syslogseveritytext", "levelno", "levelnumber"),
-    *("severitynumber", "levelvalue", "s", "record"),
+    *("severitynumber", "levelvalue", "s", "record", "leveldisplayname", "L"),
 )
 TIMES = (
     *("timestamp", "time", "ts", "datetime", "@t", "asctime", "eventtime"),
     *("sourcerealtimetimestamp", "realtimetimestamp", "timeunixnano", "instant", "timemillis"),
     *("timestampms", "timestamputc", "startutc", "date", "created", "timelocal", "timeiso8601"),
     *("msec", "timegenerated", "logtime", "utctime", "requestreceivedtimestamp", "t", "record"),
-    *("observedtimeunixnano", "observedtimestamp"),
+    *("observedtimeunixnano", "observedtimestamp", "starttime", "timecreated", "T"),
 )
 SERVICES = ("servicename", "resource", "syslogidentifier")
 HOSTS = ("hostname",)  # journald's _HOSTNAME alone
@@ -35,7 +36,7 @@ REQUESTS = {
     ),
     "bytes": (
         *("bytes", "bodybytessent", "bytessent", "size", "downstreamcontentsize", "responsesize"),
-        *("contentlength",),
+        *("contentlength", "bytesout"),
     ),
     "duration_ms": (
         *(
@@ -51,6 +52,7 @@ REQUESTS = {
     ),
     "client": (
         *("client", "remoteaddr", "remoteip", "clientip", "clienthost", "clientaddr", "remotehost"),
+        *("remoteaddress", "xforwardedfor", "downstreamremoteaddress"),
     ),
     "request": ("request", "req", "httprequest", "requestline"),
     "response": ("response", "res"),
@@ -58,7 +60,7 @@ REQUESTS = {
 IGNORED = re.compile(r"[@_.-]")
 MOST = 10_000  # names that are remembered
 LONGEST = 100  # characters of such a name
-EXACT = {"@m", "@mt", "@l", "@t", "t", "s"}
+EXACT = {"@m", "@mt", "@l", "@t", "t", "s", "L", "M", "T"}
 
 
 class Role(NamedTuple):

@@ -1,5 +1,7 @@
 """JSON requests: the fields of an access log in JSON, under the names that all have."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from logpipeline.events.json_values import decoded
 Fields = dict[str, msgspec.Raw]
 # Fields that only a report of a request has; "status", "path" and "size" are anything's.
 PROOF = {"method", "request", "response"}
+PORT = re.compile(r"(?<=\d\.\d)(\d{0,2}):\d{1,5}$")
 LONGEST = 2**16  # bytes of a value
 
 
@@ -59,9 +62,9 @@ def _parts(fields: Fields, some: list[tuple[Role, str]]) -> dict[str, Any]:
         if part in {"request", "response"}:
             found = _nested(value) | found if isinstance(value, (dict, str)) else found
         elif not isinstance(value, (dict, list, bool)) and value is not None:
-            found.setdefault(
-                part, _in_milliseconds(value, name) if part == "duration_ms" else value
-            )
+            if part == "duration_ms":
+                value = _in_milliseconds(value, name, fields)
+            found.setdefault(part, value)
     return found
 
 
@@ -76,7 +79,9 @@ def _nested(value: dict[str, Any] | str) -> dict[str, Any]:
     for name, each in value.items():
         part = PARTS[name]
         if part and part not in {"request", "response"} and isinstance(each, (str, int, float)):
-            found.setdefault(part, _in_milliseconds(each, name) if part == "duration_ms" else each)
+            found.setdefault(
+                part, _in_milliseconds(each, name, value) if part == "duration_ms" else each
+            )
     return found
 
 
@@ -86,6 +91,8 @@ def _made(found: dict[str, Any]) -> dict[str, Any]:
     for name in ("method", "path", "client"):
         if name in found and isinstance(value := found[name], str):
             made[name] = value
+    if "client" in made:
+        made["client"] = PORT.sub(r"\1", made["client"].partition(",")[0])
     for name in ("status", "bytes"):
         if name in found and (number := str(found[name])).isdecimal():
             made[name] = int(number)
@@ -94,16 +101,17 @@ def _made(found: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _in_milliseconds(value: Any, name: str) -> float | None:
-    """A duration by its name and its form: seconds, Traefik's nanoseconds, "1.2ms"."""
+def _in_milliseconds(value: Any, name: str, fields: Mapping[str, Any]) -> float | None:
+    """A duration by its name and its form: seconds, Traefik's and Echo's nanoseconds, Envoy's
+    milliseconds, "1.2ms"."""
     if isinstance(value, str) and (found := requests.milliseconds(value)) is not None:
         return found
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    if plain(name).endswith("ms") or name == "responseTime":
+    if plain(name).endswith("ms") or name == "responseTime" or "response_flags" in fields:
         return requests.rounded(number)
-    if name == "Duration":
+    if name == "Duration" or "latency_human" in fields:
         return requests.rounded(number, 0.000_001)
     return requests.rounded(number, 1_000.0)

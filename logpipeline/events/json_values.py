@@ -1,6 +1,7 @@
 """JSON values: the message and the time in a field's value, also a nested one."""
 
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -9,12 +10,17 @@ import msgspec
 from logpipeline.events import moments, times
 
 LONGEST_TIME = 100  # characters
+NESTED = {"fields", "properties"}  # they hold a message only as an object: tracing, Azure
+HOLDERS = NESTED | {"log", "record", "jsonPayload", "json_payload"}  # of more than it
+DOTNET_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 
 
 def message(what: str, name: str, raw: bytes) -> str | None:
     """The text of a message; None if the value is none."""
     kind = raw[:1]
     if kind == b'"':
+        if what in NESTED:
+            return None
         text = str(decoded(raw))
         return text.removesuffix("\n") if name == "log" else text  # Docker keeps the newline
     if name == "MESSAGE" and kind == b"[":  # journald: bytes that are not UTF-8, as numbers
@@ -42,8 +48,15 @@ def of_text(text: str) -> str | None:
     if (found := times.of_text(text)) is not None or len(text) > LONGEST_TIME:
         return found
     text = text.strip(" []")
+    if date := DOTNET_DATE.fullmatch(text):
+        return times.of_number(date[1])
     moment = moments.find(text)
     return moment.seconds if moment and moment[:2] == (0, len(text)) else None
+
+
+def has_more(name: str, raw: msgspec.Raw) -> bool:
+    """Whether a field that is the message, the level or the time holds others too."""
+    return name in HOLDERS and bytes(raw)[:1] == b"{" and len(decoded(bytes(raw))) > 1
 
 
 def attribute(value: dict[str, Any], name: str) -> Any:
@@ -65,7 +78,7 @@ def decoded(raw: bytes) -> Any:
 
 def _nested_message(what: str, raw: bytes) -> str | None:
     """OpenTelemetry's body.stringValue, GCP's jsonPayload.message, loguru's record.message."""
-    if what not in {"body", "jsonpayload", "record"}:
+    if what not in {"body", "jsonpayload", "record", *NESTED}:
         return None
     value = decoded(raw)
     for name in ("stringValue", "string_value") if what == "body" else ("message", "msg"):
@@ -78,6 +91,8 @@ def _nested_time(what: str, value: Any) -> str | None:
     """MongoDB's {"$date": …}, log4j's instant, GCP's seconds and nanos, loguru's record.time."""
     if what == "record" and isinstance(value.get("time"), dict):
         value = value["time"]
+    if isinstance(value.get("date"), str) and isinstance(value.get("timezone"), str):  # PHP's
+        return times.of_text(f"{value['date']} {value['timezone']}")
     date = value.get("$date")
     if isinstance(date, dict):
         date = date.get("$numberLong")

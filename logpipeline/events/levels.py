@@ -21,7 +21,7 @@ SHORT = {
 }
 SYSLOG = ("CRITICAL",) * 3 + ("ERROR", "WARNING", "INFO", "INFO", "DEBUG")  # RFC 5424
 # Names of levels that are words in other places.
-ONLY_LEVELS = {"http": "DEBUG", "normal": "INFO"}
+ONLY_LEVELS = {"http": "DEBUG", "normal": "INFO", "fault": "CRITICAL"}
 # slog's INFO+2, Postgres' DEBUG3, MongoDB's D1, Apache's trace8.
 NAME = re.compile(r"([A-Za-z]{1,16})\s?([+-]\d{1,4}|\d{1,2})?")
 LONGEST = 60  # characters of a level with its colours

@@ -9,13 +9,15 @@ from logpipeline.events import event, json_formats, reading, times
 from logpipeline.events.bulk import Bulk
 from logpipeline.events.event import BRACKETS, MILLISECONDS, InvalidRecord
 from logpipeline.events.joining import Joined
-from logpipeline.events.redaction import Redaction
+from logpipeline.events.redaction import LONGEST_SECRET, Redaction
 from logpipeline.events.text_formats import Row
+from logpipeline.events.w3c import FIELDS, Columns
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
 BEGINNINGS = {level: f'{{"level":"{level}","message":'.encode() for level in event.LEVELS}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+HEADER = FIELDS.encode()
 MOST_TOGETHER = 2**16  # bytes of a line whose event certainly fits
 
 
@@ -59,12 +61,13 @@ class Lines:
         self.cut = 0
         self.replaced = 0
         self.blank = 0
+        self.columns = Columns()  # of a file whose header names them
         self._redaction = redaction
         self._likely: Row | None = None  # the format of the last line
         self._service = msgspec.json.encode(service) if service else b""
         self._tail = b',"service":' + self._service + b"}" if service else b"}"
         self._bulk = Bulk(
-            lambda line: self.event(line, len(line)),
+            lambda line: self._uncut(line, True),
             lambda: self._likely,
             self._service,
             MOST_TOGETHER,
@@ -87,12 +90,18 @@ class Lines:
 
         No line is in a container runtime's frame, which `Joiner.separate` tells of a chunk.
         """
-        if self._redaction is not None:
-            return [self.event(line, len(line)) for line in lines]
         before = self.together
-        made = self._bulk.events(lines)
+        if self.columns:
+            made = [self._uncut(line, True) for line in lines]
+        else:
+            made = self._bulk.events(lines)
         self.count += self.together - before
-        return made
+        if self._redaction is None and max(map(len, lines), default=0) <= MOST_TOGETHER:
+            return made
+        return [
+            each and self._finished(each, line, len(line))
+            for each, line in zip(made, lines, strict=True)
+        ]
 
     @property
     def together(self) -> int:
@@ -107,12 +116,13 @@ class Lines:
         carriage return and without a byte order mark. `size` is the line's length: `line` may be
         only its beginning.
         """
+        made = self._uncut(line, size == len(line))
+        return made and self._finished(made, line, size)
+
+    def _uncut(self, line: bytes, whole: bool) -> bytes | None:
+        """The event, not redacted, and however large."""
         self.count += 1
-        whole = size == len(line)
-        if line[-1:] == b"\r":
-            line = line[:-1]
-        if line[:3] == BYTE_ORDER_MARK:
-            line = line[3:]
+        line = _stripped(line)
         if not line or line.isspace():
             self.blank += 1
             return None
@@ -126,13 +136,14 @@ class Lines:
                 made = self._of_object(line, text)
             except (ValueError, RecursionError):  # a number or nesting that Python cannot hold
                 made = None
-        if made is None:
-            made = self._of_text(line, text)
+        return made if made is not None else self._of_text(line, text)
+
+    def _finished(self, made: bytes, line: bytes, size: int) -> bytes:
+        """The event of a line as it is sent: redacted, then cut, so that no half of a secret is
+        left at its end."""
         if self._redaction is not None:
             made = self._redaction.event(made)
-        if len(made) > MOST or not whole:
-            made = self._cut(made, text, size)
-        return made
+        return self._cut(made, line, size) if len(made) > MOST or size != len(line) else made
 
     def _of_object(self, line: bytes, text: str) -> bytes | None:
         """The event in a line of JSON; None when the line counts as text."""
@@ -160,7 +171,11 @@ class Lines:
 
     def _of_text(self, line: bytes, text: str) -> bytes:
         """The event of a line of text, which is its message."""
-        level, seconds, fields, row, _ = reading.read(line, text, self._likely)
+        if text[:1] == "#":
+            self.columns = self.columns.after(text)
+        level, seconds, fields, row, _ = (
+            self.columns and self.columns.understood(text)
+        ) or reading.read(line, text, self._likely)
         self._likely = row or self._likely
         made = self._event(level, json_formats.encoded(text), seconds)
         if not fields:
@@ -172,13 +187,23 @@ class Lines:
         stamp = (seconds or times.now()).encode()
         return BEGINNINGS[level or "INFO"] + message + b',"timestamp":' + stamp + self._tail
 
-    def _cut(self, made: bytes, text: str, size: int) -> bytes:
+    def _cut(self, made: bytes, line: bytes, size: int) -> bytes:
         """The event of a line that is too long."""
         self.cut += 1
         stated = event.parse(made)
-        seconds = repr(stated.timestamp)
-        text = self._redaction.text(text) if self._redaction else text
+        seconds, text = repr(stated.timestamp), stated.message
+        if size == len(line) and line.lstrip()[:1] == b"{":  # its fields do not fit
+            line = _stripped(line)
+            whole = self._redaction.event(line) if self._redaction else line
+            text = whole.decode("utf-8", "replace")
+        elif self._redaction and size != len(line):
+            text = text[:-LONGEST_SECRET]  # of which a half may be the end
         return cut(text, size, lambda message: self._event(stated.level, message, seconds))
+
+
+def _stripped(line: bytes) -> bytes:
+    """A line without its final carriage return and its byte order mark."""
+    return line.removesuffix(b"\r").removeprefix(BYTE_ORDER_MARK)
 
 
 def cut(text: str, size: int, make: Callable[[bytes], bytes]) -> bytes:

@@ -24,7 +24,10 @@ DATE = (
     rf"(?<![\w.:/-]){WEEKDAY}?(?:"
     rf"(?P<y1>\d{{4}})[-/. ](?P<m1>\d\d?|{NAME})[-/. ](?P<d1>\d\d?)"  # 2024-05-01, 2024/May/1
     r"|(?P<y2>\d{4})(?P<m2>\d\d)(?P<d2>\d\d)"
+    r"|(?P<y9>\d{4})-?W(?P<m9>\d\d)-?(?P<d9>[1-7])"  # 2024-W18-3, a week's day
+    r"|(?P<y0>(?:19|20)\d\d)-(?P<d0>\d{3})"  # 2024-122, a year's day
     rf"|(?P<d3>\d\d?)[-/. ](?P<m3>{NAME})[-/. ,]{{1,2}}(?P<y3>\d{{4}}|\d\d)"  # 1 May 2024
+    rf"|(?P<da>\d\d)(?P<ma>{NAME})(?P<ya>\d{{4}})"  # 01MAY2024
     rf"|(?P<m4>{NAME})\.? {{1,2}}(?P<d4>\d\d?),? {{1,2}}(?P<y4>\d{{4}})"  # May 1, 2024
     r"|(?P<m5>\d\d?)/(?P<d5>\d\d?)/(?P<y5>\d{4}|\d\d)"  # 05/01/2024
     r"|(?P<d6>\d\d?)\.(?P<m6>\d\d?)\.(?P<y6>\d{4}|\d\d)"  # 01.05.2024
@@ -32,7 +35,9 @@ DATE = (
     r"|(?P<y8>\d\d)(?P<m8>\d\d)(?P<d8>\d\d)"  # 240501
     ")"
 )
-UNREADABLE = r"(?P<bad>[+-]\d| ?(?![AP]M)[A-Z]{3,5}(?=[\])]| \d{4}\b)| [A-Z][a-z]+/[A-Z]\w*+)"
+UNREADABLE = (
+    r"(?P<bad>[+-]\d[\d:]*+| ?(?![AP]M)[A-Z]{3,5}(?=[\])]| \d{4}\b)| [A-Z][a-z]+/[A-Z]\w*+)"
+)
 CLOCK = re.compile(
     r"(?<![\d.])(?<!\D\d\d:)(?<!\D\d:)(?P<h>\d\d?)(?P<c>[:.])(?P<n>\d\d)"
     r"(?:(?P=c)(?P<s>[0-6]\d)|(?=[ \u00a0\u202f][AaPp][Mm]\b))(?:[.,:](?P<f>\d{1,9})(?!\d))?"
@@ -40,16 +45,19 @@ CLOCK = re.compile(
     rf"(?: ?\(?(?P<z>{zones.ZONE})\)?|{UNREADABLE})?(?!\d|:\d)",
     re.ASCII,
 )
-BEFORE = re.compile(DATE + r"(?:T|[:_ |]|::|-|,? {1,3}(?:- |at |\| )?)\Z", re.ASCII)
+BEFORE = re.compile(DATE + r"(?:T|[:_ |]|::|-|\] ?\[|,? {1,3}(?:- |at |\| )?)\Z", re.ASCII)
 AFTER = re.compile(r"[ ,|]{1,2}" + DATE + r"(?![\w.:/])", re.ASCII)
 CTIME = re.compile(rf"{WEEKDAY}?(?P<m>{NAME}) {{1,2}}(?P<d>\d\d?) {{1,2}}\Z", re.ASCII)
 YEAR = re.compile(r" (?P<y>(?:19|20)\d\d)(?![\w:.])", re.ASCII)
 COMPACT = re.compile(
-    r"(?<![\w.:/-])(?P<y>(?:19|20)\d\d)(?P<m>\d\d)(?P<d>\d\d)[T_ -]?"
+    r"(?<![\w.:/-])(?P<y>(?:19|20)\d\d)"
+    r"(?:(?P<m>\d\d)(?P<d>\d\d)|W(?P<w>\d\d)(?P<v>[1-7])(?=T))[T_ -]?"
     r"(?P<h>\d\d)(?P<n>\d\d)(?P<s>[0-6]\d)(?:[.,](?P<f>\d{1,9}))?(?P<z>Z|[+-]\d{4})?(?![\w.])",
     re.ASCII,
 )
-QUICK = re.compile(r"\d[:.]\d\d(?:[:.]\d\d|.[AaPp][Mm])|\d{12}|\d{8}[T_ -]\d{6}", re.ASCII)
+QUICK = re.compile(
+    r"\d[:.]\d\d(?:[:.]\d\d|.[AaPp][Mm])|\d{12}|\d{8}[T_ -]\d{6}|\d{4}W\d{3}T", re.ASCII
+)
 
 
 class Moment(NamedTuple):
@@ -69,6 +77,8 @@ def find(text: str) -> Moment | None:
             return _moment(start, end, date, clock.groupdict())
     if found := COMPACT.search(text, 0, HEAD):
         parts = found.groupdict()
+        if parts["w"]:
+            parts |= {"m": parts["w"], "d": parts["v"], "form": "9"}
         return _moment(found.start(), found.end(), parts, parts)
     return None
 
@@ -94,7 +104,7 @@ def _parts(found: re.Match[str]) -> dict[str, str]:
 
 def _moment(start: int, end: int, date: dict[str, Any], clock: dict[str, Any]) -> Moment | None:
     """The time; None when its day or hour is impossible."""
-    day = _day(date["y"], date["m"], date["d"], date.get("form", ""))
+    day = _day(date["y"], date.get("m", ""), date["d"], date.get("form", ""))
     hour = _hour(int(clock["h"]), clock.get("a"))
     if day is None or hour is None:
         return None
@@ -116,6 +126,8 @@ def _hour(hour: int, half: str | None) -> int | None:
 @lru_cache(maxsize=1_000)
 def _day(year: str, month: str, day: str, form: str) -> str | None:
     """The date in ISO 8601; "" when it can be two, None when it is none."""
+    if form in ("9", "0"):
+        return _counted(f"{year} {month} {day}", "%G %V %u" if form == "9" else "%Y  %j")
     if not month.isdecimal():
         month = str(MONTHS.index(month[:3].lower()) + 1)
     orders = [(year, month, day)]
@@ -133,3 +145,11 @@ def _iso(year: str, month: str, day: str) -> str | None:
     except ValueError:
         return None
     return None if made.year > datetime.now().year + 1 else made.strftime("%Y-%m-%d")
+
+
+def _counted(day: str, clock: str) -> str | None:
+    """The date of a day that is counted in its week or its year; None when there is none."""
+    try:
+        return datetime.strptime(day, clock).strftime("%Y-%m-%d")
+    except ValueError:
+        return None

@@ -46,7 +46,7 @@ GAP = r"[\s,:|\]>;\-]*+"
 THEN_LEVEL = rf"(?:{GAP}(?:{HEAD}{GAP}){{0,6}}?(?:{LEVEL}|{LETTER}))?"
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 MOMENT = rf"(?P<at>{MONTH} +\d{{1,2}} \d\d:\d\d):(?P<s>[0-6]\d)(?:\.(?P<f>\d{{1,9}}))?"
-TAG = r"(?P<service>[\w./-]{1,64}+)(?:\([^)]{1,40}\))?(?:\[[^\]]{1,40}\])?: ?"
+TAG = r"(?P<service>[\w./-]{1,64}+)(?:\([^)]{1,40}\))?(?:\[[^\]]{1,40}\](?: \([^)]{1,200}\))?)?: ?"
 FROM = rf" (?:(?P<host>(?!kernel: |last message)[\w.:-]{{1,255}}+) (?:{TAG})?)?"
 SYSLOG = rf"{MOMENT}(?= ){FROM}"
 HMS = r"\d\d:\d\d):(?P<s>[0-6]\d)"  # closes the group that `(?P<at>` opens
@@ -69,7 +69,7 @@ class Format(NamedTuple):
     seconds, `l…` a level's name, `pri` syslog's priority. `method`, `path`, `status`, `bytes`,
     `client`, `ms` or `seconds` (of its duration) are a request's; `service`, `host` and `logger`
     are fields of the event. `lead` matches the beginning of every line that the pattern matches,
-    and of few others; `needs` is in each of them. "" is any.
+    and of few others; `needs` is in each of them. "" is any. `level` is that of all its lines.
     """
 
     name: str
@@ -79,3 +79,4 @@ class Format(NamedTuple):
     example: str
     lead: str = ""
     needs: str = ""
+    level: str = ""

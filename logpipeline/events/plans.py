@@ -62,6 +62,8 @@ class Plan:
         )
         if message[:1] != b'"' or (self._may_be_ours and bytes(fields["timestamp"])[:1] != b'"'):
             return None
+        if level[:1] == b"{":  # which may hold other fields
+            return None
         stated = self._levels.get(level) or self._level(level_role.what, level_name, level, fields)
         if stated is None:
             return None

@@ -18,6 +18,7 @@ from logpipeline.events.json_values import decoded
 
 KINDS = ("email", "card", "token", "ip")
 DIGITS_OF_HASH = 12
+LONGEST_SECRET = 1_000  # characters, of those that are found by their form, but for private keys
 EMAIL = re.compile(
     r"(?<![\w.+'%-])(?:[\w.+'-]|%(?!40)[0-9A-Fa-f]{2})++(?:@|%40)(?:[\w-]++\.){1,20}[A-Za-z]{2,24}"
 )
@@ -35,7 +36,8 @@ TOKEN = re.compile(
     r"|\bsk-[\w-]{20,}|\bhvs\.[\w-]{20,}"
     r"|(?i:(?<=bearer )|(?<=basic )|(?<=digest ))[\w.~+/=-]{8,}"
     r"|(?<=://)(?!\[token)[^\s:/@\"']{0,100}:[^\s/@\"']{1,200}(?=@)"  # a URL's user and password
-    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]*+-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"
+    r"(?:(?s:.{0,20000}?)-----END [A-Z ]{0,30}PRIVATE KEY-----|[^-]*+)"  # the latter, if it is cut
 )
 # password=…, "api_key": "…", --token …
 PAIR = re.compile(

@@ -18,6 +18,16 @@ UNITS = {
     "ns": 0.000_001,
     "m": 60_000,
 }
+# logfmt's names: Heroku's router, lograge, logrus.
+PAIRS = {
+    **{"method": "method", "http_method": "method", "path": "path", "uri": "path", "url": "path"},
+    **{"status": "status", "status_code": "status", "bytes": "bytes", "size": "bytes"},
+    **{"duration": "took", "latency": "took", "elapsed": "took", "took": "took"},
+    **{"duration_ms": "ms", "service": "service", "controller": "controller"},
+    **{"fwd": "client", "remote_addr": "client", "remote_ip": "client", "client_ip": "client"},
+    **{"ip": "client"},
+}
+METHOD = re.compile(r"[A-Z]{3,20}")
 TOOK = re.compile(r"([\d.]{1,20})([nuµμm]?s)")
 # nginx's and Traefik's, behind the fields that all access logs have.
 IN_SECONDS = re.compile(r"\b(?:rt|request_time|req_time)[=:] ?\"?(\d{1,9}\.\d{1,6})")
@@ -60,6 +70,35 @@ class Groups:
             took = milliseconds(text) if name == "took" else rounded(text, unit)
             if took is not None:
                 made["duration_ms"] = took
+
+
+def of_pairs(parts: dict[str, str]) -> dict[str, Any] | None:
+    """The fields of a request that logfmt reports; None if it reports none."""
+    method, status = parts.get("method", ""), parts.get("status", "")
+    has_status = len(status) == 3 and status.isdecimal()
+    if not METHOD.fullmatch(method) or not (has_status or "path" in parts):
+        return None
+    made: dict[str, Any] = {"method": method}
+    if path := parts.get("path"):
+        made["path"] = path
+    if has_status:
+        made["status"] = int(status)
+    if (size := parts.get("bytes", "")).isdecimal():
+        made["bytes"] = int(size)
+    if (took := _took(parts)) is not None:
+        made["duration_ms"] = took
+    if client := parts.get("client", "").partition(",")[0]:
+        made["client"] = client
+    return made
+
+
+def _took(parts: dict[str, str]) -> float | None:
+    """Milliseconds: Heroku's service=12ms. Of a number without a unit only lograge's is known."""
+    text = parts.get("took", "-")
+    found = milliseconds(text)
+    if found is None:
+        found = rounded(parts.get("ms") or (text if "controller" in parts else "-"))
+    return milliseconds(parts.get("service", "")) if found is None else found
 
 
 def milliseconds(text: str) -> float | None:

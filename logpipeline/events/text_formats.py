@@ -11,27 +11,35 @@ from typing import Any, NamedTuple
 from logpipeline.events import levels, moments, requests, times
 from logpipeline.events.formats import FORMATS, TAILS
 from logpipeline.events.levels import COLOURS, named
-from logpipeline.events.parts import LETTER, LEVEL, THEN_LEVEL, Format
+from logpipeline.events.parts import ANY_CASE, LETTER, LEVEL, THEN_LEVEL, Format
 
 __all__ = ["COLOURS", "FORMATS", "MOST", "Format", "Row", "Understood", "read", "understand"]
 
 PAIRS = re.compile(r'([\w.@/-]{1,64}+)=("[^"\\]*+(?:\\.[^"\\]*+)*+"|\S*+)', re.ASCII)  # logfmt
-PAIR_LEVELS = {"level", "lvl", "severity", "loglevel", "@level", "priority"}
+PAIR_LEVELS = {"level", "lvl", "severity", "loglevel", "@level", "priority", "at"}
 PAIR_TIMES = {"time", "ts", "t", "timestamp", "datetime", "eventtime", "@timestamp"}
 MOST = 8_192  # characters of a line that are scanned: an access log's status follows the URL
 NEXT_LEVEL = re.compile(THEN_LEVEL, re.ASCII)
 ANY_LEVEL = re.compile(rf"(?<![\w.=/-])(?:{LEVEL}|{LETTER})", re.ASCII)
-# A Java logger: dotted, or a class before a dash.
+BESIDE = re.compile(rf"\W*({ANY_CASE})[\s,]{{1,3}}\Z", re.ASCII)
+# How the text in syslog's frame begins that may itself be a line of a log.
+INSIDE = re.compile(
+    rf"\{{|@cee:|\[?\d{{4}}[-/.]\d|[\da-f:][\w.:]{{2,45}}+ (?:\S+ ){{0,3}}\[\d|[IWEF]\d{{4}} "
+    rf"|\[?\d{{10}}\.\d|[A-Za-z_]{{1,20}}+=|[TDIWEF] \| |{LEVEL}",
+    re.ASCII,
+)
+# A Java logger: dotted, or a class before a dash, or a class in its package.
 LOGGER = re.compile(
     r"[\s:|\]-]*+(?:\d++ --- )?(?:\[[^\]]*+\]\s*+){0,2}(?:- )?\[?"
     r"((?:[A-Za-z_$][\w$-]{0,80}+\.){1,20}(?![\w$]*(?:Exception|Error)\b)[\w$-]{1,80}+"
-    r"|[A-Z][\w$]{1,80}+(?= - ))(?:\s*[:\]]|\s+- )",
+    r"(?=\s*[:\]|]|\s+- |\s\[[^\]]*+\]\s*- )|[A-Z][\w$]{1,80}+(?= - )"
+    r"|(?:[a-z_]\w{0,80}+\.){2,20}[A-Z][\w$]{1,80}+(?:\.[\w$]{1,80}+)?(?= \S))",
     re.ASCII,
 )
 BRACKETED = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|\"[^\"]*\"")
 MOST_WORDS = 6  # before a time
 ACCESS_GROUPS = ("at", "s", "z", *requests.PARTS)
-KEYS = ("time", "timestamp", "date", "datetime", "ts", "at")
+KEYS = ("time", "timestamp", "@timestamp", "date", "datetime", "ts", "at", "t")
 
 Reading = tuple[str | None, str | None]  # one of LEVELS, Unix seconds; None if missing
 Fields = dict[str, Any]
@@ -76,7 +84,7 @@ def understand(text: str, likely: "Row | None" = None) -> Understood:
                 return stated
     if "=" in text and first.isalpha() and PAIRS.match(text):
         return _pairs(text)
-    return _in_head(text) if ":" in text or "." in text else NOTHING
+    return _in_head(text) if ":" in text or "." in text or kind == "0" else NOTHING
 
 
 class Row:
@@ -95,13 +103,15 @@ class Row:
         self._moment = [groups.get(name, 0) for name in ("at", "s", "f", "z")]
         self.groups = groups
         self._has = groups.keys()
-        self._is_request = "status" in groups or "method" in groups
+        self._is_request = not groups.keys().isdisjoint(("status", "method", "client"))
+        self._level_of_all = form.level or None
         self._request = requests.Groups(groups)
         self.access = (
             [groups[name] for name in ACCESS_GROUPS] if groups.keys() == {*ACCESS_GROUPS} else []
         )
         self.named = [name for name in ("service", "tag", "host", "logger") if name in groups]
-        self._is_frame = "service" in groups
+        self._is_frame = "service" in groups or "tai" in groups
+        self.is_yearless = form.clock in times.YEARLESS
         self.is_java = "l3" in groups and form.first != "a["
         self.is_iso = "l3" in groups and not form.clock
 
@@ -120,6 +130,10 @@ class Row:
             seconds = times.joined(int(found["epoch"]), found["f"] if "f" in has else None)
         elif "number" in has:
             seconds = times.of_number(found["number"])
+        elif "tai" in has:
+            seconds = times.of_tai(found["tai"], found["nanos"])
+            if seconds is None:
+                return None
         elif text[:1] != "<":
             seconds = _time_in_head(text)
         for name in self.named:
@@ -180,7 +194,7 @@ class Row:
             return levels.on_scale(int(found["pri"]), "syslog")
         if "status" in self._has and found["status"]:
             return levels.of_status(found["status"])
-        return None
+        return self._level_of_all
 
 
 def _time_in_head(text: str) -> str | None:
@@ -199,6 +213,8 @@ def _in_head(text: str) -> Understood:
     end = after.end() if name and after else found.end
     if not name and (before := ANY_LEVEL.search(text, 0, found.start)):
         name = before[before.lastindex or 0]
+    elif not name and (before := BESIDE.match(text[: found.start])):
+        name = before[1]
     level = named(name) if name else None
     fields = {"logger": logger[1]} if level and (logger := LOGGER.match(text, end)) else None
     return Understood(level, found.seconds, fields, IN_HEAD)
@@ -209,6 +225,8 @@ def _is_head(text: str, end: int) -> bool:
     before = text[:end].rstrip()
     if not before:
         return True
+    if before[0] == "{":  # JSON that is cut, or has other fields
+        return before.endswith(':"') and before[:-2].strip('" ').rpartition('"')[2] in KEYS
     words = BRACKETED.sub(" ", before).split()
     if len(words) > MOST_WORDS:
         return False
@@ -224,6 +242,7 @@ def _is_head(text: str, end: int) -> bool:
 def _pairs(text: str) -> Understood:
     """logfmt: time=2024-03-23T22:56:07Z level=error msg="no such order"."""
     level = seconds = date = None
+    parts: Fields = {}
     for found in PAIRS.finditer(text):
         name, value = found[1].lower(), found[2].strip('"')
         if level is None and name in PAIR_LEVELS:
@@ -232,7 +251,12 @@ def _pairs(text: str) -> Understood:
             seconds = times.of_text(value) or (date and times.of_text(f"{date} {value}"))
         elif name == "date":
             date = value
-    return Understood(level, seconds, None, LOGFMT)
+        elif name in requests.PAIRS:
+            parts.setdefault(requests.PAIRS[name], value)
+    fields = requests.of_pairs(parts)
+    if fields and level is None:
+        level = levels.of_status(fields.get("status", ""))
+    return Understood(level, seconds, fields, LOGFMT)
 
 
 def _before(rows: list[Row], leads: list[str]) -> Any:

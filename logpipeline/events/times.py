@@ -18,12 +18,13 @@ from logpipeline.events import zones
 HALF_DAY = r"(?:[ \u00a0\u202f]?[AaPp]\.?[Mm](?![A-Za-z\d]))"
 ISO = (
     r"(?P<at>\d{4}[-/]?\d\d[-/]?\d\d[T _]\d\d:?\d\d):?(?P<s>[0-6]\d)"
-    r"(?:(?:[.,]|:(?=\d{3}\b))(?P<f>\d{1,12}))?"
+    r"(?:(?:[.,]|:(?=\d{3}\b))(?P<f>\d{1,18}))?+"
     rf"(?: ?(?P<z>{zones.ZONE})|(?![+\d]|-\d|{HALF_DAY}))"
 )
 WHOLE_ISO = re.compile(ISO, re.ASCII)
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 DAY = 86_400
+TAI = 2**62 + 10  # 1970 in TAI64, as daemontools and s6 write it
 YEARLESS = {"%b %d %H:%M", "%m-%d %H:%M", "%m.%d %H:%M", "%m%d %H:%M"}
 LONGEST = 40  # characters of a time down to its minute, as logs write them
 YEARS = 8  # that are tried for a time without a year: February 29 occurs within eight
@@ -90,6 +91,13 @@ def of_number(text: str) -> str | None:
             scaled = value.scaleb(-places)
             return f"{scaled:f}" if int(scaled.as_tuple().exponent) > -15 else f"{scaled:.9f}"
     return None
+
+
+def of_tai(seconds: str, nanos: str) -> str | None:
+    """A TAI64N label, in two hexadecimal numbers; None if it is invalid. Its writers know of no
+    leap second since 1972."""
+    whole, fraction = int(seconds, 16) - TAI, int(nanos, 16)
+    return joined(whole, f"{fraction:09}") if whole > 0 and fraction < 10**9 else None
 
 
 @lru_cache(maxsize=4_096)

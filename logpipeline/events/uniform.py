@@ -12,7 +12,7 @@ import msgspec
 
 from logpipeline.events import times
 from logpipeline.events.event import LEVELS
-from logpipeline.events.text_formats import LETTERS, ROWS, Row
+from logpipeline.events.text_formats import INSIDE, LETTERS, ROWS, Row
 
 Match = re.Match[str]
 Made = list[str | None]  # an event for each line; None where it is not certain
@@ -44,7 +44,7 @@ class Uniform:
         fields = encoded([each and each.fields for each in stated])
         made: Made = []
         for each, text, line, more in zip(stated, encoded(texts), texts, fields, strict=True):
-            if each is None or (each.rest and line[each.rest : each.rest + 1] == "{"):
+            if each is None or (each.rest and INSIDE.match(line, each.rest)):
                 made.append(None)
                 continue
             end = tail

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from logpipeline.events import levels
-from logpipeline.events.text_formats import LOGGER, TAIL_ROWS, Row
+from logpipeline.events.text_formats import INSIDE, LOGGER, TAIL_ROWS, Row
 from logpipeline.events.uniform import BEGINNINGS, Made, Match, Uniform, encoded
 
 PLAIN = {"at", "s", "f", "z", "service", "tag", "host", "logger", "pri"}  # names of groups
@@ -58,9 +58,9 @@ class UniformHeads(Uniform):
 
     def _certain(self, texts: list[str], matches: list[Match], stated: Column) -> list[bool]:
         """Whether nothing that follows the match of a line has a meaning."""
-        if self._is_frame:  # in which there may be JSON
+        if self._is_frame:  # in which there may be another line
             ends = [match.end(self._end) for match in matches]
-            return [line[end : end + 1] != "{" for line, end in zip(texts, ends, strict=True)]
+            return [not INSIDE.match(line, end) for line, end in zip(texts, ends, strict=True)]
         if not self._row.is_iso or None not in stated:
             return [True] * len(texts)
         return [

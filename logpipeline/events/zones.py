@@ -20,6 +20,8 @@ HOURS = {
     **{"JST": 9.0, "KST": 9.0, "ACST": 9.5, "AEST": 10.0, "ACDT": 10.5, "AEDT": 11.0},
     **{"NZST": 12.0, "NZDT": 13.0, "NST": -3.5, "NDT": -2.5, "BRT": -3.0, "ART": -3.0},
     **{"ADT": -3.0, "EDT": -4.0, "EST": -5.0, "CDT": -5.0, "MDT": -6.0, "MST": -7.0},
+    **{"IRST": 3.5, "IDT": 3.0, "NPT": 5.75, "WITA": 8.0, "VET": -4.0, "CLT": -4.0, "COT": -5.0},
+    **{"CLST": -3.0, "UYT": -3.0, "UZT": 5.0, "YEKT": 5.0, "NOVT": 7.0, "VLAT": 10.0},
     **{"PDT": -7.0, "PST": -8.0, "AKDT": -8.0, "AKST": -9.0, "HST": -10.0},
 }
 AMBIGUOUS = ("CST", "IST", "AST", "AMT", "GST", "PHT", "SST")
@@ -30,7 +32,7 @@ AREAS = (
 )
 # A zone as logs write it. UTC+2 is Java's; a number without a sign is none.
 ZONE = (
-    rf"(?:[+-]\d\d(?::?\d\d)?(?![\d:])|(?:UTC|GMT)[+-]\d{{1,2}}(?::?\d\d)?(?!\d)"
+    rf"(?:[+-]\d\d(?::?\d\d)?(?!\d|:\d)|(?:UTC|GMT)[+-]\d{{1,2}}(?::?\d\d)?(?!\d)"
     rf"|(?:{ABBREVIATIONS})(?![A-Za-z\d_])|(?:{AREAS})/[A-Za-z_/+-]{{1,30}}\d{{0,2}})"
 )
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from itertools import accumulate, compress
 
 from logpipeline.events.joining import Joined, Joiner
-from logpipeline.events.lines import Lines
+from logpipeline.events.lines import HEADER, Lines
+from logpipeline.events.w3c import Columns
 from logpipeline.producer.line_reader import UTF_8, Line, LineReader, line_reader
 
 
@@ -21,13 +22,18 @@ class Conversion:
     ) -> None:
         self._lines, self._joiner = lines, joiner
         self._encoding = UTF_8
+        self._columns = Columns()
         self._reader: LineReader | None = None
         self._at = offset  # where the first line begins that was not given to the joiner
+        self._earlier: Conversion | None = None  # that of the file whose events this one continues
+        self._handed = self._owed = 0  # of those that are to be made, and acknowledged
         # Of the events that Kafka has not acknowledged, where they begin.
         self._starts: deque[int] = deque(maxlen=None if followed else 0)
 
-    def begin(self, encoding: str) -> None:
+    def begin(self, encoding: str, before: bytes = b"") -> None:
+        """`before` is the beginning of what precedes the offset."""
         self._encoding = encoding
+        self._columns = self._columns.after_all(before)
         self._reader = line_reader(encoding, self._at)
 
     @property
@@ -55,6 +61,11 @@ class Conversion:
         return self._joiner.pending_from is not None
 
     @property
+    def ends_whole(self) -> bool:
+        """Whether the last line that was read ended."""
+        return self._reader is not None and not self._reader.unfinished
+
+    @property
     def is_acknowledged(self) -> bool:
         return not self._starts
 
@@ -64,7 +75,7 @@ class Conversion:
             return []
         begin = data.find(b"\n") + 1
         end = data.rfind(b"\n", begin, max(begin, data.rfind(b"\n"))) + 1
-        if self._encoding != UTF_8 or not begin < end or b"\n\0" in data:
+        if self._encoding != UTF_8 or not begin < end or b"\n\0" in data or HEADER in data:
             return self._fed(data)
         made = self._fed(data[:begin])
         if not self._joiner.separate(data):
@@ -72,6 +83,15 @@ class Conversion:
         made += self._of(self._joiner.end())
         made += self._separate(data[begin:end])
         return made + self._fed(data[end:])  # the last line may be continued
+
+    def hand_over(self, later: "Conversion") -> None:
+        """Let the file that rotation began after this one, and of which nothing was converted,
+        continue the events that wait. Their acknowledgement is reported here too."""
+        if starts := self._joiner.begin_again():
+            self._joiner, later._joiner = later._joiner, self._joiner
+            later._earlier, later._handed, later._owed = self, len(starts), len(starts)
+            for start in starts:
+                self._push(start)
 
     def late_events(self, with_unfinished: bool) -> list[bytes]:
         """Those that need not wait any longer for a continuation; with the unfinished line or
@@ -88,6 +108,9 @@ class Conversion:
         """Record that Kafka has the `count` oldest events that it had not acknowledged."""
         for _ in range(count):
             self._starts.popleft()
+            if self._owed and self._earlier:
+                self._owed -= 1
+                self._earlier.acknowledge()
 
     def skip_to(self, offset: int) -> None:
         self._at = offset
@@ -124,6 +147,7 @@ class Conversion:
         """The events of whole lines that are one each."""
         assert self._reader
         lines = self._reader.whole(data)
+        self._lines.columns = self._columns
         values = self._lines.separate(lines)
         if self._starts.maxlen != 0:
             starts = accumulate([len(line) + 1 for line in lines], initial=self._at)
@@ -136,7 +160,11 @@ class Conversion:
         made = []
         for each in joined:
             self._lines.count += each.lines - 1
+            begun_in = self._earlier if self._handed and self._earlier else self
+            self._handed -= begun_in is not self
+            self._lines.columns = begun_in._columns
             value = self._lines.event(each.text, each.size)
+            begun_in._columns = self._lines.columns
             if value is not None:
                 made.append(value)
                 self._push(each.start)

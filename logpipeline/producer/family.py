@@ -46,9 +46,13 @@ class Family:
         found: dict[Path, int] = {}
         for name, folder in self._places(wide):
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                for other in self._listing(folder):
-                    if is_earlier(other, name.name) or folder / other in self.names:
+                beginning = name.stem  # few of a folder's thousands begin so
+                for other in [each for each in self._listing(folder) if each.startswith(beginning)]:
+                    if is_earlier(other, name.name):
                         self._note(folder / other, found)
+            for other_name in self.names:
+                if other_name.parent == folder:
+                    self._note(other_name, found)
         found.pop(self._path, None)
         return sorted(found, key=lambda path: found[path])
 

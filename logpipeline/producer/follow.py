@@ -14,6 +14,7 @@ from itertools import repeat
 from pathlib import Path
 
 from logpipeline.events.lines import Lines, default_service, summary
+from logpipeline.events.redaction import Redaction
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.outage import Outage
 from logpipeline.producer.claims import Claims
@@ -46,7 +47,9 @@ class Follow(Source):
         service: str | None,
         settings: ProducerSettings,
         stop: Shutdown,
+        redaction: Redaction | None = None,
     ) -> None:
+        self._redaction = redaction
         self._patterns = patterns
         self._service = service
         self._settings = settings
@@ -183,7 +186,7 @@ class Follow(Source):
         return Tail(
             path,
             self._registry.file_of(path),
-            Lines(service),
+            Lines(service, self._redaction),
             self._registry,
             claims=self._claims,
             descriptors=self._descriptors,

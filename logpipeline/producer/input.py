@@ -13,6 +13,7 @@ from typing import IO
 
 from logpipeline.events.joining import Joiner
 from logpipeline.events.lines import Lines, default_service, summary
+from logpipeline.events.redaction import Redaction
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.producer import contents
 from logpipeline.producer.contents import NotTextError
@@ -32,11 +33,17 @@ class Input(Source):
 
     Packed files are unpacked and UTF-16 is decoded, whatever the name; other binary data is logged
     and refused. The key of a file's events is its absolute path; `service` is their service (None:
-    the file's name), `multiline` the Joiner's. Raises OSError when a file cannot be opened.
+    the file's name), `multiline` the Joiner's, `redaction` that of the events. Raises OSError when
+    a file cannot be opened.
     """
 
     def __init__(
-        self, names: Sequence[str], service: str | None, stop: Shutdown, multiline: str = "off"
+        self,
+        names: Sequence[str],
+        service: str | None,
+        stop: Shutdown,
+        multiline: str = "off",
+        redaction: Redaction | None = None,
     ) -> None:
         self._stop = stop
         self._multiline = multiline
@@ -46,7 +53,8 @@ class Input(Source):
         files = [(name, _open(name, self._opened)) for name in names]
         self._files = [each for each in files if self._is_log(*each)]
         for name, _ in self._files:
-            self._lines.append(Lines(default_service(name) if service is None else service))
+            lines = Lines(default_service(name) if service is None else service, redaction)
+            self._lines.append(lines)
         if all(_is_regular(file) for _, file in self._files):
             self.size = sum(os.fstat(file.fileno()).st_size for _, file in self._files)
 

@@ -81,6 +81,11 @@ class OpenFile:
         )
 
     @property
+    def is_new(self) -> bool:
+        """Whether nothing of it was read."""
+        return not (self.read_to or self.finished or self.refused)
+
+    @property
     def written(self) -> int:
         """The time of modification in nanoseconds, while it is closed as it was then."""
         if self._file:
@@ -214,7 +219,7 @@ class OpenFile:
             self.read_to = os.fstat(self.open().fileno()).st_size
             self.conversion.skip_to(self.read_to)
             raise
-        self.conversion.begin(contents.encoding(head)[0])
+        self.conversion.begin(contents.encoding(head)[0], head[: self.read_to])
         return True
 
     def _is_quiet(self) -> bool:

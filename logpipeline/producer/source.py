@@ -65,20 +65,21 @@ class Source:
         """Called after the outbox has closed, when all deliveries are known."""
 
 
-def sent(burst: EventBatch, outbox: Outbox, redaction: Redaction | None = None) -> bool:
-    """Send events, redacted. False when a stop was requested first."""
+def sent(burst: EventBatch, outbox: Outbox) -> bool:
+    """Send events. False when a stop was requested first."""
     pairs, acknowledge = burst
-    if redaction:
-        pairs = [(key, fitted(redaction.event(value))) for key, value in pairs]
     if acknowledge is None:
         return outbox.send_all(pairs)
     return outbox.send_all(pairs, lambda _: acknowledge(len(pairs)))
 
 
 class Simulated(Source):
-    """The endless events of a small company, by --seed, --rate and --malformed."""
+    """The endless events of a small company, by --seed, --rate and --malformed, redacted."""
 
-    def __init__(self, options: argparse.Namespace, stop: Shutdown) -> None:
+    def __init__(
+        self, options: argparse.Namespace, stop: Shutdown, redaction: Redaction | None = None
+    ) -> None:
+        self._redaction = redaction
         self._options = options
         self._stop = stop
 
@@ -91,7 +92,10 @@ class Simulated(Source):
         if options.malformed:
             events = spoil(events, options.malformed, seed)
         for burst in bursts(takewhile(lambda _: not stop, events), pace, BURST):
-            yield EventBatch(burst)
+            yield EventBatch([(key, self._redacted(value)) for key, value in burst])
+
+    def _redacted(self, value: bytes) -> bytes:
+        return fitted(self._redaction.event(value)) if self._redaction else value
 
 
 def nuls(count: int) -> str:

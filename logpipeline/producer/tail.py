@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -84,11 +85,14 @@ class Tail:
         """
         self._check()
         files = self._files.being_read[:]
-        for file in files:
-            values = self._read(file)
+        for file, later in zip_longest(files, files[1:]):
+            values = self._read(file, later is not None and later.is_new)
             if values:
                 yield values, file
-            if values or (file.conversion.is_joining and file is not files[-1]):
+            elif later and later.is_new and file.conversion.is_joining and file.is_at_end:
+                yield from self._continued(file, later)
+                return
+            if values or (file.conversion.is_joining and later):
                 return
 
     def save(self) -> None:
@@ -116,14 +120,27 @@ class Tail:
         self._files.close()
         self._closing.close()
 
-    def _read(self, file: OpenFile) -> list[bytes]:
-        """Events of a file: of its next chunk, or those that need not wait any longer."""
+    def _continued(self, file: OpenFile, later: OpenFile) -> Iterator[tuple[list[bytes], OpenFile]]:
+        """Those of the file that rotation began when an event's lines were being written."""
+        if file.conversion.ends_whole and (values := self._read(later, before=file)):
+            yield values, later
+
+    def _read(
+        self, file: OpenFile, is_continued: bool = False, before: OpenFile | None = None
+    ) -> list[bytes]:
+        """Events of a file: of its next chunk, or those that need not wait any longer. It continues
+        the event at the end of the file `before`; one that `is_continued` may wait for that."""
         try:
             while data := file.chunk():
                 file.on_use(file)
+                if before:
+                    before.conversion.hand_over(file.conversion)
+                    before = None
                 if values := file.conversion.events(data):
                     return values
-            if file.finished:
+            if before:
+                return []
+            if file.finished and not (is_continued and file.conversion.ends_whole):
                 return file.conversion.last_events()
             return file.conversion.late_events(self._is_late(file))
         except NotTextError as error:

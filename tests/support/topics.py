@@ -3,8 +3,8 @@
 import gc
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
@@ -22,11 +22,36 @@ def records(servers: str, topic: str) -> dict[int, list[Pair]]:
 
 def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
     """All records of the topic, as kafka-python has them, but for what transactions took back."""
+    with sockets_left():
+        return _read_all(servers, topic)
+
+
+@contextmanager
+def sockets_left() -> Iterator[None]:
+    """Collect the sockets that kafka-python leaves, when a broker refuses one or when it is closed
+    while it connects: to be warned of in whichever test."""
     with warnings.catch_warnings():
-        # kafka-python, closed while it connects, leaves a socket to be warned of in whichever test.
         warnings.simplefilter("ignore", ResourceWarning)
-        found = _read_all(servers, topic)
-        gc.collect()
+        try:
+            yield
+        finally:
+            gc.collect()
+
+
+def read_until(servers: str, topic: str, count: int, patience: float) -> list[ConsumerRecord]:
+    """The first `count` records of a topic that exists, as they come, by one consumer. Raises
+    AssertionError after `patience` seconds without a further one."""
+    found: list[ConsumerRecord] = []
+    with (
+        sockets_left(),
+        closing(KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")) as consumer,
+    ):
+        consumer.assign([TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)])
+        while len(found) < count:
+            batches = consumer.poll(int(patience * 1_000), max_records=10_000).values()
+            assert batches, f"{len(found):,} of {count:,} records after {patience:g} s of silence"
+            for batch in batches:
+                found += batch
     return found
 
 
@@ -60,7 +85,10 @@ def send(
 
     Few and short ones are one batch, so that a consumer gets all of them at once.
     """
-    with closing(KafkaProducer(bootstrap_servers=servers, linger_ms=60_000)) as producer:
+    with (
+        sockets_left(),
+        closing(KafkaProducer(bootstrap_servers=servers, linger_ms=60_000)) as producer,
+    ):
         futures = [producer.send(topic, value, key, partition=partition) for value in values]
         producer.flush(timeout=60)
         for future in futures:
