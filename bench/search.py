@@ -11,6 +11,7 @@ medians. It prints a table, and what packing costs with and without indexes.
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,7 +19,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -46,6 +49,7 @@ processes as cores; CPU seconds are those of all processes, the start of Python 
 - the trace id: {trace}
 - {packing}
 """
+MEAN = 226  # bytes of an event with its newline
 START = 1_790_000_000.0
 EVERY = 0.03  # seconds between events
 WORD = "Chargeback"  # each thousandth event has it
@@ -77,29 +81,32 @@ def event(dice: Random, number: int) -> bytes:
     return json.dumps(fields).encode()
 
 
-def fill(folder: Path, size: int, files: int) -> tuple[str, float, str]:
-    """Make the packed and indexed files. Returns a trace id, the end of their time, and what
-    packing costs."""
-    dice, number, trace, costs = Random(1), 0, "", ""
-    for made in range(files):
-        lines = []
-        left = size // files
-        while left > 0:
-            lines.append(event(dice, number))
-            number += 1
-            left -= len(lines[-1]) + 1
-        if made == files // 3:
-            trace = json.loads(lines[len(lines) // 2])["trace_id"]
-        stamp = datetime.fromtimestamp(START + number * EVERY, UTC).strftime(STAMP)
-        file = RotatedFile(stamp, folder / f"logs-{stamp}.txt")
-        file.plain.write_bytes(b"\n".join(lines) + b"\n")
-        if made == 0:
-            costs = packing(file)
-        pack(file.plain, file.packed(".zst"), threading.Event())
-        file.plain.unlink()
-        index(file)
-        print(f"\r{made + 1} of {files} files", end="", file=sys.stderr)
-    return trace, START + number * EVERY, costs
+def fill(folder: Path, size: int, files: int) -> None:
+    """Make the packed and indexed files, by as many processes as there are cores."""
+    count = size // files // MEAN
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
+        made = pool.map(_fill_one, repeat(folder), range(files), repeat(count))
+        for number, _ in enumerate(made, 1):
+            print(f"\r{number} of {files} files", end="", file=sys.stderr)
+    print(file=sys.stderr)
+
+
+def _fill_one(folder: Path, number: int, count: int) -> None:
+    file = plain(folder, number, count)
+    pack(file.plain, file.packed(".zst"), threading.Event())
+    file.plain.unlink()
+    index(file)
+
+
+def plain(folder: Path, number: int, count: int) -> RotatedFile:
+    """The rotated file of this number, with so many events, not packed."""
+    dice = Random(number)
+    begin = number * count
+    stamp = datetime.fromtimestamp(START + (begin + count) * EVERY, UTC).strftime(STAMP)
+    file = RotatedFile(stamp, folder / f"logs-{stamp}.txt")
+    with file.plain.open("wb") as lines:
+        lines.writelines(event(dice, each) + b"\n" for each in range(begin, begin + count))
+    return file
 
 
 def packing(file: RotatedFile) -> str:
