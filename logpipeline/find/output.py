@@ -84,6 +84,7 @@ class SearchProgress:
 def _bar(files: int) -> Any:
     from tqdm import tqdm  # it takes 0.05 s
 
+    tqdm.monitor_interval = 0  # no thread: processes are forked later
     form = "{n_fmt} of {total_fmt} files{postfix}"
     return tqdm(total=files, delay=DELAY, leave=False, bar_format=form)
 

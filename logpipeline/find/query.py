@@ -56,14 +56,19 @@ class Matcher:
             return None
         if not all(condition.holds(event) for condition in self._conditions):
             return None
-        if self._words or self._without:
+        if self._without or not self._are_in(event.fields["message"]):
             text = event.text
-            lowered = text.lower()
-            if not all(word.is_in(text, lowered) for word in self._words):
+            if not self._are_in(text):
                 return None
+            lowered = text.lower()
             if any(word.is_in(text, lowered) for word in self._without):
                 return None
         return event
+
+    def _are_in(self, text: str) -> bool:
+        """Whether all words are: mostly in the message, which takes a tenth of the whole text."""
+        lowered = text.lower()
+        return all(word.is_in(text, lowered) for word in self._words)
 
     def sift(self, lines: bytes) -> Iterator[tuple[int, bytes]]:
         """The lines whose level, time and service are wanted, with their positions; all, if that

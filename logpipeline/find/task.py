@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,9 @@ from logpipeline.archive.rotated import RotatedFile
 from logpipeline.find.query import Matcher
 from logpipeline.find.scan import Scan
 
-PART = 4 * 2**20  # bytes of lines, about
+PART = 8 * 2**20  # bytes of lines, about
 CHUNK = 2**20  # bytes
+UNPACKED = 8  # bytes of lines in one that is packed, about
 LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill memory
 Lines = tuple[int, bytes, bool]  # a position in the file's lines, some of them, and if `plain`
 
@@ -32,6 +34,17 @@ class Task:
     begin: int = 0
     end: int = -1
     fd: int = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes of lines, about."""
+        if self.blocks:
+            return sum(block.length for block in self.blocks)
+        if self.end >= 0:
+            return self.end - self.begin
+        with suppress(FileNotFoundError):
+            return UNPACKED * self.file.path().stat().st_size if self.file else 0
+        return 0
 
     def lines(self) -> Iterator[Lines]:
         """Raises OSError, BROKEN."""
