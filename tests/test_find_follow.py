@@ -31,9 +31,7 @@ def rotate(path: Path, number: int) -> None:
     path.write_bytes(b"%d\n" % number)
 
 
-def after_listings(
-    monkeypatch: pytest.MonkeyPatch, after: dict[int, Callable[[], None]]
-) -> None:
+def after_listings(monkeypatch: pytest.MonkeyPatch, after: dict[int, Callable[[], None]]) -> None:
     """Do something right after the listings of these numbers."""
     listed, real = 0, follow.rotated
 

@@ -113,7 +113,8 @@ class Matcher:
         """Whether the block may have such an event, by times and counts."""
         if block.last < self.query.since or block.first >= self.query.to:
             return False
-        return any(self._counts(*key) for key, _ in index.keys(block))
+        every = not self._levels and not self._services
+        return every or any(self._counts(*key) for key, _ in index.keys(block))
 
     def may_be_in(self, bitmap: Bitmap | None) -> bool:
         return bitmap is None or self._wanted.may_be_in(bitmap)

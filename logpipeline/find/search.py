@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from logpipeline.archive.index import Block, Key
@@ -129,7 +130,7 @@ class Search:
             if size and size + block.length > PART:
                 yield Task(number, source.file, tuple(blocks), tuple(positions))
                 blocks, positions, size = [], [], 0
-            blocks.append(replace(block, counts=[]))  # which no other process needs
+            blocks.append(replace(block, counts=Raw()))  # which no other process needs
             positions.append(position)
             size += block.length
         if blocks:
