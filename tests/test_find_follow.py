@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from logpipeline.archive.rotated import RotatedFile
+from logpipeline.archive.rotated import RotatedFile, rotated
 from logpipeline.find import follow
 from logpipeline.find.follow import Follower
 from logpipeline.find.sources import SearchedFiles
@@ -33,12 +33,12 @@ def rotate(path: Path, number: int) -> None:
 
 def after_listings(monkeypatch: pytest.MonkeyPatch, after: dict[int, Callable[[], None]]) -> None:
     """Do something right after the listings of these numbers."""
-    listed, real = 0, follow.rotated
+    listed = 0
 
     def listing(log_file: Path) -> list[RotatedFile]:
         nonlocal listed
         listed += 1
-        found = real(log_file)
+        found = rotated(log_file)
         after.get(listed, lambda: None)()
         return found
 
