@@ -92,7 +92,10 @@ def levels(number: int) -> str:
         (["--where", "n~^1?9$", "--context", "1", "--context-all"], [8, 9, 10, 18, 19, 20]),
     ],
 )
-def test_what_is_found(logs: Path, args: list[str], expected: list[int]) -> None:
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_is_found(logs: Path, indexed: bool, args: list[str], expected: list[int]) -> None:
+    if indexed:
+        find(logs, "--index")
     done = find(logs, *args)
     assert (done.returncode, done.stderr) == (0, b"")
     if "--context" in args and "--context-all" not in args:
@@ -269,6 +272,30 @@ def test_each_event_is_found_once_while_files_are_rotated_and_packed(busy: Path)
         assert json.loads(last.stdout.splitlines()[0])["message"] == f"event {ends[-1] - 1}"
     assert ends == sorted(ends)
     until(lambda: len(rotated(busy)) > 2)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_closed_the_pipe_ends_the_search(logs: Path, unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*script("find.py"), "event"],
+        env=environment(logs, PYTHONUNBUFFERED=unbuffered),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_neighbours_in_a_file_that_cannot_be_read_are_left_out(logs: Path) -> None:
+    [packed] = logs.parent.glob("*.zst")
+    packed.write_bytes(packed.read_bytes()[:-20])
+    done = find(logs, "--where", "n=11", "--context", "2", "--context-all")
+    assert numbers(done)[-4:] == [10, 11, 12, 13]
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
@@ -30,7 +31,7 @@ class Neighbours:
         self._most = most
         self._every = every
         self._search = search
-        self._chunk_lines = lru_cache(CACHED)(self._split)
+        self._lines = lru_cache(CACHED)(self._split)
         self._readers: dict[int, SourceReader] = {}
         self._waiting: dict[LinePlace, bytes] = {}
         self._begun = False
@@ -64,41 +65,46 @@ class Neighbours:
         """The lines before, the nearest first, within REACH."""
         left = REACH
         for source in range(place.source, -1, -1):
-            chunks = self._chunks(source)
-            end = len(chunks)
+            end = len(self._chunks(source))
             if source == place.source:
-                end = bisect_left(chunks, place.position + 1, key=itemgetter(0))
-            for chunk in reversed(chunks[:end]):
-                for position, line in reversed(self._chunk_lines(source, chunk)):
-                    if LinePlace(source, position) < place:
-                        yield LinePlace(source, position), line
-                left -= chunk.length
+                end = self._chunk_at(place) + 1
+            for number in reversed(range(end)):
+                lines = self._lines(source, number)
+                yield from (each for each in reversed(lines) if each[0] < place)
+                left -= self._chunks(source)[number].length
                 if left < 0:
                     return
 
     def _after(self, place: LinePlace) -> Iterator[tuple[LinePlace, bytes]]:
         left = REACH
         for source in range(place.source, len(self._search.sources)):
-            chunks = self._chunks(source)
-            begin = 0
-            if source == place.source:
-                begin = bisect_left(chunks, place.position + 1, key=itemgetter(0)) - 1
-            for chunk in chunks[begin:]:
-                for position, line in self._chunk_lines(source, chunk):
-                    if LinePlace(source, position) > place:
-                        yield LinePlace(source, position), line
-                left -= chunk.length
+            begin = self._chunk_at(place) if source == place.source else 0
+            for number in range(begin, len(self._chunks(source))):
+                lines = self._lines(source, number)
+                yield from (each for each in lines if each[0] > place)
+                left -= self._chunks(source)[number].length
                 if left < 0:
                     return
 
-    def _chunks(self, source: int) -> list[Chunk]:
-        return self._reader(source).chunks
+    def _chunk_at(self, place: LinePlace) -> int:
+        """The number of the chunk with that line."""
+        chunks = self._chunks(place.source)
+        return max(0, bisect_left(chunks, place.position + 1, key=itemgetter(0)) - 1)
 
-    def _split(self, source: int, chunk: Chunk) -> list[tuple[int, bytes]]:
+    def _chunks(self, source: int) -> list[Chunk]:
+        """None of a file that cannot be read, such as one that was deleted meanwhile."""
+        try:
+            return self._reader(source).chunks
+        except OSError:
+            return []
+
+    def _split(self, source: int, number: int) -> list[tuple[LinePlace, bytes]]:
+        chunk = self._chunks(source)[number]
         position, found = chunk.position, []
-        for line in self._reader(source).read(chunk).removesuffix(b"\n").split(b"\n"):
-            found.append((position, line))
-            position += len(line) + 1
+        with suppress(OSError):  # which the search has reported
+            for line in self._reader(source).read(chunk).removesuffix(b"\n").split(b"\n"):
+                found.append((LinePlace(source, position), line))
+                position += len(line) + 1
         return found
 
     def _reader(self, source: int) -> SourceReader:

@@ -21,30 +21,30 @@ class EventPrinter:
         self._raw = raw or not sys.stdout.isatty()
         self._in_colour = in_colour
         self.count = 0
+        # Not sys.stdout.buffer, which is none with PYTHONUNBUFFERED: a write may be cut then.
+        self._lines = os.fdopen(os.dup(sys.stdout.fileno()), "wb") if self._raw else None
         if isinstance(sys.stdout, TextIOWrapper):  # a terminal may lack a character
             sys.stdout.reconfigure(errors="backslashreplace")
 
     def write(self, lines: Iterable[bytes]) -> None:
         """Raises BrokenPipeError."""
-        if self._raw:
-            written = [line + b"\n" for line in lines]
-            sys.stdout.buffer.writelines(written)
-            self.count += len(written)
-        else:
-            self._write_shown(lines)
+        for line in lines:
+            self.count += 1  # first: it was found, even if nobody reads it
+            if self._lines:
+                self._lines.write(line + b"\n")
+            else:
+                print(shown(line, self._in_colour, most=WHOLE))
 
     def flush(self) -> None:
+        """Raises BrokenPipeError."""
+        if self._lines:
+            self._lines.flush()
         sys.stdout.flush()
 
     def gap(self) -> None:
         """Separate what follows, for people."""
         if not self._raw:
             print("--")
-
-    def _write_shown(self, lines: Iterable[bytes]) -> None:
-        for line in lines:
-            print(shown(line, self._in_colour, most=WHOLE))
-            self.count += 1
 
 
 class SearchProgress:

@@ -54,6 +54,7 @@ class SearchRun:
                     if self._stop:
                         break
                     self._output.write(line for _, line in found.lines[begin : begin + SLICE])
+                self._output.flush()
 
     def count(self, as_json: bool) -> None:
         """Raises StoreError, OSError."""
