@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,24 @@ def test_only_what_the_time_asks_for_is_fetched(tmp_path: Path, logs: Path) -> N
     done = find(logs, "--since", str(NOW + 15), ARCHIVE_URL=url)
     assert (numbers(done), done.stderr) == ([*range(15, 30)], b"")
     assert numbers(find(logs)) == [*range(20, 30)]
+
+
+def test_an_event_whose_clock_was_ahead_of_its_stored_file_is_found(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    ended = datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=10)
+    lines = [made(n) + b"\n" for n in range(10)]
+    (store / f"logs-{ended:%Y%m%dT%H%M%S.%fZ}.txt.zst").write_bytes(
+        zstandard.compress(b"".join(lines))
+    )
+    path = tmp_path / "logs.txt"
+    assert numbers(find(path, "--since", str(NOW + 5), ARCHIVE_URL=f"file://{store}")) == [
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]
 
 
 def test_follow_prints_what_arrives_through_a_rotation(tmp_path: Path) -> None:
