@@ -26,6 +26,12 @@ class Scan:
         self._size = 0  # of what was folded
         self._folded: Any = b""
 
+    def prepare(self) -> None:
+        """There will be much: import numpy now, before processes are forked."""
+        self._size = MUCH
+        if self._any_case:
+            import numpy as np  # noqa: F401
+
     def lines(self, data: bytes, plain: bool = False) -> Iterator[tuple[int, int]]:
         """The begin and end of each line that may have it, in order, each once. In `plain` ones
         nothing is written in another way."""

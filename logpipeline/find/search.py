@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 AHEAD = 3  # tasks for each process, so that results take little memory
 LOOK = 0.2  # seconds between looks whether to stop
-SMALL = 32 * 2**20  # bytes of lines that one process searches sooner than others are started
+SMALL = 64 * 2**20  # bytes of lines that one process searches sooner than others are started;
+DECODED = 16  # times as long is what it takes to decode each line, as without a literal
 
 _searcher: Searcher  # of a worker process
 
@@ -155,7 +156,7 @@ class Search:
         return (each for each, bitmap in zip(found, bitmaps, strict=True) if may(bitmap))
 
     def _submit(self, task: Task) -> "Future[TaskResult]":
-        self._size += task.size
+        self._size += task.size * (1 if self._matcher.literal else DECODED)
         if self._size > SMALL:
             self._start()
         if self._pool:
@@ -171,6 +172,7 @@ class Search:
         import multiprocessing  # 0.02 s, with what follows
         from concurrent.futures import ProcessPoolExecutor
 
+        self._searcher.prepare()
         self._pool = ProcessPoolExecutor(
             self._processes, multiprocessing.get_context("fork"), _begin, (self._searcher,)
         )

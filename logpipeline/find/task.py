@@ -89,6 +89,11 @@ class Searcher:
         self._counts = counts
         self._newest = newest
 
+    def prepare(self) -> None:
+        """Before it is given to several processes."""
+        if self._scan:
+            self._scan.prepare()
+
     def work(self, task: Task) -> TaskResult:
         found = TaskResult(task.source)
         try:
