@@ -6,6 +6,7 @@ import pty
 import re
 import signal
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -317,11 +318,39 @@ def test_the_neighbours_in_a_file_that_cannot_be_read_are_left_out(logs: Path) -
     assert done.stderr.count(b"\n") == 1
 
 
-def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
     path = tmp_path / "logs.txt"
     with path.open("wb") as file:
         for n in range(300_000):
             file.write(made(n) + b"\n")
+    return path
+
+
+def test_the_progress_is_cleared_before_what_is_said(large: Path) -> None:
+    reader, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    with open(reader, "rb", closefd=True) as shown:  # noqa: PTH123
+        process = subprocess.Popen(
+            [*script("find.py"), "--regex", "(no|such) word"],
+            env=environment(large),
+            stdout=subprocess.DEVNULL,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        text = shown.read1(1_000)
+        while b"1 of 1 files" not in text:
+            text += shown.read1(1_000)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # Linux's word for the end of a terminal
+            while more := shown.read1(1_000):
+                text += more
+    assert process.wait(20) == 1
+    assert re.search(rb"\r +\rinterrupted after 1 of 1 files\r\n$", text), text
+
+
+def test_ctrl_c_keeps_what_was_found(large: Path) -> None:
+    path = large
     process = subprocess.Popen(
         [*script("find.py"), "event"], env=environment(path), stdout=subprocess.PIPE
     )

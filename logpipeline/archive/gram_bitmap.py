@@ -78,8 +78,8 @@ class GramBitmap:
 
 
 def _runs(in_run: Any, inside: bool, steps: Any) -> Any:
-    """Where long runs begin, and in `steps` where STEP bytes of any do; `inside` says whether one
-    goes on from before."""
+    """Where long runs begin, and in `steps` where STEP bytes of any do. `inside` is whether the
+    byte before is in a run."""
     whole = in_run[:-1] & in_run[1:]
     whole = whole[:-2] & whole[2:]
     whole = whole[:-4] & whole[4:]

@@ -50,23 +50,23 @@ class EventPrinter:
 class SearchProgress:
     """A line on stderr when that is a terminal: the files searched, and the bytes a second."""
 
-    def __init__(self, files: int) -> None:
+    def __init__(self, files: int, backwards: bool) -> None:
+        """`backwards`: the last file is the first that is searched."""
         self._files = files
-        self._searched = 0
+        self._backwards = backwards
+        self._searched = 0  # those without anything that is wanted included
         self._bar = _bar(files) if sys.stderr.isatty() else None
         self._begun = time.monotonic()
         self._size = 0
-        self._last = -1
 
     def note(self, found: TaskResult) -> None:
         self._size += found.size
-        begun = found.source != self._last
-        self._last = found.source
-        self._searched += begun
+        before = self._searched
+        self._searched = self._files - found.source if self._backwards else found.source + 1
         if self._bar:
             rate = self._size / max(0.001, time.monotonic() - self._begun)
             self._bar.set_postfix_str(f"{rate / 1e9:.1f} GB/s", refresh=False)
-            self._bar.update(int(begun))
+            self._bar.update(self._searched - before)
 
     def hide(self) -> None:
         """Before lines on the same terminal."""

@@ -86,15 +86,17 @@ class SearchRun:
 
     def _results(self, search: Search) -> Iterator[TaskResult]:
         """In the archive's order, the newest back when only these are wanted."""
-        progress = SearchProgress(len(search.sources))
+        progress = SearchProgress(len(search.sources), search.is_backwards)
         try:
             for found in search.results(self._stop):
                 progress.note(found)
                 if found.problem:
+                    progress.hide()
                     self._complain(search.sources[found.source].name, found.problem)
                 if found.lines:
                     progress.hide()
                 yield found
+            progress.close()
             if self._stop:
                 print(f"interrupted after {progress}", file=sys.stderr)
         finally:

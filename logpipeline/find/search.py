@@ -60,6 +60,10 @@ class Search:
         if sources.has_store:  # whose library has threads, after which nothing should fork
             self._start()
 
+    @property
+    def is_backwards(self) -> bool:
+        return bool(self._newest)
+
     def __enter__(self) -> Self:
         """Finds what is only in the store. Raises StoreError."""
         query = self._matcher.query
