@@ -119,6 +119,7 @@ def test_what_is_found(logs: Path, indexed: bool, args: list[str], expected: lis
         (["--since", "1h", "--to", "2h"], 2, "--to must be a time after --since"),
         (["--newest", "0"], 2, "--newest 0: must be a whole number from 1"),
         (["--count", "--follow"], 2, "--count cannot be used with --follow"),
+        (["event", "--index"], 2, "--index cannot be used with words"),
         (["--log-file", "nowhere/logs.txt"], 2, "neither nowhere/logs.txt nor a rotated file"),
         (["--archive-url", "ftp://x"], 2, "ARCHIVE_URL"),
     ],
@@ -347,6 +348,26 @@ def test_the_progress_is_cleared_before_what_is_said(large: Path) -> None:
                 text += more
     assert process.wait(20) == 1
     assert re.search(rb"\r +\rinterrupted after 1 of 1 files\r\n$", text), text
+
+
+def test_no_process_outlives_a_search_that_is_killed(large: Path) -> None:
+    command = [*script("find.py"), "--regex", "(no|such) word"]
+    with subprocess.Popen(command, env=environment(large), stdout=subprocess.DEVNULL) as process:
+        until(lambda: len(children(process.pid)) > 1)
+        workers = children(process.pid)
+        process.kill()
+    until(lambda: not any(map(is_running, workers)))
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def is_running(pid: str) -> bool:
+    """And not a zombie that nobody has asked for its status."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def test_ctrl_c_keeps_what_was_found(large: Path) -> None:
