@@ -93,9 +93,10 @@ def neighbours(
     with Search(sources, matcher, processes=1) as search:
         for number, source in enumerate(search.sources):
             if source.name == file:
-                near = Neighbours(search, most, every=False)
-                list(near.add(LinePlace(number, position), record.encode()))
-                for line in (line for group in near.rest() for line in group):
+                with closing(Neighbours(search, most, every=False)) as near:
+                    list(near.add(LinePlace(number, position), record.encode()))
+                    lines = [line for group in near.rest() for line in group]
+                for line in lines:
                     write({"file": file, "position": -1, "record": line.decode()})
 
 

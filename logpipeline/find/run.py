@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from logpipeline.archive.index import Key
 from logpipeline.find import counts
@@ -47,7 +47,8 @@ class SearchRun:
             if newest:
                 results = iter(self._newest(results, newest))
             if context:
-                self._with_neighbours(results, Neighbours(search, context, every))
+                with closing(Neighbours(search, context, every)) as neighbours:
+                    self._with_neighbours(results, neighbours)
                 return
             for found in results:
                 for begin in range(0, len(found.lines), SLICE):
