@@ -70,16 +70,22 @@ class Matcher:
         lowered = text.lower()
         return all(word.is_in(text, lowered) for word in self._words)
 
-    def sift(self, lines: bytes) -> Iterator[tuple[int, bytes]]:
-        """The lines whose level, time and service are wanted, with their positions; all, if that
-        would take too long."""
+    def found(self, lines: bytes) -> Iterator[tuple[int, bytes]]:
+        """The lines with wanted events, with their positions."""
+        sifted, certain = self._sifted(lines)
+        if certain and self.is_counted:
+            return sifted
+        return (each for each in sifted if self.match(each[1]))
+
+    def _sifted(self, lines: bytes) -> tuple[Iterator[tuple[int, bytes]], bool]:
+        """The lines whose level, time and service are wanted, with their positions; if not
+        `certain`, all of them."""
         split = lines.removesuffix(b"\n").split(b"\n")
-        columns = [] if self.is_any else _columns(lines)
-        wanted: Iterable[bool] = repeat(True)
-        if len(columns) == len(split):  # else a line is blank, or no event
-            wanted = (self._has(*each) for each in columns)
+        columns = [] if self.is_any and not self.is_counted else _columns(lines)
+        certain = len(columns) == len(split)  # else a line is blank, or not an event
+        wanted: Iterable[bool] = (self._has(*each) for each in columns) if certain else repeat(True)
         begins = accumulate((len(line) + 1 for line in split), initial=0)
-        return compress(zip(begins, split, strict=False), wanted)
+        return compress(zip(begins, split, strict=False), wanted), certain
 
     def count(self, lines: bytes) -> Counter[Key]:
         """The wanted events by bin, level and service."""
@@ -87,7 +93,7 @@ class Matcher:
         if columns:
             found = ((bin_of(ts), lv, sv) for lv, ts, sv in columns if self._has(lv, ts, sv))
         else:
-            events = (self.match(line) for _, line in self.sift(lines))
+            events = (self.match(line) for _, line in self._sifted(lines)[0])
             found = (self.key(event) for event in events if event)
         return Counter(found)
 

@@ -106,23 +106,22 @@ class Searcher:
         return found
 
     def _search(self, position: int, lines: bytes, plain: bool, found: TaskResult) -> None:
-        if self._counts and not self._scan:
-            found.counts += self._matcher.count(lines)
-            return
-        for at, line in self._candidates(lines, plain):
-            event = self._matcher.match(line)
-            if event is None:
-                continue
-            if self._counts:
-                found.counts[self._matcher.key(event)] += 1
-            else:
-                found.lines.append((position + at, line))
+        if self._counts and self._scan:
+            events = (self._matcher.match(line) for _, line in self._candidates(lines, plain))
+            found.counts.update(self._matcher.key(event) for event in events if event)
+        elif self._counts:
+            found.counts.update(self._matcher.count(lines))
+        elif self._scan:
+            for at, line in self._candidates(lines, plain):
+                if self._matcher.match(line):
+                    found.lines.append((position + at, line))
+        else:
+            found.lines += ((position + at, line) for at, line in self._matcher.found(lines))
         if self._newest:
             del found.lines[: -self._newest]
 
     def _candidates(self, lines: bytes, plain: bool) -> Iterator[tuple[int, bytes]]:
-        if self._scan is None:
-            return self._matcher.sift(lines)
+        assert self._scan
         return ((begin, lines[begin:end]) for begin, end in self._scan.lines(lines, plain))
 
 
