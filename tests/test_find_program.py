@@ -18,6 +18,7 @@ import pytest
 import zstandard
 
 from config import Settings
+from logpipeline.archive import packing
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.index import index_path, load_index
 from logpipeline.archive.indexing import index
@@ -139,8 +140,32 @@ def test_a_broken_file_is_named_and_the_others_are_searched(logs: Path) -> None:
     done = find(logs, "--where", "n>=8")
     assert done.returncode == 0
     assert numbers(done)[-19:] == [*range(11, 30)]
-    assert b"cannot read logs-20260921T000000.000000Z.txt to its end" in done.stderr
+    assert b"cannot read all of logs-20260921T000000.000000Z.txt, leaving" in done.stderr
     assert find(logs, "no such word").returncode == 2
+
+
+def test_of_a_damaged_file_that_is_indexed_its_damaged_frame_alone_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "CHUNK", 1_000)
+    path = tmp_path / "logs-20260921T000000.000000Z.txt"
+    path.write_bytes(b"".join(made(n) + b"\n" for n in range(100)))
+    packed = path.with_name(f"{path.name}.zst")
+    pack(path, packed, threading.Event())
+    path.unlink()
+    [file] = rotated(tmp_path / "logs.txt")
+    index(file)
+    damaged = load_index(file)
+    assert damaged
+    assert len(damaged.blocks) > 5
+    data = bytearray(packed.read_bytes())
+    data[damaged.blocks[1].frame + 20] ^= 0xFF
+    packed.write_bytes(data)
+    done = find(tmp_path / "logs.txt", "event")
+    begin = damaged.blocks[0].lines
+    left_out = range(begin, begin + damaged.blocks[1].lines)
+    assert numbers(done) == [n for n in range(100) if n not in left_out]
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_a_terminal_gets_events_as_people_read_them(logs: Path) -> None:

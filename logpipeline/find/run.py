@@ -130,5 +130,5 @@ class SearchRun:
     def _complain(self, name: str, problem: str) -> None:
         if name not in self._left_out:
             self._left_out.add(name)
-            sentence = f"find.py: cannot read {name} to its end, leaving out the rest: {problem}"
+            sentence = f"find.py: cannot read all of {name}, leaving out a part: {problem}"
             print(printable(sentence), file=sys.stderr)

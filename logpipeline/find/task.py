@@ -60,10 +60,17 @@ class Task:
                 yield from _ranges(read, self.begin, self.end)
 
     def _of_blocks(self, path: Path) -> Iterator[Lines]:
-        reader = BlockReader(path)
+        reader, problem = BlockReader(path), None
         try:
             for position, block in zip(self.positions, self.blocks, strict=True):
-                yield position, reader.read(block), block.plain
+                try:
+                    yield position, reader.read(block), block.plain
+                except BROKEN as error:
+                    problem = error
+                    if not block.size:  # what follows is in the same frame
+                        break
+            if problem:
+                raise problem
         finally:
             reader.close()
 
