@@ -170,7 +170,7 @@ def measure(stage: Stage, full: bool) -> None:
         backlogs=report.results_table(backlogs, "events waiting"),
         crowd=report.results_table(crowds, "consumers"),
     )
-    searched = search.measure() if full else search.written()
+    searched = search.measure(stage) if full else search.written()
     (HERE / "RESULTS.md").write_text(text)
     if searched:
         search.write(searched)

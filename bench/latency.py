@@ -8,8 +8,8 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -40,8 +40,14 @@ class Latency:
     recent: tuple[float, float, float]
 
 
-def measure(stage: Stage, rate: int, seconds: float) -> Latency:
-    """Run producer.py and consumer.py with their default settings, for `seconds` at `rate`.
+def measure(
+    stage: Stage,
+    rate: int,
+    seconds: float,
+    beside: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+) -> Latency:
+    """Run producer.py and consumer.py with their default settings, for `seconds` at `rate`, and
+    `beside` with the path of logs.txt meanwhile.
 
     Raises TimeoutError.
     """
@@ -56,7 +62,8 @@ def measure(stage: Stage, rate: int, seconds: float) -> Latency:
             command += ["--rate", str(rate), "--count", str(count)]
             with spawn(command, env=environment, stderr=subprocess.DEVNULL) as producer:
                 try:
-                    archive, recent = _observe(environment, topic, count)
+                    with beside(Path(environment["LOG_FILE"])):
+                        archive, recent = _observe(environment, topic, count)
                 finally:
                     producer.kill()
         finally:

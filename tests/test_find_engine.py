@@ -6,6 +6,8 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
+import zstandard
+
 from logpipeline.find.engine import Request
 from logpipeline.find.live import answers
 from logpipeline.find.query import Query
@@ -39,6 +41,14 @@ def test_the_newest_come_first_then_a_histogram_and_what_was_left_out(tmp_path: 
     ]
     assert sum(count for _, _, count in histogram["counts"]) == 111
     assert "there are more" in done["left_out"]
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    path = archive(tmp_path, 300)
+    packed = tmp_path / "logs-20260921T000000.000000Z.txt.zst"
+    packed.write_bytes(zstandard.compress(path.read_bytes())[:-20])
+    *_, done = asyncio.run(all_of(Request(Query(words=("event 299",))), path))
+    assert "a part of logs-20260921T000000.000000Z.txt: " in done["left_out"]
 
 
 def test_a_query_that_cannot_be_used_is_said(tmp_path: Path) -> None:

@@ -6,16 +6,19 @@ import pty
 import re
 import signal
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from config import Settings
+from logpipeline.archive import packing
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.index import index_path, load_index
 from logpipeline.archive.indexing import index
@@ -92,7 +95,10 @@ def levels(number: int) -> str:
         (["--where", "n~^1?9$", "--context", "1", "--context-all"], [8, 9, 10, 18, 19, 20]),
     ],
 )
-def test_what_is_found(logs: Path, args: list[str], expected: list[int]) -> None:
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_is_found(logs: Path, indexed: bool, args: list[str], expected: list[int]) -> None:
+    if indexed:
+        find(logs, "--index")
     done = find(logs, *args)
     assert (done.returncode, done.stderr) == (0, b"")
     if "--context" in args and "--context-all" not in args:
@@ -114,6 +120,7 @@ def test_what_is_found(logs: Path, args: list[str], expected: list[int]) -> None
         (["--since", "1h", "--to", "2h"], 2, "--to must be a time after --since"),
         (["--newest", "0"], 2, "--newest 0: must be a whole number from 1"),
         (["--count", "--follow"], 2, "--count cannot be used with --follow"),
+        (["event", "--index"], 2, "--index cannot be used with words"),
         (["--log-file", "nowhere/logs.txt"], 2, "neither nowhere/logs.txt nor a rotated file"),
         (["--archive-url", "ftp://x"], 2, "ARCHIVE_URL"),
     ],
@@ -133,8 +140,32 @@ def test_a_broken_file_is_named_and_the_others_are_searched(logs: Path) -> None:
     done = find(logs, "--where", "n>=8")
     assert done.returncode == 0
     assert numbers(done)[-19:] == [*range(11, 30)]
-    assert b"cannot read logs-20260921T000000.000000Z.txt to its end" in done.stderr
+    assert b"cannot read all of logs-20260921T000000.000000Z.txt, leaving" in done.stderr
     assert find(logs, "no such word").returncode == 2
+
+
+def test_of_a_damaged_file_that_is_indexed_its_damaged_frame_alone_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "CHUNK", 1_000)
+    path = tmp_path / "logs-20260921T000000.000000Z.txt"
+    path.write_bytes(b"".join(made(n) + b"\n" for n in range(100)))
+    packed = path.with_name(f"{path.name}.zst")
+    pack(path, packed, threading.Event())
+    path.unlink()
+    [file] = rotated(tmp_path / "logs.txt")
+    index(file)
+    damaged = load_index(file)
+    assert damaged
+    assert len(damaged.blocks) > 5
+    data = bytearray(packed.read_bytes())
+    data[damaged.blocks[1].frame + 20] ^= 0xFF
+    packed.write_bytes(data)
+    done = find(tmp_path / "logs.txt", "event")
+    begin = damaged.blocks[0].lines
+    left_out = range(begin, begin + damaged.blocks[1].lines)
+    assert numbers(done) == [n for n in range(100) if n not in left_out]
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_a_terminal_gets_events_as_people_read_them(logs: Path) -> None:
@@ -204,6 +235,24 @@ def test_only_what_the_time_asks_for_is_fetched(tmp_path: Path, logs: Path) -> N
     assert numbers(find(logs)) == [*range(20, 30)]
 
 
+def test_an_event_whose_clock_was_ahead_of_its_stored_file_is_found(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    ended = datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=10)
+    lines = [made(n) + b"\n" for n in range(10)]
+    (store / f"logs-{ended:%Y%m%dT%H%M%S.%fZ}.txt.zst").write_bytes(
+        zstandard.compress(b"".join(lines))
+    )
+    path = tmp_path / "logs.txt"
+    assert numbers(find(path, "--since", str(NOW + 5), ARCHIVE_URL=f"file://{store}")) == [
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]
+
+
 def test_follow_prints_what_arrives_through_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "logs.txt"
     archive = Archive(path, TOPIC, limits=RotationPolicy(bytes=2_000))
@@ -271,11 +320,83 @@ def test_each_event_is_found_once_while_files_are_rotated_and_packed(busy: Path)
     until(lambda: len(rotated(busy)) > 2)
 
 
-def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_closed_the_pipe_ends_the_search(logs: Path, unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*script("find.py"), "event"],
+        env=environment(logs, PYTHONUNBUFFERED=unbuffered),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_neighbours_in_a_file_that_cannot_be_read_are_left_out(logs: Path) -> None:
+    [packed] = logs.parent.glob("*.zst")
+    packed.write_bytes(packed.read_bytes()[:-20])
+    done = find(logs, "--where", "n=11", "--context", "2", "--context-all")
+    assert numbers(done)[-4:] == [10, 11, 12, 13]
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
     path = tmp_path / "logs.txt"
     with path.open("wb") as file:
         for n in range(300_000):
             file.write(made(n) + b"\n")
+    return path
+
+
+def test_the_progress_is_cleared_before_what_is_said(large: Path) -> None:
+    reader, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    with open(reader, "rb", closefd=True) as shown:  # noqa: PTH123
+        process = subprocess.Popen(
+            [*script("find.py"), "--regex", "(no|such) word"],
+            env=environment(large),
+            stdout=subprocess.DEVNULL,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        text = shown.read1(1_000)
+        while b"1 of 1 files" not in text:
+            text += shown.read1(1_000)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # Linux's word for the end of a terminal
+            while more := shown.read1(1_000):
+                text += more
+    assert process.wait(20) == 1
+    assert re.search(rb"\r +\rinterrupted after 1 of 1 files\r\n$", text), text
+
+
+def test_no_process_outlives_a_search_that_is_killed(large: Path) -> None:
+    command = [*script("find.py"), "--regex", "(no|such) word"]
+    with subprocess.Popen(command, env=environment(large), stdout=subprocess.DEVNULL) as process:
+        until(lambda: len(children(process.pid)) > 1)
+        workers = children(process.pid)
+        process.kill()
+    until(lambda: not any(map(is_running, workers)))
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def is_running(pid: str) -> bool:
+    """And not a zombie that nobody has asked for its status."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_ctrl_c_keeps_what_was_found(large: Path) -> None:
+    path = large
     process = subprocess.Popen(
         [*script("find.py"), "event"], env=environment(path), stdout=subprocess.PIPE
     )

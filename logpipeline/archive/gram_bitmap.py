@@ -21,6 +21,7 @@ from logpipeline.archive.grams import (
 )
 
 CHUNK = 2**16  # bytes at a time: what they need fits into a core's cache
+AHEAD = 2 * STEP  # bytes after them, by which pieces that begin in them are known
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -28,63 +29,62 @@ class GramBitmap:
     """The pieces of the texts that are added."""
 
     def __init__(self) -> None:
-        self._slots: Bytes = np.zeros(2**LARGEST, np.uint8)
+        self._slots: Bytes = np.zeros(1 + 2**LARGEST, np.uint8)  # the first is for no piece
 
     def add(self, text: bytes) -> None:
-        folded = np.zeros(len(text) + STEP, np.uint8)
+        folded = np.zeros(len(text) + AHEAD, np.uint8)
         np.bitwise_or(np.frombuffer(text, np.uint8), FOLD, out=folded[: len(text)])
+        steps = np.zeros(len(folded), np.bool_)  # where STEP bytes of a run begin
+        starts, inside = [np.empty(0, np.intp)], False
         for begin in range(0, len(text), CHUNK):
-            self._add_grams(folded, begin, min(begin + CHUNK, len(text)))
-        self._add_runs(folded, len(text))
+            part = folded[begin : begin + CHUNK + AHEAD]
+            digits, letters = part - np.uint8(48) < 10, part - np.uint8(97)
+            self._add_grams(part, ~(digits | (letters < 6)))
+            in_run = digits | (letters < 26) | (part >= 128)
+            end = begin + len(part) - AHEAD
+            starts.append(_runs(in_run, inside, steps[begin:end]) + begin)
+            inside = bool(in_run[-AHEAD - 1])
+        self._add_runs(folded, np.concatenate(starts), steps)
 
     def packed(self) -> tuple[bytes, int]:
         """The bitmap, and the logarithm of its size in bits."""
-        pieces = int(np.count_nonzero(self._slots))
+        slots = self._slots[1:]
+        pieces = int(np.count_nonzero(slots))
         bits = min(LARGEST, max(SMALLEST, (SPARSE * pieces - 1).bit_length()))
-        slots = self._slots.reshape(-1, 2**bits).max(axis=0)
+        slots = slots.reshape(-1, 2**bits).max(axis=0)
         return np.packbits(slots).tobytes(), bits
 
-    def _add_grams(self, folded: Bytes, begin: int, end: int) -> None:
-        other = ~_is_hex(folded[begin : end + GRAM])
-        size = (end - begin + 1) // STRIDE
-        kept = np.zeros(size, np.bool_)
-        for at in range(GRAM):
-            kept |= other[at : at + STRIDE * size : STRIDE]
-        grams = np.ndarray((size,), np.uint32, folded.data, begin, (STRIDE,))[kept]
-        grams *= np.uint32(FACTOR4)
-        grams >>= np.uint32(32 - LARGEST)
-        self._slots[grams] = 1
+    def _add_grams(self, part: Bytes, other: Any) -> None:
+        """Those that begin in the part, but for AHEAD; `other` is true of what is not hexadecimal.
 
-    def _add_runs(self, folded: Bytes, size: int) -> None:
-        whole = np.zeros(len(folded), np.bool_)  # where STEP bytes of a run begin
-        found = [_runs(folded, begin, whole) for begin in range(0, size, CHUNK)]
-        starts = np.concatenate(found) if found else np.empty(0, np.intp)
-        pieces = np.ndarray((size,), np.uint64, folded.data, 0, (1,))
+        Every second gram is read as one of an array of numbers, the others as those of another.
+        """
+        size = len(part) - AHEAD
+        for at in range(0, GRAM, STRIDE):
+            end = at + (size - at + GRAM - 1) // GRAM * GRAM
+            grams = part[at:end].view(np.uint32) * np.uint32(FACTOR4)
+            grams >>= np.uint32(32 - LARGEST)
+            grams += 1
+            grams *= other[at:end].view(np.uint32) != 0  # half the time of leaving the others out
+            self._slots[grams] = 1
+
+    def _add_runs(self, folded: Bytes, starts: Any, steps: Any) -> None:
+        pieces = np.ndarray((len(folded) - STEP,), np.uint64, folded.data, 0, (1,))
         while len(starts):
             hashes = pieces[starts] * np.uint64(FACTOR8)
             hashes = (hashes ^ (hashes >> np.uint64(32))) * np.uint64(FACTOR8)
-            self._slots[hashes >> np.uint64(64 - LARGEST)] = 1
-            starts = starts[starts + STEP < size] + STEP
-            starts = starts[whole[starts]]
+            self._slots[(hashes >> np.uint64(64 - LARGEST)) + np.uint64(1)] = 1
+            starts = starts[steps[starts + STEP]] + STEP
 
 
-def _runs(folded: Bytes, begin: int, whole: Any) -> Any:
-    """Where long runs begin in the CHUNK at `begin`; marks in `whole` where they go on."""
-    in_run = _is_in_run(folded[max(0, begin - 1) : begin + CHUNK + LONG - 1])
-    before = in_run if begin else np.concatenate((np.zeros(1, np.bool_), in_run))
-    after = before[1:]
-    steps = after[:-1] & after[1:]
-    steps = steps[:-2] & steps[2:]
-    steps = steps[:-4] & steps[4:]
-    whole[begin : begin + len(steps)] = steps
-    first = steps[: -(LONG - STEP)] & steps[LONG - STEP :]
-    first &= ~before[: len(first)]
-    return np.flatnonzero(first) + begin
-
-
-def _is_hex(folded: Bytes) -> Any:
-    return (folded - np.uint8(48) < 10) | (folded - np.uint8(97) < 6)
-
-
-def _is_in_run(folded: Bytes) -> Any:
-    return (folded - np.uint8(48) < 10) | (folded - np.uint8(97) < 26) | (folded >= 128)
+def _runs(in_run: Any, inside: bool, steps: Any) -> Any:
+    """Where long runs begin, and in `steps` where STEP bytes of any do. `inside` is whether the
+    byte before is in a run."""
+    whole = in_run[:-1] & in_run[1:]
+    whole = whole[:-2] & whole[2:]
+    whole = whole[:-4] & whole[4:]
+    steps[:] = whole[: len(steps)]
+    first = whole[: len(steps)] & whole[LONG - STEP : len(steps) + LONG - STEP]
+    first[1:] &= ~in_run[: len(steps) - 1]
+    first[0] &= not inside
+    return np.flatnonzero(first)

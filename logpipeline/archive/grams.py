@@ -9,8 +9,9 @@ bitmap has two kinds of pieces:
   on. Any LONG bytes of the run have at least one of these whole, at an unknown offset.
 """
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 GRAM = 4
 STRIDE = 2
@@ -29,19 +30,12 @@ IN_RUN = bytes(
 )
 
 
+@dataclass(frozen=True, slots=True)
 class Bitmap:
     """`data` has 2**`bits` bits."""
 
-    def __init__(self, data: bytes | memoryview, bits: int) -> None:
-        self._data = data
-        self._mask = 2**bits - 1
-
-    def __contains__(self, piece: int) -> bool:
-        slot = piece & self._mask
-        return bool(self._data[slot >> 3] >> (7 - (slot & 7)) & 1)
-
-    def has_all(self, pieces: Iterable[int]) -> bool:
-        return all(piece in self for piece in pieces)
+    data: bytes
+    bits: int
 
 
 class Wanted:
@@ -49,13 +43,15 @@ class Wanted:
 
     def __init__(self, literals: Sequence[bytes]) -> None:
         self._literals = [literal.translate(FOLDED) for literal in literals]
+        self._places = cache(self._at)
 
     @cached_property
     def _choices(self) -> list[list[list[int]]]:
-        """For each literal, and each of its long runs, the pieces by its possible offsets."""
-        found = [[_short(text[at:]) for at in range(STRIDE)] for text in self._literals]
+        """For each long run of the literals, and each literal, the pieces by their possible
+        offsets: the rarest first."""
         runs = [run for text in self._literals for run in _runs(text)]
-        found += [[_long(run[at:]) for at in range(STEP)] for run in runs]
+        found = [[_long(run[at:]) for at in range(STEP)] for run in runs]
+        found += [[_short(text[at:]) for at in range(STRIDE)] for text in self._literals]
         return [offsets for offsets in found if all(offsets)]
 
     def __bool__(self) -> bool:
@@ -63,7 +59,27 @@ class Wanted:
         return bool(self._choices)
 
     def may_be_in(self, bitmap: Bitmap) -> bool:
-        return all(any(map(bitmap.has_all, offsets)) for offsets in self._choices)
+        """Of each choice, all pieces at one of the offsets must be there. Loops are quickest."""
+        data = bitmap.data
+        for offsets in self._places(bitmap.bits):
+            for places in offsets:
+                for byte, bit in places:
+                    if not data[byte] & bit:
+                        break
+                else:
+                    break
+            else:
+                return False
+        return True
+
+    def _at(self, bits: int) -> list[list[list[tuple[int, int]]]]:
+        """Where the pieces are in a bitmap of that size: bytes, and the bit in each."""
+        mask = 2**bits - 1
+
+        def place(piece: int) -> tuple[int, int]:
+            return (piece & mask) >> 3, 0x80 >> (piece & 7)
+
+        return [[[*map(place, pieces)] for pieces in offsets] for offsets in self._choices]
 
 
 def hash4(piece: bytes) -> int:

@@ -30,18 +30,20 @@ SERVICES = 200  # of a file that are counted by name
 OTHERS = -1  # the others
 Count = tuple[int, int, int, int]  # bin, level, service (each by its position), events
 Key = tuple[int, str, str]  # bin, level, service
+_counts = msgspec.msgpack.Decoder(list[Count])
 
 
 class BadIndex(Exception):  # noqa: N818 - it describes a file
     """An index cannot be used; str() is the reason."""
 
 
-class Block(msgspec.Struct, array_like=True, frozen=True):
+class Block(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """`length` bytes of lines, from `skip` bytes after the beginning of the frame at `frame`, a
     position in the packed file. `size` are the packed bytes when the block is that frame, else 0.
 
     `first` and `last` are the smallest and largest timestamp, inf and -inf without events.
     `plain` lines have nothing that a person reads differently, see events/readable.py.
+    `counts` is a list of Count in MessagePack: most searches need none of them.
     The bitmap of its grams has 2**`bits` bits, from `bitmap` on; 0 `bits`: there is none.
     """
 
@@ -52,7 +54,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
     lines: int
     first: float
     last: float
-    counts: list[Count]
+    counts: msgspec.Raw
     plain: bool = False
     bitmap: int = 0
     bits: int = 0
@@ -102,7 +104,7 @@ class Index:
     def keys(self, block: Block) -> Iterator[tuple[tuple[int, str, str | None], int]]:
         """(bin, level, service) and their events; the service of OTHERS is None."""
         levels, services = self.table.levels, self.table.services
-        for bin_, level, service, events in block.counts:
+        for bin_, level, service, events in _counts.decode(block.counts):
             name = None if service == OTHERS else services[service]
             yield (bin_, levels[level], name), events
 
@@ -153,12 +155,13 @@ def bin_of(timestamp: float) -> int:
     return int(max(-FARTHEST, min(FARTHEST, timestamp // BIN)))
 
 
-def merged(keys: Counter[Key], levels: list[str], services: list[str]) -> list[Count]:
+def merged(keys: Counter[Key], levels: list[str], services: list[str]) -> msgspec.Raw:
     """`keys` by positions in the two lists, which get what they lack."""
     counts: Counter[tuple[int, int, int]] = Counter()
     for (bin_, level, service), events in keys.items():
         counts[bin_, _position(levels, level), _position(services, service, SERVICES)] += events
-    return [(*key, events) for key, events in sorted(counts.items())]
+    rows = [(*key, events) for key, events in sorted(counts.items())]
+    return msgspec.Raw(msgspec.msgpack.encode(rows))
 
 
 def _position(names: list[str], name: str, most: float = math.inf) -> int:

@@ -74,15 +74,22 @@ def answer(settings: FindSettings, request: Request, stop: Shutdown) -> None:
 
 def events(sources: SearchedFiles, matcher: Matcher, most: int, deadline: Deadline) -> str:
     """Write the newest, newest first. Returns what was left out."""
+    left_out: dict[str, None] = {}
     with Search(sources, matcher, newest=most, processes=1) as search:
         for found in search.results(deadline):
             name = search.sources[found.source].name
+            if found.problem:
+                left_out[f"a part of {name}: {found.problem}"] = None
             for position, line in reversed(found.lines[-most:]):
                 write({"file": name, "position": position, "record": line.decode()})
             most -= len(found.lines[-most:])
             if most <= 0:
-                return "older events: there are more than are shown"
-    return "older events: the time was up" if deadline else ""
+                left_out["older events: there are more than are shown"] = None
+                break
+        else:
+            if deadline:
+                left_out["older events: the time was up"] = None
+    return "; ".join(left_out)
 
 
 def neighbours(
@@ -93,9 +100,10 @@ def neighbours(
     with Search(sources, matcher, processes=1) as search:
         for number, source in enumerate(search.sources):
             if source.name == file:
-                near = Neighbours(search, most, every=False)
-                list(near.add(LinePlace(number, position), record.encode()))
-                for line in (line for group in near.rest() for line in group):
+                with closing(Neighbours(search, most, every=False)) as near:
+                    list(near.add(LinePlace(number, position), record.encode()))
+                    lines = [line for group in near.rest() for line in group]
+                for line in lines:
                     write({"file": file, "position": -1, "record": line.decode()})
 
 

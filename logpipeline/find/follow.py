@@ -34,18 +34,15 @@ class Follower:
                 time.sleep(LOOK)
 
     def _arrived(self) -> Iterator[list[bytes]]:
-        if self._fd < 0:
-            self._open()
+        if self._fd >= 0 and self._is_current():
+            length = self._length()
+            if length < self._position:  # truncated
+                self._position = 0
+            yield from self._until(length)
             return
-        if not self._is_current():  # so nothing more is appended
+        if self._fd >= 0:  # nothing more is appended to it
             yield from self._until(os.fstat(self._fd).st_size)
-            yield from self._between()
-            self._open()
-            return
-        length = self._length()
-        if length < self._position:  # truncated
-            self._position = 0
-        yield from self._until(length)
+        yield from self._between()
 
     def _until(self, length: int) -> Iterator[list[bytes]]:
         """Whole lines up to `length`."""
@@ -61,16 +58,29 @@ class Follower:
             yield data[: whole - 1].split(b"\n")
 
     def _between(self) -> Iterator[list[bytes]]:
-        """The lines of files that were rotated since, but for the one that was open."""
-        found = [file for file in rotated(self._path) if file not in self._known]
-        self._known |= {*found}
-        for file in found[1:]:
-            yield from _all(file)
+        """Open logs.txt, and read what was rotated since, but for the file that was open. Nothing
+        while it is being rotated: a file that is not listed yet would be left out."""
+        with suppress(FileNotFoundError):
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            found = [file for file in rotated(self._path) if file not in self._known]
+            if not self._is(fd):
+                os.close(fd)
+                return
+            before, self._fd, self._position = self._fd, fd, 0
+            self._known |= {*found}
+            for file in found if before < 0 else found[1:]:
+                yield from _all(file)
+            if before >= 0:
+                os.close(before)
+
+    def _is(self, fd: int) -> bool:
+        """Whether it is logs.txt."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(fd), self._path.stat())
+        return False
 
     def _is_current(self) -> bool:
-        with suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(self._fd), self._path.stat())
-        return not self._is_rotated()
+        return self._is(self._fd) or not (self._path.exists() or self._is_rotated())
 
     def _is_rotated(self) -> bool:
         return any(file not in self._known for file in rotated(self._path))
@@ -86,13 +96,6 @@ class Follower:
         if checkpoint.inode not in (0, status.st_ino):  # just rotated, or about to be
             return self._position
         return min(checkpoint.length, status.st_size)
-
-    def _open(self) -> None:
-        with suppress(FileNotFoundError):
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            if self._fd >= 0:
-                os.close(self._fd)
-            self._fd, self._position = fd, 0
 
 
 def _all(file: RotatedFile) -> Iterator[list[bytes]]:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from logpipeline.archive.index import load_index
 from logpipeline.archive.indexing import index
 from logpipeline.archive.rotated import RotatedFile, rotated
+from logpipeline.find.search import end_with_parent
 from logpipeline.terminal import printable
 
 DONE, FAILED = 0, 2
@@ -21,7 +22,8 @@ def make(log_file: Path) -> int:
     files = rotated(log_file)
     missing = [file for file in files if not is_indexed(file)]
     failed = 0
-    with ProcessPoolExecutor(_processes(missing), multiprocessing.get_context("fork")) as pool:
+    forks = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(_processes(missing), forks, end_with_parent) as pool:
         results = pool.map(_index, missing)
         for problem in tqdm(results, total=len(missing), unit=" files", leave=False, disable=None):
             if problem:

@@ -54,9 +54,13 @@ def query_of(options: argparse.Namespace) -> Query:
         ("context", "follow"),
         ("index", "follow"),
         ("index", "count"),
+        ("index", "words"),
     ):
         if getattr(options, one) and getattr(options, other):
-            fail(program, f"--{one} cannot be used with --{other}")
+            fail(
+                program,
+                f"--{one} cannot be used with {'words' if other == 'words' else f'--{other}'}",
+            )
     if options.follow and options.to != math.inf:
         fail(program, "--follow cannot be used with --to")
     if options.since >= options.to:

@@ -21,19 +21,24 @@ class EventPrinter:
         self._raw = raw or not sys.stdout.isatty()
         self._in_colour = in_colour
         self.count = 0
+        # Not sys.stdout.buffer, which is none with PYTHONUNBUFFERED: a write may be cut then.
+        self._lines = os.fdopen(os.dup(sys.stdout.fileno()), "wb") if self._raw else None
         if isinstance(sys.stdout, TextIOWrapper):  # a terminal may lack a character
             sys.stdout.reconfigure(errors="backslashreplace")
 
     def write(self, lines: Iterable[bytes]) -> None:
         """Raises BrokenPipeError."""
-        if self._raw:
-            written = [line + b"\n" for line in lines]
-            sys.stdout.buffer.writelines(written)
-            self.count += len(written)
-        else:
-            self._write_shown(lines)
+        for line in lines:
+            self.count += 1  # first: it was found, even if nobody reads it
+            if self._lines:
+                self._lines.write(line + b"\n")
+            else:
+                print(shown(line, self._in_colour, most=WHOLE))
 
     def flush(self) -> None:
+        """Raises BrokenPipeError."""
+        if self._lines:
+            self._lines.flush()
         sys.stdout.flush()
 
     def gap(self) -> None:
@@ -41,32 +46,27 @@ class EventPrinter:
         if not self._raw:
             print("--")
 
-    def _write_shown(self, lines: Iterable[bytes]) -> None:
-        for line in lines:
-            print(shown(line, self._in_colour, most=WHOLE))
-            self.count += 1
-
 
 class SearchProgress:
     """A line on stderr when that is a terminal: the files searched, and the bytes a second."""
 
-    def __init__(self, files: int) -> None:
+    def __init__(self, files: int, backwards: bool) -> None:
+        """`backwards`: the last file is the first that is searched."""
         self._files = files
-        self._searched = 0
+        self._backwards = backwards
+        self._searched = 0  # those without anything that is wanted included
         self._bar = _bar(files) if sys.stderr.isatty() else None
         self._begun = time.monotonic()
         self._size = 0
-        self._last = -1
 
     def note(self, found: TaskResult) -> None:
         self._size += found.size
-        begun = found.source != self._last
-        self._last = found.source
-        self._searched += begun
+        before = self._searched
+        self._searched = self._files - found.source if self._backwards else found.source + 1
         if self._bar:
             rate = self._size / max(0.001, time.monotonic() - self._begun)
             self._bar.set_postfix_str(f"{rate / 1e9:.1f} GB/s", refresh=False)
-            self._bar.update(int(begun))
+            self._bar.update(self._searched - before)
 
     def hide(self) -> None:
         """Before lines on the same terminal."""
@@ -84,6 +84,7 @@ class SearchProgress:
 def _bar(files: int) -> Any:
     from tqdm import tqdm  # it takes 0.05 s
 
+    tqdm.monitor_interval = 0  # no thread: processes are forked later
     form = "{n_fmt} of {total_fmt} files{postfix}"
     return tqdm(total=files, delay=DELAY, leave=False, bar_format=form)
 

@@ -56,25 +56,36 @@ class Matcher:
             return None
         if not all(condition.holds(event) for condition in self._conditions):
             return None
-        if self._words or self._without:
+        if self._without or not self._are_in(event.fields["message"]):
             text = event.text
-            lowered = text.lower()
-            if not all(word.is_in(text, lowered) for word in self._words):
+            if not self._are_in(text):
                 return None
+            lowered = text.lower()
             if any(word.is_in(text, lowered) for word in self._without):
                 return None
         return event
 
-    def sift(self, lines: bytes) -> Iterator[tuple[int, bytes]]:
-        """The lines whose level, time and service are wanted, with their positions; all, if that
-        would take too long."""
+    def _are_in(self, text: str) -> bool:
+        """Whether all words are: mostly in the message, which takes a tenth of the whole text."""
+        lowered = text.lower()
+        return all(word.is_in(text, lowered) for word in self._words)
+
+    def found(self, lines: bytes) -> Iterator[tuple[int, bytes]]:
+        """The lines with wanted events, with their positions."""
+        sifted, certain = self._sifted(lines)
+        if certain and self.is_counted:
+            return sifted
+        return (each for each in sifted if self.match(each[1]))
+
+    def _sifted(self, lines: bytes) -> tuple[Iterator[tuple[int, bytes]], bool]:
+        """The lines whose level, time and service are wanted, with their positions; if not
+        `certain`, all of them."""
         split = lines.removesuffix(b"\n").split(b"\n")
-        columns = [] if self.is_any else _columns(lines)
-        wanted: Iterable[bool] = repeat(True)
-        if len(columns) == len(split):  # else a line is blank, or no event
-            wanted = (self._has(*each) for each in columns)
+        columns = [] if self.is_any and not self.is_counted else _columns(lines)
+        certain = len(columns) == len(split)  # else a line is blank, or not an event
+        wanted: Iterable[bool] = (self._has(*each) for each in columns) if certain else repeat(True)
         begins = accumulate((len(line) + 1 for line in split), initial=0)
-        return compress(zip(begins, split, strict=False), wanted)
+        return compress(zip(begins, split, strict=False), wanted), certain
 
     def count(self, lines: bytes) -> Counter[Key]:
         """The wanted events by bin, level and service."""
@@ -82,7 +93,7 @@ class Matcher:
         if columns:
             found = ((bin_of(ts), lv, sv) for lv, ts, sv in columns if self._has(lv, ts, sv))
         else:
-            events = (self.match(line) for _, line in self.sift(lines))
+            events = (self.match(line) for _, line in self._sifted(lines)[0])
             found = (self.key(event) for event in events if event)
         return Counter(found)
 
@@ -108,7 +119,8 @@ class Matcher:
         """Whether the block may have such an event, by times and counts."""
         if block.last < self.query.since or block.first >= self.query.to:
             return False
-        return any(self._counts(*key) for key, _ in index.keys(block))
+        every = not self._levels and not self._services
+        return every or any(self._counts(*key) for key, _ in index.keys(block))
 
     def may_be_in(self, bitmap: Bitmap | None) -> bool:
         return bitmap is None or self._wanted.may_be_in(bitmap)

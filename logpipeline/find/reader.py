@@ -27,14 +27,14 @@ class SourceReader:
     def __init__(self, source: SearchedFile, folder: Path) -> None:
         """Raises OSError."""
         self._blocks: BlockReader | None = None
-        self._fd = source.fd
+        self._fd, self._mine = source.fd, -1
         if source.index:
             self._blocks = BlockReader(source.path())
             self.chunks = _of_blocks(source.index.blocks)
             return
         length = source.length
         if source.file:
-            self._fd = _plain(source, folder)
+            self._fd = self._mine = _plain(source, folder)
             length = os.fstat(self._fd).st_size
         ranges = line_starts(self._fd, length, STEP)
         self.chunks = [Chunk(begin, end - begin) for begin, end in ranges]
@@ -47,6 +47,12 @@ class SourceReader:
         except BROKEN as error:
             raise OSError(str(error)) from None
         return os.pread(self._fd, chunk.length, chunk.position)
+
+    def close(self) -> None:
+        if self._blocks:
+            self._blocks.close()
+        if self._mine >= 0:
+            os.close(self._mine)
 
 
 def _of_blocks(blocks: list[Block]) -> list[Chunk]:

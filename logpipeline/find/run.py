@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from logpipeline.archive.index import Key
 from logpipeline.find import counts
@@ -47,13 +47,15 @@ class SearchRun:
             if newest:
                 results = iter(self._newest(results, newest))
             if context:
-                self._with_neighbours(results, Neighbours(search, context, every))
+                with closing(Neighbours(search, context, every)) as neighbours:
+                    self._with_neighbours(results, neighbours)
                 return
             for found in results:
                 for begin in range(0, len(found.lines), SLICE):
                     if self._stop:
                         break
                     self._output.write(line for _, line in found.lines[begin : begin + SLICE])
+                self._output.flush()
 
     def count(self, as_json: bool) -> None:
         """Raises StoreError, OSError."""
@@ -85,15 +87,17 @@ class SearchRun:
 
     def _results(self, search: Search) -> Iterator[TaskResult]:
         """In the archive's order, the newest back when only these are wanted."""
-        progress = SearchProgress(len(search.sources))
+        progress = SearchProgress(len(search.sources), search.is_backwards)
         try:
             for found in search.results(self._stop):
                 progress.note(found)
                 if found.problem:
+                    progress.hide()
                     self._complain(search.sources[found.source].name, found.problem)
                 if found.lines:
                     progress.hide()
                 yield found
+            progress.close()
             if self._stop:
                 print(f"interrupted after {progress}", file=sys.stderr)
         finally:
@@ -126,5 +130,5 @@ class SearchRun:
     def _complain(self, name: str, problem: str) -> None:
         if name not in self._left_out:
             self._left_out.add(name)
-            sentence = f"find.py: cannot read {name} to its end, leaving out the rest: {problem}"
+            sentence = f"find.py: cannot read all of {name}, leaving out a part: {problem}"
             print(printable(sentence), file=sys.stderr)

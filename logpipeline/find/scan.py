@@ -21,10 +21,16 @@ class Scan:
 
     def __init__(self, literal: Literal) -> None:
         self._any_case = literal.any_case
-        self._text = literal.text.translate(FOLDED) if literal.any_case else literal.text
+        self._text = literal.text
         self._loose = literal.loose
         self._size = 0  # of what was folded
-        self._folded: Any = b""
+        self._buffer: Any = b""
+
+    def prepare(self) -> None:
+        """There will be much: import numpy now, before processes are forked."""
+        self._size = MUCH
+        if self._any_case:
+            import numpy as np  # noqa: F401
 
     def lines(self, data: bytes, plain: bool = False) -> Iterator[tuple[int, int]]:
         """The begin and end of each line that may have it, in order, each once. In `plain` ones
@@ -44,25 +50,27 @@ class Scan:
 
     def _positions(self, data: bytes) -> Iterator[int]:
         """Where the literal is; after each, the search resumes in the next line."""
-        searched = self._fold(data) if self._any_case else data
+        searched, text = self._folded(data) if self._any_case else (data, self._text)
         address = _address(searched)
-        at = _find(searched, address, self._text, 0)
+        at = _find(searched, address, text, 0)
         while at >= 0:
             yield at
             line_end = data.find(b"\n", at)
-            at = _find(searched, address, self._text, line_end + 1) if line_end >= 0 else -1
+            at = _find(searched, address, text, line_end + 1) if line_end >= 0 else -1
 
-    def _fold(self, data: bytes) -> Any:
+    def _folded(self, data: bytes) -> tuple[Any, bytes]:
+        """The data and the text with letters in one case, and other bytes alike."""
         self._size += len(data)
         if self._size < MUCH:
-            return data.translate(FOLDED)
+            return data.lower(), self._text
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         import numpy as np
 
-        if len(self._folded) < len(data):
-            self._folded = np.empty(len(data), np.uint8)
-        folded = self._folded[: len(data)]
-        return np.bitwise_or(np.frombuffer(data, np.uint8), FOLD, out=folded)
+        if len(self._buffer) < len(data):
+            self._buffer = np.empty(len(data), np.uint8)
+        folded = self._buffer[: len(data)]
+        np.bitwise_or(np.frombuffer(data, np.uint8), FOLD, out=folded)
+        return folded, self._text.translate(FOLDED)
 
 
 def _address(data: Any) -> int:

@@ -1,15 +1,19 @@
 """Search: the tasks of a query, done by several processes, their results in the archive's order."""
 
-import multiprocessing
+import ctypes
 import os
 import signal
+import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from msgspec import Raw
+from msgspec.structs import replace
 
 from logpipeline.archive.index import Block, Key
 from logpipeline.find.query import Matcher
@@ -17,9 +21,14 @@ from logpipeline.find.reader import SourceReader
 from logpipeline.find.sources import SearchedFile, SearchedFiles, line_starts
 from logpipeline.find.task import PART, Searcher, Task, TaskResult
 
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
 AHEAD = 3  # tasks for each process, so that results take little memory
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK = 0.2  # seconds between looks whether to stop
-SMALL = 8 * 2**20  # bytes that one process searches sooner than others are started
+SMALL = 64 * 2**20  # bytes of lines that one process searches sooner than others are started;
+DECODED = 16  # times as long is what it takes to decode each line, as without a literal
 
 _searcher: Searcher  # of a worker process
 
@@ -48,10 +57,15 @@ class Search:
         self._folder = tempfile.TemporaryDirectory(prefix="log-find-")
         self.sources = sources.local()
         self._processes = processes or os.cpu_count() or 1
-        size = sum(_size(source) for source in self.sources)
         self._searcher = Searcher(matcher, counts, newest)
-        alone = self._processes == 1 or (size < SMALL and not sources.has_store)
-        self._pool = None if alone else self._started()
+        self._size = 0  # of the tasks until now
+        self._pool: ProcessPoolExecutor | None = None
+        if sources.has_store:  # whose library has threads, after which nothing should fork
+            self._start()
+
+    @property
+    def is_backwards(self) -> bool:
+        return bool(self._newest)
 
     def __enter__(self) -> Self:
         """Finds what is only in the store. Raises StoreError."""
@@ -124,7 +138,7 @@ class Search:
             if size and size + block.length > PART:
                 yield Task(number, source.file, tuple(blocks), tuple(positions))
                 blocks, positions, size = [], [], 0
-            blocks.append(block)
+            blocks.append(replace(block, counts=Raw()))  # which no other process needs
             positions.append(position)
             size += block.length
         if blocks:
@@ -140,7 +154,7 @@ class Search:
                 if whole is None:
                     found.append((position, block))
                 else:
-                    self.totals += whole
+                    self.totals.update(whole)
             position += block.length
         if not self._matcher.asks_bitmaps:
             return iter(found)
@@ -149,19 +163,27 @@ class Search:
         return (each for each, bitmap in zip(found, bitmaps, strict=True) if may(bitmap))
 
     def _submit(self, task: Task) -> "Future[TaskResult]":
+        self._size += task.size * (1 if self._matcher.literal else DECODED)
+        if self._size > SMALL:
+            self._start()
         if self._pool:
             return self._pool.submit(_work, task)
         done: Future[TaskResult] = Future()
         done.set_result(self._searcher.work(task))
         return done
 
-    def _started(self) -> ProcessPoolExecutor:
-        """Workers, by fork: they have logs.txt open, and start at once."""
-        pool = ProcessPoolExecutor(
+    def _start(self) -> None:
+        """Start the workers once, by fork: they have logs.txt open, and start at once."""
+        if self._pool or self._processes == 1:
+            return
+        import multiprocessing  # 0.02 s, with what follows
+        from concurrent.futures import ProcessPoolExecutor
+
+        self._searcher.prepare()
+        self._pool = ProcessPoolExecutor(
             self._processes, multiprocessing.get_context("fork"), _begin, (self._searcher,)
         )
-        pool.submit(os.getpid)  # starts all
-        return pool
+        self._pool.submit(os.getpid)  # starts all
 
 
 def _is_done(future: "Future[TaskResult]", stop: object) -> bool:
@@ -172,9 +194,16 @@ def _is_done(future: "Future[TaskResult]", stop: object) -> bool:
     return False
 
 
+def end_with_parent() -> None:
+    """End this process when its parent is killed, instead of waiting for work for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _begin(searcher: Searcher) -> None:
     global _searcher
     _searcher = searcher
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the parent ends them
 

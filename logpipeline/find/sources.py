@@ -22,7 +22,8 @@ from logpipeline.archive.rotated import (
 )
 from logpipeline.archive.store import Store, StoreError
 
-LATE = 24 * 3600.0  # seconds that an event may be late for its file
+LATE = 24 * 3600.0  # seconds that an event may be late for its file,
+EARLY = 3600.0  # and that the clock which dated it may be ahead
 BLOCK = 65_536  # bytes
 
 
@@ -74,7 +75,7 @@ class SearchedFiles:
         their indexes, which are fetched to `folder`. Raises StoreError."""
         if not self._store:
             return []
-        begin = datetime.fromtimestamp(min(max(0.0, since), 2**33), UTC).strftime(STAMP)
+        begin = datetime.fromtimestamp(min(max(0.0, since - EARLY), 2**33), UTC).strftime(STAMP)
         names = self._store.sizes(after=f"{self._log_file.stem}-{begin}").keys()
         here = {file.plain.name for file in self.older}
         stored = {

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,9 @@ from logpipeline.archive.rotated import RotatedFile
 from logpipeline.find.query import Matcher
 from logpipeline.find.scan import Scan
 
-PART = 4 * 2**20  # bytes of lines, about
+PART = 8 * 2**20  # bytes of lines, about
 CHUNK = 2**20  # bytes
+UNPACKED = 8  # bytes of lines in one that is packed, about
 LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does not fill memory
 Lines = tuple[int, bytes, bool]  # a position in the file's lines, some of them, and if `plain`
 
@@ -33,6 +35,17 @@ class Task:
     end: int = -1
     fd: int = -1
 
+    @property
+    def size(self) -> int:
+        """Bytes of lines, about."""
+        if self.blocks:
+            return sum(block.length for block in self.blocks)
+        if self.end >= 0:
+            return self.end - self.begin
+        with suppress(FileNotFoundError):
+            return UNPACKED * self.file.path().stat().st_size if self.file else 0
+        return 0
+
     def lines(self) -> Iterator[Lines]:
         """Raises OSError, BROKEN."""
         if self.blocks and self.file:
@@ -47,10 +60,17 @@ class Task:
                 yield from _ranges(read, self.begin, self.end)
 
     def _of_blocks(self, path: Path) -> Iterator[Lines]:
-        reader = BlockReader(path)
+        reader, problem = BlockReader(path), None
         try:
             for position, block in zip(self.positions, self.blocks, strict=True):
-                yield position, reader.read(block), block.plain
+                try:
+                    yield position, reader.read(block), block.plain
+                except BROKEN as error:
+                    problem = error
+                    if not block.size:  # what follows is in the same frame
+                        break
+            if problem:
+                raise problem
         finally:
             reader.close()
 
@@ -76,6 +96,11 @@ class Searcher:
         self._counts = counts
         self._newest = newest
 
+    def prepare(self) -> None:
+        """Before it is given to several processes."""
+        if self._scan:
+            self._scan.prepare()
+
     def work(self, task: Task) -> TaskResult:
         found = TaskResult(task.source)
         try:
@@ -88,23 +113,22 @@ class Searcher:
         return found
 
     def _search(self, position: int, lines: bytes, plain: bool, found: TaskResult) -> None:
-        if self._counts and not self._scan:
-            found.counts += self._matcher.count(lines)
-            return
-        for at, line in self._candidates(lines, plain):
-            event = self._matcher.match(line)
-            if event is None:
-                continue
-            if self._counts:
-                found.counts[self._matcher.key(event)] += 1
-            else:
-                found.lines.append((position + at, line))
+        if self._counts and self._scan:
+            events = (self._matcher.match(line) for _, line in self._candidates(lines, plain))
+            found.counts.update(self._matcher.key(event) for event in events if event)
+        elif self._counts:
+            found.counts.update(self._matcher.count(lines))
+        elif self._scan:
+            for at, line in self._candidates(lines, plain):
+                if self._matcher.match(line):
+                    found.lines.append((position + at, line))
+        else:
+            found.lines += ((position + at, line) for at, line in self._matcher.found(lines))
         if self._newest:
             del found.lines[: -self._newest]
 
     def _candidates(self, lines: bytes, plain: bool) -> Iterator[tuple[int, bytes]]:
-        if self._scan is None:
-            return self._matcher.sift(lines)
+        assert self._scan
         return ((begin, lines[begin:end]) for begin, end in self._scan.lines(lines, plain))
 
 
