@@ -1,21 +1,18 @@
 """Connection: HTTP with one client, limited in time and in bytes.
 
-uvicorn with httptools limits neither: a head could have any size, and a client that sends nothing,
-or a byte now and then, would stay connected for ever.
+uvicorn with httptools limits neither: a head could have any size.
 """
-
-import asyncio
-from typing import Any
 
 from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from logpipeline.http_connection import ASK, BoundedConnection
 
 HEAD = 32_768  # bytes of a request's line and headers
 HEADERS = 100
 PIPELINED = 16  # requests that wait for the answer to an earlier one
 FRAME = 32  # bytes that a chunk of a body has beside its data
-CONNECTIONS = 512  # one more replaces the oldest, an idle one first
-ASK = 10.0  # seconds for a head to arrive, from its first byte
+CONNECTIONS = 512
 IDLE = 75  # seconds between two requests: agents keep connections open
 ARRIVE = 30.0  # seconds for a body to arrive
 ANSWER = 45.0  # seconds from the head to the end of the answer
@@ -26,23 +23,17 @@ _REFUSAL = (
 )
 
 
-class HttpConnection(HttpToolsProtocol):
+class HttpConnection(BoundedConnection, HttpToolsProtocol):
     """What each connection has; it answers in the place of the app what the app never sees."""
 
-    _timer: asyncio.TimerHandle | None = None
+    most = CONNECTIONS
     _in_head = _in_message = False
     _received = 0  # bytes of the request in hand, but for the data of its body
     _allowed = HEAD  # at most so many
-    since = 0.0  # when the present step began (the loop's time)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._within(ASK)
-        self._make_room()
 
     def data_received(self, data: bytes) -> None:
         if not self.answering and not self._in_message:
-            self._within(ASK)
+            self.within(ASK)
         self._received += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -78,7 +69,7 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINED:
             raise HttpParserError("too many requests wait for an answer")
-        self._within(ARRIVE)
+        self.within(ARRIVE)
 
     def on_chunk_header(self) -> None:
         self._allowed += FRAME
@@ -91,25 +82,16 @@ class HttpConnection(HttpToolsProtocol):
         self._received = 0
         self._in_message = False
         super().on_message_complete()
-        self._within(ANSWER)
+        self.within(ANSWER)
 
     def on_response_complete(self) -> None:
-        self._within(ARRIVE if self._in_message else IDLE)
+        self.within(ARRIVE if self._in_message else IDLE)
         super().on_response_complete()
         if self.answering:  # the next request was already queued
-            self._within(ANSWER)
+            self.within(ANSWER)
 
     def handle_websocket_upgrade(self) -> None:
         self._refuse(b"400 Bad Request", b"there is no WebSocket here\n")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timer()
-        super().connection_lost(exc)
-
-    @property
-    def answering(self) -> bool:
-        """Whether a request has not been answered completely."""
-        return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: bytes, text: bytes) -> None:
         """Answer in the place of the app, and disconnect."""
@@ -117,26 +99,10 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.write(_REFUSAL % (status, len(text), text))
         self.transport.close()
 
-    def _late(self) -> None:
+    def late(self) -> None:
         if self._in_head or (self.answering and self.cycle.more_body):
             self._refuse(b"408 Request Timeout", b"the request took too long to arrive\n")
         elif self.answering:  # it does not read the answer
             self.transport.abort()
         else:
             self.transport.close()
-
-    def _make_room(self) -> None:
-        if len(self.connections) > CONNECTIONS:
-            own: list[Any] = [each for each in self.connections if each is not self]
-            min(own, key=lambda each: (each.answering, each.since)).transport.abort()
-
-    def _within(self, seconds: float) -> None:
-        """Disconnect unless the next step is completed in time."""
-        self._cancel_timer()
-        self.since = self.loop.time()
-        self._timer = self.loop.call_later(seconds, self._late)
-
-    def _cancel_timer(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
