@@ -11,7 +11,7 @@ from logpipeline.events.event import BRACKETS, MILLISECONDS, InvalidRecord
 from logpipeline.events.joining import Joined
 from logpipeline.events.redaction import LONGEST_SECRET, Redaction
 from logpipeline.events.text_formats import Row
-from logpipeline.events.w3c import FIELDS, Columns
+from logpipeline.events.w3c import FIELDS, HeaderFields
 
 MOST = 2**20 - 2**13  # bytes of an event: Kafka takes a record of 1 MiB, with key and frame
 HELD = 2 * 2**20  # bytes of a line that are kept until its end comes
@@ -61,7 +61,7 @@ class Lines:
         self.cut = 0
         self.replaced = 0
         self.blank = 0
-        self.columns = Columns()  # of a file whose header names them
+        self.columns = HeaderFields()  # of a file whose header names them
         self._redaction = redaction
         self._likely: Row | None = None  # the format of the last line
         self._service = msgspec.json.encode(service) if service else b""

@@ -19,7 +19,7 @@ MOST = 200  # fields of a line
 ROW = Row(Format("W3C: IIS, CloudFront", "", r"(?!)", "", ""))
 
 
-class Columns:
+class HeaderFields:
     """The fields of a file's lines by its header; none before it."""
 
     def __init__(self, names: tuple[str, ...] = (), is_local: bool = False) -> None:
@@ -29,13 +29,13 @@ class Columns:
     def __bool__(self) -> bool:
         return bool(self._names)
 
-    def after(self, line: str) -> "Columns":
+    def after(self, line: str) -> "HeaderFields":
         """Those of the lines after this one."""
         if line.startswith(FIELDS):
-            return Columns(tuple(line[len(FIELDS) :].split()[:MOST]), self._is_local)
-        return Columns(self._names, True) if line.startswith(LOCAL) else self
+            return HeaderFields(tuple(line[len(FIELDS) :].split()[:MOST]), self._is_local)
+        return HeaderFields(self._names, True) if line.startswith(LOCAL) else self
 
-    def after_all(self, head: bytes) -> "Columns":
+    def after_all(self, head: bytes) -> "HeaderFields":
         """Those of the lines after the whole ones in `head`."""
         columns = self
         for line in head.decode("utf-8", "replace").split("\n")[:-1]:

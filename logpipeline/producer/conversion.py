@@ -7,7 +7,7 @@ from itertools import accumulate, compress
 
 from logpipeline.events.joining import Joined, Joiner
 from logpipeline.events.lines import HEADER, Lines
-from logpipeline.events.w3c import Columns
+from logpipeline.events.w3c import HeaderFields
 from logpipeline.producer.line_reader import UTF_8, Line, LineReader, line_reader
 
 
@@ -22,7 +22,7 @@ class Conversion:
     ) -> None:
         self._lines, self._joiner = lines, joiner
         self._encoding = UTF_8
-        self._columns = Columns()
+        self._columns = HeaderFields()
         self._reader: LineReader | None = None
         self._at = offset  # where the first line begins that was not given to the joiner
         self._earlier: Conversion | None = None  # that of the file whose events this one continues
