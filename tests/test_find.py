@@ -105,3 +105,22 @@ def test_a_file_whose_only_escape_is_in_no_event_is_indexed(tmp_path: Path) -> N
     file.plain.write_bytes(rb"no event \u0041" + b"\n")
     table, bitmaps = indexing.made_of(file, with_bitmaps=True)
     assert (table.odd, len(table.blocks), len(bitmaps)) == (1, 1, 1)
+
+
+def test_files_that_are_deleted_or_cannot_be_read_are_reported_and_others_searched(
+    log_file: Path, lines: list[bytes]
+) -> None:
+    (log_file.parent / "logs-20260921T150000.000000Z.txt").mkdir()
+    with closing(SearchedFiles(log_file)) as sources:
+        gone = sources.local()[:5]  # of every kind; the directory is among the others
+        for source in gone:
+            source.path().unlink()
+            (log_file.parent / f"{source.name}.index").unlink(missing_ok=True)
+        with Search(sources, Matcher(Query(words=("a",))), processes=1) as search:
+            results = list(search.results())
+    reported = {search.sources[each.source].name for each in results if each.problem}
+    folder = "logs-20260921T150000.000000Z.txt"
+    assert {source.name for source in gone} | {folder} >= reported >= {folder}
+    found = {line for each in results for _, line in each.lines}
+    expected = haystack.plain_search(lines[len(lines) // 2 :], Query(words=("a",)))
+    assert {*expected} <= found

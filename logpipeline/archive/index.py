@@ -9,6 +9,8 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import repeat
 from pathlib import Path
 from typing import Self
 
@@ -109,16 +111,23 @@ class Index:
             yield (bin_, levels[level], name), events
 
     def bitmaps(self, blocks: Sequence[Block]) -> Iterator[Bitmap | None]:
-        """That of each block, None if it has none, or a damaged one. Raises OSError."""
-        fd = open_file(self._path, os.O_RDONLY)
+        """That of each block, None if it has none, a damaged one, or one that cannot be read."""
         try:
-            for block in blocks:
-                data = os.pread(fd, 2**block.bits // 8, self._bitmaps + block.bitmap)
-                whole = block.bits and len(data) == 2**block.bits // 8
-                good = whole and crc32c(data) == block.checksum
-                yield Bitmap(data, block.bits) if good else None
+            fd = open_file(self._path, os.O_RDONLY)
+        except OSError:  # such as when retention has deleted it
+            yield from repeat(None, len(blocks))
+            return
+        try:
+            yield from (self._bitmap(fd, block) for block in blocks)
         finally:
             os.close(fd)
+
+    def _bitmap(self, fd: int, block: Block) -> Bitmap | None:
+        with suppress(OSError):
+            data = os.pread(fd, 2**block.bits // 8, self._bitmaps + block.bitmap)
+            whole = block.bits and len(data) == 2**block.bits // 8
+            return Bitmap(data, block.bits) if whole and crc32c(data) == block.checksum else None
+        return None
 
 
 def index_path(file: RotatedFile) -> Path:

@@ -123,12 +123,9 @@ class Search:
         elif source.file is None:
             for begin, end in line_starts(source.fd, source.length, PART):
                 yield Task(number, None, begin=begin, end=end, fd=source.fd)
-        elif source.stored or source.path() != source.file.plain:
-            yield Task(number, source.file)
         else:
-            with source.file.plain.open("rb") as file:
-                for begin, end in line_starts(file.fileno(), _size(source), PART):
-                    yield Task(number, source.file, begin=begin, end=end)
+            for begin, end in _parts(source):
+                yield Task(number, source.file, begin=begin, end=end)
 
     def _of_blocks(self, number: int, source: SearchedFile) -> Iterator[Task]:
         blocks: list[Block] = []
@@ -212,10 +209,12 @@ def _work(task: Task) -> TaskResult:
     return _searcher.work(task)
 
 
-def _size(source: SearchedFile) -> int:
-    """Packed bytes of a rotated file, those of logs.txt."""
-    if source.file is None:
-        return source.length
-    with suppress(FileNotFoundError):
-        return source.path().stat().st_size
-    return 0
+def _parts(source: SearchedFile) -> Iterator[tuple[int, int]]:
+    """Ranges of a file's lines; one to the end when it is packed, or when it cannot be read, which
+    the task will report."""
+    if source.file and not source.stored:
+        with suppress(OSError), source.file.plain.open("rb") as file:
+            if source.path() == source.file.plain:
+                yield from line_starts(file.fileno(), os.fstat(file.fileno()).st_size, PART)
+                return
+    yield 0, -1
