@@ -51,11 +51,10 @@ class Bulk:
             together.decode() if not together.isascii() else None
         except UnicodeDecodeError:
             return self._halved(lines)
-        first = lines[0][:1] == b"{"
-        count = together.count(b"\n{") + first
-        if count == len(lines):
+        objects = [line[:1] for line in lines].count(b"{") if b"{" in together else 0
+        if objects == len(lines):
             return self._of_objects(lines)
-        if not count:
+        if not objects:
             return self._of_texts(lines)
         return self._of_both(lines)
 
@@ -98,7 +97,7 @@ class Bulk:
         return found is not None and -MILLISECONDS < min(found[1]) <= max(found[1]) < MILLISECONDS
 
     def _of_texts(self, lines: list[bytes]) -> Events:
-        texts = [line.decode() for line in lines]
+        texts = list(map(bytes.decode, lines))
         together = "\n".join(texts)
         left = self._numbers(texts, together)
         numbers, values = self._of_one_format(texts, left, together)
@@ -127,7 +126,7 @@ class Bulk:
 
     def _numbers(self, texts: list[str], together: str) -> Sequence[int]:
         """Those of the lines that need no closer look."""
-        if COLOUR not in together and max(map(len, texts)) <= MOST:
+        if COLOUR[0] not in together and max(map(len, texts)) <= MOST:
             return range(len(texts))
         return [
             number for number, text in enumerate(texts) if COLOUR not in text and len(text) <= MOST
