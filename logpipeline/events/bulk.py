@@ -6,7 +6,7 @@ from typing import Any
 
 from logpipeline.events import event
 from logpipeline.events.event import MILLISECONDS
-from logpipeline.events.plans import Plans
+from logpipeline.events.objects import Objects
 from logpipeline.events.text_formats import MOST, ROWS, TAIL_ROWS, Row
 from logpipeline.events.uniform import Uniform, needs
 from logpipeline.events.uniform_access import UniformAccess
@@ -33,7 +33,7 @@ class Bulk:
         self._one, self._likely = one, likely
         tail = b',"service":' + service + b"}" if service else b"}"
         self._tail = tail.decode()
-        self._plans = Plans(service)
+        self._objects = Objects(service)
         self._most = most
         self._uniform: dict[tuple[Row, frozenset[str]], Uniform] = {}
         self.count = 0
@@ -47,13 +47,14 @@ class Bulk:
             if b"\r\r" in together:
                 return list(map(self._one, lines))
             lines = [line[:-1] if line[-1:] == b"\r" else line for line in lines]
+            together = b"\n".join(lines)
         try:
             together.decode() if not together.isascii() else None
         except UnicodeDecodeError:
             return self._halved(lines)
         objects = [line[:1] for line in lines].count(b"{") if b"{" in together else 0
         if objects == len(lines):
-            return self._of_objects(lines)
+            return self._of_objects(lines, together)
         if not objects:
             return self._of_texts(lines)
         return self._of_both(lines)
@@ -76,7 +77,7 @@ class Bulk:
                 made[number] = value
         return made
 
-    def _of_objects(self, lines: list[bytes]) -> Events:
+    def _of_objects(self, lines: list[bytes], together: bytes) -> Events:
         """The events in lines that may be JSON objects."""
         if event.is_event(lines[0]):
             if self._are_ours(lines):
@@ -84,7 +85,7 @@ class Bulk:
                 return list(lines)
             if len(lines) >= 2 * FEW:
                 return self._halved(lines)
-        made = self._plans.events(lines)
+        made = self._objects.events(lines, together)
         self.count += len(lines) - made.count(None)
         return [
             value if value is not None else self._one(line)

@@ -59,9 +59,7 @@ def _parts(fields: Fields, some: list[tuple[Role, str]]) -> dict[str, Any]:
         if part in {"request", "response"}:
             found = _nested(value) | found if isinstance(value, (dict, str)) else found
         elif not isinstance(value, (dict, list, bool)) and value is not None:
-            found.setdefault(
-                part, _in_milliseconds(value, name) if part == "duration_ms" else value
-            )
+            found.setdefault(part, in_milliseconds(value, name) if part == "duration_ms" else value)
     return found
 
 
@@ -76,7 +74,7 @@ def _nested(value: dict[str, Any] | str) -> dict[str, Any]:
     for name, each in value.items():
         part = PARTS[name]
         if part and part not in {"request", "response"} and isinstance(each, (str, int, float)):
-            found.setdefault(part, _in_milliseconds(each, name) if part == "duration_ms" else each)
+            found.setdefault(part, in_milliseconds(each, name) if part == "duration_ms" else each)
     return found
 
 
@@ -94,7 +92,7 @@ def _made(found: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _in_milliseconds(value: Any, name: str) -> float | None:
+def in_milliseconds(value: Any, name: str) -> float | None:
     """A duration by its name and its form: seconds, Traefik's nanoseconds, "1.2ms"."""
     if isinstance(value, str) and (found := requests.milliseconds(value)) is not None:
         return found

@@ -54,9 +54,7 @@ def _start(code: str) -> tuple[str, str]:
 
 def _requests(methods: Sequence[str | None], paths: Sequence[str | None]) -> Texts:
     """The fields of what was requested."""
-    befores = {
-        method: f',"method":"{method}","path":' if method else "" for method in {*methods}
-    }
+    befores = {method: f',"method":"{method}","path":' if method else "" for method in {*methods}}
     texts = encoded(paths)
     if None in befores:
         texts = [text if method else "" for method, text in zip(methods, texts, strict=True)]
@@ -65,9 +63,7 @@ def _requests(methods: Sequence[str | None], paths: Sequence[str | None]) -> Tex
 
 def _sizes(sizes: Sequence[str | None]) -> list[str]:
     """The field of the bytes of each response that states them."""
-    return [
-        f',"bytes":{size if size[0] != "0" else int(size)}' if size else "" for size in sizes
-    ]
+    return [f',"bytes":{size if size[0] != "0" else int(size)}' if size else "" for size in sizes]
 
 
 def _durations(texts: list[str]) -> Texts:
