@@ -143,7 +143,7 @@ class Bulk:
         row = ISO if row in TAIL_ROWS else row
         uniform = self._of_row(row, frozenset(each for each in needs(row) if each not in together))
         chosen = [texts[number] for number in numbers]
-        matches: Any = list(map(uniform.match, chosen))
+        matches: Any = uniform.matches(chosen)
         if None in matches:
             numbers, chosen = list(compress(numbers, matches)), list(compress(chosen, matches))
             matches = list(compress(matches, matches))

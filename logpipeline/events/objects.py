@@ -6,7 +6,7 @@ from logpipeline.events import json_formats
 from logpipeline.events.event import BRACKETS
 from logpipeline.events.json_formats import Fields
 from logpipeline.events.plans import Plan
-from logpipeline.events.shapes import Made, Pairs, Shape, UncertainError, fields_of, is_spaced
+from logpipeline.events.shapes import Made, Shape, UncertainError, fields_of, is_spaced
 from logpipeline.events.shapes import outline as outline_of
 
 MOST = 200  # plans that are kept

@@ -200,7 +200,7 @@ class Shape:
 
     def _pattern(self) -> str:
         """The pattern of a line; and what of it is copied."""
-        fields = []
+        fields: list[str] = []
         compact, running = self._comma == ",", False
         taken = {name: kind for kind, (_, name) in self._plan.roles.items()}
         for name, value in self._pairs:

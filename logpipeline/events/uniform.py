@@ -36,10 +36,14 @@ class Uniform:
     def __init__(self, row: Row, tail: str, absent: frozenset[str]) -> None:
         self._row, self._tail = row, tail
         pattern = guard(row, absent) + row.pattern + self._suffix()
-        self.match = re.compile(pattern, re.ASCII).match
+        self._match = re.compile(pattern, re.ASCII).match
+
+    def matches(self, texts: list[str]) -> list[Match | None]:
+        """The match of each line, None for a line that is not of this format."""
+        return list(map(self._match, texts))
 
     def events(self, texts: list[str], matches: list[Match]) -> Made:
-        """The events of lines that `match`."""
+        """The events of lines that have `matches`."""
         row, tail = self._row, self._tail
         stated = [row.understood(match, text) for match, text in zip(matches, texts, strict=True)]
         fields = encoded([each and each.fields for each in stated])

@@ -1,18 +1,41 @@
 """Uniform access: the lines of the commonest access logs, converted by columns."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 
 import msgspec
 
 from logpipeline.events import levels, requests
-from logpipeline.events.uniform import BEGINNINGS, Made, Match, Uniform, encoded, groups
+from logpipeline.events.formats import FORMATS
+from logpipeline.events.parts import MONTH
+from logpipeline.events.text_formats import Row
+from logpipeline.events.uniform import BEGINNINGS, Made, Match, Uniform, encoded, groups, guard
 
 Texts = Iterable[str]
+
+# The commonest of these lines, in which the row's pattern finds the same at twice the cost.
+QUICK = (
+    r"(\d{1,3}(?:\.\d{1,3}){3}) \S++ \S++ "
+    rf"\[(\d\d/{MONTH}/\d{{4}}:\d\d:\d\d):([0-6]\d) ([+-]\d{{4}})\] "
+    r'"([A-Z]{2,20}+) ([^"\\ ]*+) HTTP/\d\.\d" (\d{3}) (\d{1,15}+)(?=\s|$)'
+)
 
 
 class UniformAccess(Uniform):
     """Converts lines of a row that has `access`, as `Row.understood` does."""
+
+    def __init__(self, row: Row, tail: str, absent: frozenset[str]) -> None:
+        super().__init__(row, tail, absent)
+        self._quick = _same(re.compile(guard(row, absent) + QUICK, re.ASCII).match, row)
+
+    def matches(self, texts: list[str]) -> list[Match | None]:
+        if self._quick is None:
+            return super().matches(texts)
+        found: list[Match | None] = list(map(self._quick, texts))
+        if None in found:
+            found = [match or self._match(text) for match, text in zip(found, texts, strict=True)]
+        return found
 
     def events(self, texts: list[str], matches: list[Match]) -> Made:
         columns = groups(matches)
@@ -46,6 +69,13 @@ class UniformAccess(Uniform):
         return made
 
 
+def _same(match: Callable[[str], Match | None], row: Row) -> Callable[[str], Match | None] | None:
+    """A match, if it finds in the row's example what the row does."""
+    [example] = [form.example for form in FORMATS if form.name == row.name]
+    ours, theirs = match(example), row.match(example)
+    return match if ours and theirs and ours.groups() == theirs.groups() else None
+
+
 def _start(code: str) -> tuple[str, str]:
     """The beginning of an event with this status, and the field."""
     level = levels.of_status(code) if code[0] in "45" else None
@@ -70,7 +100,7 @@ def _durations(texts: list[str]) -> Texts:
     """The field of the duration of each line that states one."""
     together = "\n".join(texts)
     # A single character is found at a hundredth of the cost.
-    if "=" in together and "rt=" in together or "_" in together and "_time" in together:
+    if ("=" in together and "rt=" in together) or ("_" in together and "_time" in together):
         return map(_duration, texts)
     if any(map(str.endswith, texts, repeat("ms"))):
         return map(_duration, texts)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 
+from kafka.codec import lz4_encode
 from kafka.producer.future import FutureRecordMetadata
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.default_records import DefaultRecordBatchBuilder
@@ -25,6 +26,7 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
     """The library's builder, but of many records at once."""
 
     def __init__(self, compression: int, most: int) -> None:
+        assert compression in (self.CODEC_NONE, self.CODEC_LZ4)
         super().__init__(FORMAT, compression, False, -1, -1, -1, most)
         self._runs: list[tuple[int, list[Pair]]] = []
         self._first_timestamp: int | None = None
@@ -51,9 +53,11 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
         """Encode and compress the records. From any thread."""
         with self._sealing:
             if self._compressed is None:
-                self._buffer += encode(self._runs)
+                records = encode(self._runs)
                 self._runs.clear()
-                self._compressed = self._maybe_compress()
+                packed = lz4_encode(records) if self._compression_type else records
+                self._compressed = len(packed) < len(records)
+                self._buffer += packed if self._compressed else records
 
     def build(self) -> bytearray:
         """The batch."""

@@ -64,7 +64,7 @@ class Conversion:
             return []
         begin = data.find(b"\n") + 1
         end = data.rfind(b"\n", begin, max(begin, data.rfind(b"\n"))) + 1
-        if self._encoding != UTF_8 or not begin < end or b"\n\0" in data:
+        if self._encoding != UTF_8 or not begin < end or (b"\0" in data and b"\n\0" in data):
             return self._fed(data)
         made = self._fed(data[:begin])
         if not self._joiner.separate(data):
