@@ -104,7 +104,7 @@ class UniformHeads(Uniform):
             field = "service" if name == "tag" else name
             fields.append(_named(field, values))
             if field == "service":
-                tails = ["}" if value else self._tail for value in values]
+                tails = ["}" if value else tail for value, tail in zip(values, tails, strict=False)]
         return [*fields, tails]
 
 

@@ -107,7 +107,8 @@ class Chunks:
 class OneByOne(Joiner):
     """It takes each line by itself."""
 
-    def separate(self, data: bytes) -> bool:
+    @property
+    def is_quiet(self) -> bool:
         return False
 
 
