@@ -5,9 +5,10 @@ import msgspec
 from logpipeline.events import json_formats
 from logpipeline.events.event import BRACKETS
 from logpipeline.events.json_formats import Fields
+from logpipeline.events.outlines import fields_of, is_spaced
+from logpipeline.events.outlines import outline as outline_of
 from logpipeline.events.plans import Plan
-from logpipeline.events.shapes import Made, Shape, UncertainError, fields_of, is_spaced
-from logpipeline.events.shapes import outline as outline_of
+from logpipeline.events.shapes import Made, Shape, UncertainError
 
 MOST = 200  # plans that are kept
 MOST_SHAPES = 100  # each takes milliseconds to make

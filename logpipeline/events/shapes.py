@@ -4,7 +4,6 @@ A pattern is built from a line, and copies what stays as it is; lines that it do
 those that are not certain, are converted by their plan.
 """
 
-import json
 import re
 from collections.abc import Callable
 from itertools import repeat
@@ -14,6 +13,7 @@ import msgspec
 
 from logpipeline.events import json_requests, json_values
 from logpipeline.events.json_names import PART_OF
+from logpipeline.events.outlines import Pairs, kind_of
 from logpipeline.events.plans import BEGINNINGS, Plan, joined
 
 Names = tuple[str, ...]  # of a field, and of the object that holds it before it
@@ -45,49 +45,6 @@ class UncertainError(Exception):
     """Lines like this one must be converted by their plan."""
 
 
-class Pairs(tuple[tuple[str, Any], ...]):
-    """The fields of a JSON object, in their order."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self)
-
-
-def fields_of(line: bytes) -> Pairs:
-    """Raises ValueError, RecursionError."""
-    pairs = json.loads(line, object_pairs_hook=Pairs)
-    if not isinstance(pairs, Pairs) or len({*pairs.names}) < len(pairs):
-        raise ValueError("it is no object with one value for each name")
-    return pairs
-
-
-def outline(pairs: Pairs, plan: Plan, line: bytes) -> object:
-    """What the lines of one shape have in common."""
-    decisive = {name for _, name in (*plan.roles.values(), *plan.request)}
-    return (
-        is_spaced(line),
-        tuple(
-            (name, value.names if isinstance(value, Pairs) else _kind(value))
-            if name in decisive
-            else (name, _kind(value) == "container")
-            for name, value in pairs
-        ),
-    )
-
-
-def is_spaced(line: bytes) -> bool:
-    """Whether it is written as Python's json does."""
-    return b'": ' in line
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, (Pairs, list)):
-        return "container"
-    return "word" if value is None or isinstance(value, bool) else "number"
-
-
 class Shape:
     """Makes the events of the lines that `match`, which have no control characters. Raises
     UncertainError, ValueError."""
@@ -104,7 +61,7 @@ class Shape:
         taken = {name for _, name in plan.roles.values()}
         if not plan.is_certain or not taken.isdisjoint(name for _, name in plan.request):
             raise UncertainError
-        if plan.may_be_ours and _kind(self._values["timestamp"]) != "string":
+        if plan.may_be_ours and kind_of(self._values["timestamp"]) != "string":
             raise UncertainError
         self._parts = self._chosen() if plan.reports else {}
         self.match: Callable[[bytes], Any] = re.compile(self._pattern().encode()).fullmatch
@@ -175,7 +132,7 @@ class Shape:
             part, value = PART_OF[role.what], self._values[name]
             self._candidates.add((name,))
             if part not in NESTED:
-                if _kind(value) in {"string", "number"}:
+                if kind_of(value) in {"string", "number"}:
                     found.setdefault(part, (name,))
             elif isinstance(value, Pairs):
                 self._choose_inside(name, value, found)
@@ -195,7 +152,7 @@ class Shape:
             if isinstance(value, bool):
                 raise UncertainError
             self._candidates.add((name, inner))
-            if _kind(value) in {"string", "number"}:
+            if kind_of(value) in {"string", "number"}:
                 found.setdefault(part, (name, inner))
 
     def _pattern(self) -> str:
@@ -239,7 +196,7 @@ class Shape:
             if not isinstance(value, str):
                 raise UncertainError
             return f"({STRING})"
-        if _kind(value) == "number":
+        if kind_of(value) == "number":
             return f"({NUMBER})"
         if not isinstance(value, str):
             raise UncertainError
@@ -261,7 +218,7 @@ class Shape:
             inner = [self._key(name) + self._copy(*names, name, each) for name, each in value]
             return rf"\{{{self._comma.join(inner)}\}}"
         kinds = {"string": STRING, "number": NUMBER, "word": WORD}
-        return kinds.get(_kind(value)) or self._any(value)
+        return kinds.get(kind_of(value)) or self._any(value)
 
     def _part(self, part: str, value: Any) -> str:
         pattern = PARTS[part][isinstance(value, str)]
@@ -272,7 +229,7 @@ class Shape:
 
     def _any(self, value: Any) -> str:
         """The pattern of values of about this kind."""
-        return _container(self._comma, self._colon) if _kind(value) == "container" else SCALAR
+        return _container(self._comma, self._colon) if kind_of(value) == "container" else SCALAR
 
     def _add_parts(self) -> None:
         """Let the parts follow that are not copied under their names already."""
@@ -283,7 +240,7 @@ class Shape:
                 continue
             names = names_of[part]
             if part in shown:
-                number = _kind(self._values[part]) == "number"
+                number = kind_of(self._values[part]) == "number"
                 if part == "duration_ms" or names != (part,) or number != (part in NUMBERS):
                     raise UncertainError
             elif part == "duration_ms":

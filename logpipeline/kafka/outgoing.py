@@ -26,7 +26,6 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
     """The library's builder, but of many records at once."""
 
     def __init__(self, compression: int, most: int) -> None:
-        assert compression in (self.CODEC_NONE, self.CODEC_LZ4)
         super().__init__(FORMAT, compression, False, -1, -1, -1, most)
         self._runs: list[tuple[int, list[Pair]]] = []
         self._first_timestamp: int | None = None
@@ -55,7 +54,11 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
             if self._compressed is None:
                 records = encode(self._runs)
                 self._runs.clear()
-                packed = lz4_encode(records) if self._compression_type else records
+                if self._compression_type != self.CODEC_LZ4:
+                    self._buffer += records
+                    self._compressed = self._maybe_compress()
+                    return
+                packed = lz4_encode(records)  # without the library's two copies
                 self._compressed = len(packed) < len(records)
                 self._buffer += packed if self._compressed else records
 
