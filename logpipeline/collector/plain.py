@@ -21,7 +21,7 @@ from logpipeline.collector.shaping import checked
 from logpipeline.events import event
 from logpipeline.events.event import MILLISECONDS
 from logpipeline.events.lines import BYTE_ORDER_MARK, MOST, Lines
-from logpipeline.events.plans import Plans
+from logpipeline.events.objects import Objects
 
 KINDS = {
     *("", "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"),
@@ -129,9 +129,9 @@ def shaped(call: Call, values: list[bytes], source: str) -> Sequence[Pair | str]
 
 
 @lru_cache(64)
-def _plans(service: str) -> Plans:
+def _objects(service: str) -> Objects:
     """Those of a token's service: what the names of a logger's fields mean is found out once."""
-    return Plans(as_json(service) if service else b"")
+    return Objects(as_json(service) if service else b"")
 
 
 def _together(service: str, values: list[bytes]) -> Sequence[bytes | None]:
@@ -143,7 +143,7 @@ def _together(service: str, values: list[bytes]) -> Sequence[bytes | None]:
         return [None] * len(values)
     if b"\n" in whole or b"\r" in whole:
         return [None] * len(values)
-    return _plans(service).events(values)
+    return _objects(service).events(values, whole)
 
 
 def _as_they_are(values: list[bytes], default: bytes) -> list[Pair] | None:

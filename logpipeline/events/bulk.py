@@ -6,7 +6,7 @@ from typing import Any
 
 from logpipeline.events import event
 from logpipeline.events.event import MILLISECONDS
-from logpipeline.events.plans import Plans
+from logpipeline.events.objects import Objects
 from logpipeline.events.text_formats import MOST, ROWS, TAIL_ROWS, Row
 from logpipeline.events.uniform import Uniform, needs
 from logpipeline.events.uniform_access import UniformAccess
@@ -33,7 +33,7 @@ class Bulk:
         self._one, self._likely = one, likely
         tail = b',"service":' + service + b"}" if service else b"}"
         self._tail = tail.decode()
-        self._plans = Plans(service)
+        self._objects = Objects(service)
         self._most = most
         self._uniform: dict[tuple[Row, frozenset[str]], Uniform] = {}
         self.count = 0
@@ -47,15 +47,15 @@ class Bulk:
             if b"\r\r" in together:
                 return list(map(self._one, lines))
             lines = [line[:-1] if line[-1:] == b"\r" else line for line in lines]
+            together = b"\n".join(lines)
         try:
             together.decode() if not together.isascii() else None
         except UnicodeDecodeError:
             return self._halved(lines)
-        first = lines[0][:1] == b"{"
-        count = together.count(b"\n{") + first
-        if count == len(lines):
-            return self._of_objects(lines)
-        if not count:
+        objects = [line[:1] for line in lines].count(b"{") if b"{" in together else 0
+        if objects == len(lines):
+            return self._of_objects(lines, together)
+        if not objects:
             return self._of_texts(lines)
         return self._of_both(lines)
 
@@ -77,7 +77,7 @@ class Bulk:
                 made[number] = value
         return made
 
-    def _of_objects(self, lines: list[bytes]) -> Events:
+    def _of_objects(self, lines: list[bytes], together: bytes) -> Events:
         """The events in lines that may be JSON objects."""
         if event.is_event(lines[0]):
             if self._are_ours(lines):
@@ -85,7 +85,7 @@ class Bulk:
                 return list(lines)
             if len(lines) >= 2 * FEW:
                 return self._halved(lines)
-        made = self._plans.events(lines)
+        made = self._objects.events(lines, together)
         self.count += len(lines) - made.count(None)
         return [
             value if value is not None else self._one(line)
@@ -98,7 +98,7 @@ class Bulk:
         return found is not None and -MILLISECONDS < min(found[1]) <= max(found[1]) < MILLISECONDS
 
     def _of_texts(self, lines: list[bytes]) -> Events:
-        texts = [line.decode() for line in lines]
+        texts = list(map(bytes.decode, lines))
         together = "\n".join(texts)
         left = self._numbers(texts, together)
         numbers, values = self._of_one_format(texts, left, together)
@@ -127,7 +127,7 @@ class Bulk:
 
     def _numbers(self, texts: list[str], together: str) -> Sequence[int]:
         """Those of the lines that need no closer look."""
-        if COLOUR not in together and max(map(len, texts)) <= MOST:
+        if COLOUR[0] not in together and max(map(len, texts)) <= MOST:
             return range(len(texts))
         return [
             number for number, text in enumerate(texts) if COLOUR not in text and len(text) <= MOST
@@ -143,7 +143,7 @@ class Bulk:
         row = ISO if row in TAIL_ROWS else row
         uniform = self._of_row(row, frozenset(each for each in needs(row) if each not in together))
         chosen = [texts[number] for number in numbers]
-        matches: Any = list(map(uniform.match, chosen))
+        matches: Any = uniform.matches(chosen)
         if None in matches:
             numbers, chosen = list(compress(numbers, matches)), list(compress(chosen, matches))
             matches = list(compress(matches, matches))

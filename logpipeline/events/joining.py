@@ -81,9 +81,18 @@ class Joiner:
         Then only the first line that ends in it and the last one must be fed, with `end` after the
         first; those between them are events as they are. It costs a tenth of `feed`.
         """
-        if self._order or self._full or self._first is not None:
-            return False
-        return (FRAMED if self._off else SPECIAL).search(data) is None
+        return self.is_quiet and self.next_special(data, 0) is None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing waits but, at most, one whole line."""
+        return not self._order and not self._full and self._first is None
+
+    def next_special(self, data: bytes, at: int) -> int | None:
+        """Where in `data`, behind a newline from `at` on, the next line begins that may join one
+        before it, or that one behind it may join."""
+        found = (FRAMED if self._off else SPECIAL).search(data, at)
+        return found.start() + 1 if found else None
 
     def expired(self, now: float) -> list[Joined]:
         """The events whose continuation did not come in time. Ask only when no line is there."""
@@ -174,6 +183,9 @@ class Joiner:
                     break
                 self._close(order[0])
             done.append(order.popleft().joined())
+        if len(order) == 1 and not self._full and self._first is None and order[0].is_as_new():
+            self._held = order[0].first, order[0].since
+            del self._waiting[order.pop().stream]
         return done
 
     def _is_alone(self, content: bytes) -> bool:

@@ -1,7 +1,7 @@
 """JSON requests: the fields of an access log in JSON, under the names that all have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -63,7 +63,7 @@ def _parts(fields: Fields, some: list[tuple[Role, str]]) -> dict[str, Any]:
             found = _nested(value) | found if isinstance(value, (dict, str)) else found
         elif not isinstance(value, (dict, list, bool)) and value is not None:
             if part == "duration_ms":
-                value = _in_milliseconds(value, name, fields)
+                value = in_milliseconds(value, name, fields)
             found.setdefault(part, value)
     return found
 
@@ -80,7 +80,7 @@ def _nested(value: dict[str, Any] | str) -> dict[str, Any]:
         part = PARTS[name]
         if part and part not in {"request", "response"} and isinstance(each, (str, int, float)):
             found.setdefault(
-                part, _in_milliseconds(each, name, value) if part == "duration_ms" else each
+                part, in_milliseconds(each, name, value) if part == "duration_ms" else each
             )
     return found
 
@@ -101,17 +101,17 @@ def _made(found: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _in_milliseconds(value: Any, name: str, fields: Mapping[str, Any]) -> float | None:
+def in_milliseconds(value: Any, name: str, names: Container[str]) -> float | None:
     """A duration by its name and its form: seconds, Traefik's and Echo's nanoseconds, Envoy's
-    milliseconds, "1.2ms"."""
+    milliseconds, "1.2ms". `names` are those of the object's fields."""
     if isinstance(value, str) and (found := requests.milliseconds(value)) is not None:
         return found
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    if plain(name).endswith("ms") or name == "responseTime" or "response_flags" in fields:
+    if plain(name).endswith("ms") or name == "responseTime" or "response_flags" in names:
         return requests.rounded(number)
-    if name == "Duration" or "latency_human" in fields:
+    if name == "Duration" or "latency_human" in names:
         return requests.rounded(number, 0.000_001)
     return requests.rounded(number, 1_000.0)

@@ -7,6 +7,7 @@ first match stays the first. `Lines.event` converts the uncertain lines.
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -35,10 +36,14 @@ class Uniform:
     def __init__(self, row: Row, tail: str, absent: frozenset[str]) -> None:
         self._row, self._tail = row, tail
         pattern = guard(row, absent) + row.pattern + self._suffix()
-        self.match = re.compile(pattern, re.ASCII).match
+        self._match = re.compile(pattern, re.ASCII).match
+
+    def matches(self, texts: list[str]) -> list[Match | None]:
+        """The match of each line, None for a line that is not of this format."""
+        return list(map(self._match, texts))
 
     def events(self, texts: list[str], matches: list[Match]) -> Made:
-        """The events of lines that `match`."""
+        """The events of lines that have `matches`."""
         row, tail = self._row, self._tail
         stated = [row.understood(match, text) for match, text in zip(matches, texts, strict=True)]
         fields = encoded([each and each.fields for each in stated])
@@ -71,14 +76,21 @@ def encoded(values: Sequence[object]) -> list[str]:
     return lines
 
 
+def groups(matches: list[Match]) -> list[tuple[Any, ...]]:
+    """The groups of all matches, by columns."""
+    return list(zip(*map(re.Match.groups, matches), strict=True))
+
+
 def guard(row: Row, absent: frozenset[str]) -> str:
     """What a line must and must not begin with so that `row` is the first that may match it."""
-    ways = []
+    kinds: dict[str, list[str]] = {}  # by what must not match
     for kind, rows in ROWS.items():
         if row in rows:
             before = [each for each in _before(row, rows) if each.needs not in absent]
             earlier = "|".join(_nameless(each.lead or each.pattern) for each in before)
-            ways.append(_first(kind) + (f"(?!{earlier})" if earlier else ""))
+            kinds.setdefault(f"(?!{earlier})" if earlier else "", []).append(kind)
+    digits_first = sorted(kinds.items(), key=lambda each: "0" not in each[1])
+    ways = [_first(some) + earlier for earlier, some in digits_first]
     return f"(?:{'|'.join(ways)})" if ways else "(?!)"
 
 
@@ -97,10 +109,10 @@ def _nameless(pattern: str) -> str:
     return f"(?:{NAMED_GROUP.sub('(?:', pattern)})"
 
 
-def _first(kind: str) -> str:
-    """A look-ahead for the first character of a kind, or of most of them."""
-    if kind == "0":
-        return "(?=[0-9])"
-    if kind == "a":
-        return f"(?=[A-Za-z])(?![{''.join(sorted(LETTERS))}])"
-    return f"(?={re.escape(kind)})"
+def _first(kinds: list[str]) -> str:
+    """A look-ahead for the first characters of some kinds, or for most of them."""
+    characters = "".join("0-9" if kind == "0" else re.escape(kind) for kind in kinds if kind != "a")
+    ways = [f"[{characters}]"] if characters else []
+    if "a" in kinds:
+        ways.append(f"(?![{''.join(sorted(LETTERS))}])[A-Za-z]")
+    return f"(?={'|'.join(ways)})"

@@ -1,12 +1,13 @@
 """Uniform heads: lines that begin with a time, perhaps a level, and where they are from."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 from logpipeline.events import levels
 from logpipeline.events.text_formats import INSIDE, LOGGER, TAIL_ROWS, Row
-from logpipeline.events.uniform import BEGINNINGS, Made, Match, Uniform, encoded
+from logpipeline.events.uniform import BEGINNINGS, Made, Match, Uniform, encoded, groups
 
 PLAIN = {"at", "s", "f", "z", "service", "tag", "host", "logger", "pri"}  # names of groups
 
@@ -29,24 +30,30 @@ class UniformHeads(Uniform):
         return "at" in names <= PLAIN and not (row.is_java and row.named)
 
     def events(self, texts: list[str], matches: list[Match]) -> Made:
-        columns: Columns = list(zip(*[match.groups() for match in matches], strict=True))
+        columns: Columns = groups(matches)
         at, second, part, zone = (self._column(columns, name) for name in ("at", "s", "f", "z"))
         moments = list(zip(at, second, zone, strict=True))
         stamps = self._stamps([each for each in moments if each[0] is not None])
+        # Its fraction would count backwards from a time before 1970.
+        known = {each: stamp for each, stamp in stamps.items() if stamp and stamp[0] != "-"}
         stated = self._stated(columns)
-        ends = self._fields(columns, stated)
-        is_certain = self._certain(texts, matches, stated)
-        made: Made = []
-        for text, moment, fraction, level, end, certain in zip(
-            encoded(texts), moments, part, stated, ends, is_certain, strict=True
-        ):
-            stamp = stamps.get(moment)
-            if stamp is None or stamp[0] == "-" or not certain:
-                made.append(None)
-                continue
-            if fraction:
-                stamp = f"{stamp}.{fraction}"
-            made.append(f'{BEGINNINGS[level]}{text},"timestamp":{stamp}{end}')
+        made: Made = list(
+            map(
+                "".join,
+                zip(
+                    [BEGINNINGS[level] for level in stated],
+                    encoded(texts),
+                    repeat(',"timestamp":'),
+                    [known.get(moment, "") for moment in moments],
+                    [f".{fraction}" if fraction else "" for fraction in part],
+                    *self._fields(columns, stated),
+                ),
+            )
+        )
+        certain = self._certain(texts, matches, stated)
+        if len(known) < len(stamps) or None in at or not all(certain):
+            for number, moment in enumerate(moments):
+                made[number] = made[number] if moment in known and certain[number] else None
         return made
 
     def _suffix(self) -> str:
@@ -70,10 +77,10 @@ class UniformHeads(Uniform):
 
     def _stated(self, columns: Columns) -> list[str | None]:
         """The levels."""
-        found = [columns[number - 1] for number in self._row.levels]
         names: Column = [None] * len(columns[0])
-        for column in reversed(found):
-            names = column if column is found[-1] else list(map(_either, column, names))
+        for number in reversed(self._row.levels):
+            if any(column := columns[number - 1]):
+                names = [one or other for one, other in zip(column, names, strict=True)]
         known = {name: levels.named(name) if name else None for name in {*names}}
         stated = [known[name] for name in names]
         if "pri" in self._row.groups:
@@ -82,26 +89,28 @@ class UniformHeads(Uniform):
             stated = [level or scale[pri] for level, pri in zip(stated, numbers, strict=True)]
         return stated
 
-    def _fields(self, columns: Columns, stated: Column) -> list[str]:
+    def _fields(self, columns: Columns, stated: Column) -> list[Iterable[str]]:
         """The ends of the events: the fields, and the service."""
-        tail = self._tail
         if self._row.is_java:
             loggers = columns[self._end]
-            return [
-                f',"logger":{text}{tail}' if logger and level else tail
-                for logger, level, text in zip(loggers, stated, encoded(loggers), strict=True)
-            ]
-        ends = [""] * len(stated)
+            shown = _named("logger", loggers)
+            if None in stated:
+                shown = [text if level else "" for text, level in zip(shown, stated, strict=True)]
+            return [shown, repeat(self._tail)]
+        fields: list[Iterable[str]] = []
+        tails: Iterable[str] = repeat(self._tail)
         for name in self._row.named:
             values = self._column(columns, name)
             field = "service" if name == "tag" else name
-            ends = [
-                f'{end},"{field}":{text}' if value else end
-                for end, value, text in zip(ends, values, encoded(values), strict=True)
-            ]
-        own = ',"service":'
-        return [end + ("}" if end.startswith(own) else tail) for end in ends]
+            fields.append(_named(field, values))
+            if field == "service":
+                tails = ["}" if value else tail for value, tail in zip(values, tails, strict=False)]
+        return [*fields, tails]
 
 
-def _either(first: str | None, second: str | None) -> str | None:
-    return first or second
+def _named(name: str, values: Column) -> list[str]:
+    """The field in each event that has a value for it."""
+    return [
+        f',"{name}":{text}' if value else ""
+        for value, text in zip(values, encoded(values), strict=True)
+    ]

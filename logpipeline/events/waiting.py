@@ -85,6 +85,10 @@ class Waiting:
     def is_full(self) -> bool:
         return self.lines >= MOST_LINES or (self.more is not None and len(self.more) >= MOST_BYTES)
 
+    def is_as_new(self) -> bool:
+        """Whether nothing is known but one line, which has no frame."""
+        return self.more is None and self.wrapped is None and self.known is None and not self.done
+
     def has_head(self) -> bool:
         """Whether the first line is known to begin an event."""
         if self.known is None:

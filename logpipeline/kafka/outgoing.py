@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 
+from kafka.codec import lz4_encode
 from kafka.producer.future import FutureRecordMetadata
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.default_records import DefaultRecordBatchBuilder
@@ -51,9 +52,15 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
         """Encode and compress the records. From any thread."""
         with self._sealing:
             if self._compressed is None:
-                self._buffer += encode(self._runs)
+                records = encode(self._runs)
                 self._runs.clear()
-                self._compressed = self._maybe_compress()
+                if self._compression_type != self.CODEC_LZ4:
+                    self._buffer += records
+                    self._compressed = self._maybe_compress()
+                    return
+                packed = lz4_encode(records)  # without the library's two copies
+                self._compressed = len(packed) < len(records)
+                self._buffer += packed if self._compressed else records
 
     def build(self) -> bytearray:
         """The batch."""

@@ -10,6 +10,8 @@ from logpipeline.events.lines import HEADER, Lines
 from logpipeline.events.w3c import HeaderFields
 from logpipeline.producer.line_reader import UTF_8, Line, LineReader, line_reader
 
+FEWEST = 4  # lines that are given to the joiner at once, where one may join another
+
 
 class Conversion:
     """Converts a file's bytes from `offset` on; `joiner` joins its lines, `lines` make the events.
@@ -75,13 +77,25 @@ class Conversion:
             return []
         begin = data.find(b"\n") + 1
         end = data.rfind(b"\n", begin, max(begin, data.rfind(b"\n"))) + 1
-        if self._encoding != UTF_8 or not begin < end or b"\n\0" in data or HEADER in data:
+        nul = b"\0" in data and b"\n\0" in data
+        if self._encoding != UTF_8 or not begin < end or nul or HEADER in data:
             return self._fed(data)
         made = self._fed(data[:begin])
-        if not self._joiner.separate(data):
-            return made + self._fed(data[begin:])
-        made += self._of(self._joiner.end())
-        made += self._separate(data[begin:end])
+        last = begin  # where the last line begins that was fed
+        fed = FEWEST  # lines at once
+        while begin < end:
+            stop = self._bulk_end(data, begin, end, last)
+            if stop > begin:
+                made += self._of(self._joiner.end())
+                made += self._separate(data[begin:stop])
+                begin, last, fed = stop, stop, FEWEST
+                continue
+            for _ in range(fed):
+                last, begin = begin, data.find(b"\n", begin) + 1
+                if begin >= end:
+                    break
+            made += self._fed(data[stop:begin])
+            fed *= 2
         return made + self._fed(data[end:])  # the last line may be continued
 
     def hand_over(self, later: "Conversion") -> None:
@@ -92,6 +106,18 @@ class Conversion:
             later._earlier, later._handed, later._owed = self, len(starts), len(starts)
             for start in starts:
                 self._push(start)
+
+    def _bulk_end(self, data: bytes, begin: int, end: int, last: int) -> int:
+        """The end of those whole lines that are events as they are; `begin` if the next line must
+        be fed. The `last` line that was fed may be one that such a line joins."""
+        if not self._joiner.is_quiet:
+            return begin
+        special = self._joiner.next_special(data, last - 1)
+        if special is None or special > end:
+            return end
+        if special <= begin:
+            return begin
+        return data.rfind(b"\n", begin, special - 1) + 1 or begin
 
     def late_events(self, with_unfinished: bool) -> list[bytes]:
         """Those that need not wait any longer for a continuation; with the unfinished line or

@@ -24,7 +24,7 @@ from logpipeline.shutdown import STEP, Shutdown
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2**18  # bytes read at once
+CHUNK = 2**17  # bytes read at once: what is made of them fits into a cache
 STANDARD_INPUT = "-"
 
 

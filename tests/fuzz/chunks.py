@@ -30,6 +30,15 @@ USUAL = (
     b'{"level":"warn","ts":"2024-03-23T22:56:07.123Z","msg":"slow \\u00e9","n":[1,{"a":2}]}',
     b'{"level":"info","message":"done","timestamp":"2024-03-23T22:56:07+01:00","method":"GET",'
     b'"path":"/x","status":200,"duration":0.25}',
+    b'{"timestamp": "2024-03-23T22:56:07.123456Z", "level": "info", "event": "paid \\"17\\"", '
+    b'"user": null, "n": [1, {"a": -2.50e3}], "tags": {}, "method": "GET"}',
+    b'{"ts":1711234567.25,"level":"error","logger":"http","msg":"handled \\/x","request":{"id":"x",'
+    b'"remote_ip":"10.0.0.9","method":"GET","uri":"/pay?a=1","headers":{"A":["b","c"]}},'
+    b'"bytes_read":0,"duration":0.0123,"size":12,"status":502}',
+    b'{"status":"404","size":17,"path":"/a","level":"INFO","timestamp":"2024-03-23T22:56:07.5Z",'
+    b'"duration_ms":1.50,"message":"gone","method":"POST","service":"web","Level":3,"@l":7}',
+    b'{"severity":4,"msg":"x","time":"23/Mar/2024:22:56:07 +0000","req":{"method":"GET","url":"/"},'
+    b'"res":{"statusCode":200,"size":"12","took":null},"elapsed":"1.5ms","facility":1}',
     b"2024-03-23 22:56:07,890 WARN [main] com.example.shop.Order: order 17 is late",
     b"2024-03-23T22:56:07Z nothing to see",
     b"Mar 23 22:56:07 combo sshd(pam_unix)[19939]: authentication failure; uid=0",
@@ -38,6 +47,7 @@ PIECES = (
     *(b"\r", b"\r\r", b"\xff", b"\xef\xbb\xbf", b"\\", b'"', b"{", b"}", b"[", b"\t", b" ", b"\0"),
     *(b"\x1b[31m", "é".encode(), "\ufffd".encode(), "\u2028".encode(), "٣".encode(), b"\x85"),
     *(b"\\u00e9", b"\\ud800", b"1e999", b"-", b"0", b"Z", b" ERROR ", b"[info]", b" 5ms", b"|"),
+    *(b"01", b"1.", b"1e5", b"null", b"\\/", b"\\u0041", b'"a":1,', b"{}", b"[{}]", b"\x7f", b'""'),
     *(b"request_time=0.012 ", b": ", b"x" * 9_000, b'"level":', b"}{", b"[" * 70, b"\x0b"),
 )
 SIZES = (1, 5, 20, 60, 200)
@@ -97,7 +107,8 @@ class Chunks:
 class OneByOne(Joiner):
     """It takes each line by itself."""
 
-    def separate(self, data: bytes) -> bool:
+    @property
+    def is_quiet(self) -> bool:
         return False
 
 
