@@ -402,11 +402,11 @@ def test_a_step_of_showing_the_page_that_fails_is_retried_and_logged_once(
 
 
 def test_another_sites_page_opens_no_socket_and_reads_nothing(
-    browser: Browser, tab: Tab, server: str, holding: Holding
+    browser: Browser, tab: Tab, page_address: str, holding: Holding
 ) -> None:
     holding.add(event(message="secret"))
     expect(tab.open().locator(ROWS)).to_have_count(1)  # the visitor sees it
-    here = urlsplit(server).netloc
+    here = urlsplit(page_address).netloc
     with elsewhere() as port:
         for other in (f"http://localhost:{port}", f"http://127.0.0.1:{port}"):
             context = browser.new_context()
@@ -417,7 +417,7 @@ def test_another_sites_page_opens_no_socket_and_reads_nothing(
                 assert page.evaluate(FETCH, f"http://{url}/") == "refused"
                 assert page.evaluate(FRAME, f"http://{url}/") == "refused"
             page.goto(other)
-            page.evaluate("(url) => { location.href = url }", f"{server}/?q=secret")  # a link
+            page.evaluate("(url) => { location.href = url }", f"{page_address}/?q=secret")  # a link
             expect(page.locator(ROWS)).to_have_count(1)
             context.close()
 

@@ -129,7 +129,7 @@ def test_a_click_on_an_alert_shows_its_service_levels_and_time(tab: Tab, holding
     page.locator(".alerts .open button").first.click()
     expect(page).to_have_url(re.compile("level=ERROR%2CCRITICAL&service=payments&in=period"))
     page.locator(".period").click()
-    past = page.locator(".alerts .past li").filter(has_text="lag resolved")
+    past = page.locator(".alerts .past li").filter(has_text="resolved:")
     expect(past).to_contain_text(over)
     assert past.evaluate("(li) => li.scrollWidth <= li.clientWidth")  # it is not cut
     past.get_by_role("button").click()
@@ -282,8 +282,6 @@ def test_the_keyboard_alone_does_everything(tab: Tab, holding: Holding, rate: in
         press("Enter")
         expect(page).to_have_url(re.compile(r"q=event\+"))
         expect(page.get_by_role("dialog")).to_be_hidden()
-        press("p")
-        expect(page.locator(".pause")).to_have_attribute("aria-pressed", "false")
 
 
 @pytest.mark.needs("npm")

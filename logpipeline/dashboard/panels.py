@@ -218,7 +218,7 @@ def _notice(state: DashboardState, number: int, clock: Clock) -> Markup:
     over = notice.state == "over"
     return Markup(
         '<li data-key="{}" class="{}"><button data-alert="{}"><time title="{}">{}</time>'
-        " <b>{}</b> {} <bdi>{}</bdi> <bdi>{}</bdi></button></li>"
+        " <b>{}</b> <bdi>{}</bdi> {}{} <bdi>{}</bdi></button></li>"
     ).format(
         short(f"{notice.at} {notice.state} {notice.rule} {notice.subject}", TEXT),
         "over" if over else _severity(notice),
@@ -226,8 +226,9 @@ def _notice(state: DashboardState, number: int, clock: Clock) -> Markup:
         clock.full(notice.at),
         clock.day(notice.at, state.at),
         short(notice.rule, 60),
-        STATES.get(notice.state, short(notice.state, 20)) + (", muted" if notice.muted else ""),
         short(notice.subject, 60),
+        STATES.get(notice.state, short(notice.state, 20)) + (", muted" if notice.muted else ""),
+        ":" if over else "",
         short(notice.summary, TEXT) if over else "",
     )
 
