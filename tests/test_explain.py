@@ -1,12 +1,13 @@
 """Explain: what is understood of each line, and by which format."""
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from logpipeline.events.explain import explained
+from tests.support.forked import completed_text
 from tests.support.process import ROOT
 
 LINES = {
@@ -42,8 +43,7 @@ def test_an_event_that_spans_lines_has_their_numbers() -> None:
 
 
 def explain(*names: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "logpipeline.events", *names]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return completed_text("logpipeline.events", [*names], ROOT, dict(os.environ))
 
 
 def test_the_program_explains_a_file(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from logpipeline.archive.packing import Stopped, pack
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
+from tests.support.forked import completed
 from tests.support.process import ROOT, Process, script
 from tests.support.records import event, events
 from tests.support.waiting import until
@@ -43,9 +44,7 @@ def environment(log_file: Path, **variables: str) -> dict[str, str]:
 
 
 def find(log_file: Path, *args: str, **variables: str) -> Done:
-    command = [*script("find.py"), *args]
-    env = environment(log_file, **variables)
-    return subprocess.run(command, env=env, cwd=log_file.parent, capture_output=True, timeout=60)
+    return completed("find.py", [*args], log_file.parent, environment(log_file, **variables))
 
 
 def numbers(done: Done) -> list[int]:

@@ -20,6 +20,7 @@ from logpipeline.report.events import table
 from logpipeline.report.page import ceiling
 from logpipeline.report.sources import NoLogs, files, gathered
 from logpipeline.report.trends import Trends, trends
+from tests.support.forked import completed_text
 from tests.support.process import ROOT
 
 NOON = datetime(2026, 11, 23, 12).timestamp()  # local time, as people ask for it
@@ -63,10 +64,8 @@ def day(path: Path) -> Trends:
 def report(log_file: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
     names = {name.upper() for name in Settings.model_fields}
     environment = {k: v for k, v in os.environ.items() if k not in names}
-    environment |= {"LOG_FILE": str(log_file), "PYTHONPATH": str(ROOT), **variables}
-    command = [sys.executable, "-m", "logpipeline.report", *args]
-    cwd = log_file.parent
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    environment |= {"LOG_FILE": str(log_file), **variables}
+    return completed_text("logpipeline.report", [*args], log_file.parent, environment)
 
 
 def test_rotated_and_packed_files_are_read(logs: Path) -> None:

@@ -16,6 +16,7 @@ from config import Settings
 from logpipeline.events.shown import shown
 from logpipeline.recent.newest import LONGEST, ROOM, SCANNED, head
 from logpipeline.terminal import printable, short
+from tests.support.forked import completed_text
 from tests.support.process import ROOT
 
 MEGABYTE = 2**20
@@ -39,9 +40,8 @@ def key(client: RedisClient) -> Iterator[str]:
 def show(redis_server: str, key: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     names = {name.upper() for name in Settings.model_fields}
     environment = {k: v for k, v in os.environ.items() if k not in names}
-    environment |= {"REDIS_URL": redis_server, "REDIS_KEY": key, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "logpipeline.recent", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    environment |= {"REDIS_URL": redis_server, "REDIS_KEY": key}
+    return completed_text("logpipeline.recent", [*arguments], ROOT, environment)
 
 
 def event(message: str, **fields: object) -> bytes:

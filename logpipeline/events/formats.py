@@ -69,7 +69,7 @@ FORMATS = (
         "journald, short-unix", "0",
         rf"(?P<epoch>\d{{10}})\.(?P<f>\d{{6}}) (?P<host>[\w.:-]{{1,255}}+) {TAG}", "",
         "1711234567.890123 web1 sshd[12]: error: PAM: Authentication failure",
-        needs=": ",
+        needs=":",
     ),
     Format(
         "zap's Unix seconds", "0",

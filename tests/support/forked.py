@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,16 @@ def completed(
         )
 
 
+def completed_text(
+    program: str, arguments: list[str], folder: Path, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """The same with `text=True`."""
+    done = completed(program, arguments, folder, env)
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
+
+
 def _run(command: list[str], streams: tuple[Path, Path], folder: Path, env: dict[str, str]) -> None:
     """Be that program, in a session and with an environment of its own."""
     os.setsid()
@@ -116,8 +127,11 @@ def _run(command: list[str], streams: tuple[Path, Path], folder: Path, env: dict
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_APPEND), number)
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(encoding=env.get("PYTHONIOENCODING", "utf-8"))  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(env)
+    time.tzset()
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
     sys.argv = command
