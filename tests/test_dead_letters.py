@@ -147,11 +147,11 @@ def test_a_stop_while_letters_wait_for_kafka_takes_less_than_ten_seconds(
     assert_stops(held)
 
 
-def limit_age(admin: KafkaAdminClient, settings: Settings, most: int) -> None:
-    """Let the topic refuse records older than so many milliseconds."""
-    limit = {"message.timestamp.before.max.ms": str(most)}
+def require_keys(admin: KafkaAdminClient, settings: Settings, required: bool) -> None:
+    """Let the topic refuse letters without a key, as a compacted one does."""
+    policy = {"cleanup.policy": "compact" if required else "delete"}
     topic = settings.kafka_dead_letter_topic
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, limit)])
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, policy)])
 
 
 def members(admin: KafkaAdminClient, settings: Settings) -> list[str]:
@@ -167,8 +167,8 @@ def test_letters_that_kafka_does_not_take_are_said_and_the_group_keeps_the_consu
     send(servers, topic, [b"earlier", event(0)], partition=0)
     until(lambda: lines(settings) == [event(0)], PATIENCE, str(held.process))
     [member] = members(kafka_admin, settings)
-    limit_age(kafka_admin, settings, 0)
-    send(servers, topic, [b"broken", event(1)], partition=0)
+    require_keys(kafka_admin, settings, True)
+    send(servers, topic, [b"broken", event(1)], partition=0, key=None)
     held.process.wait_for("cannot send dead letters, retrying: ", 30)
     said = time.monotonic()
     assert held.get("/readyz") == "dead letters cannot be sent\n"
@@ -177,7 +177,7 @@ def test_letters_that_kafka_does_not_take_are_said_and_the_group_keeps_the_consu
     until(lambda: time.monotonic() - said > SECONDS + 2, 60)
     assert members(kafka_admin, settings) == [member]
     assert lines(settings) == [event(0)]
-    limit_age(kafka_admin, settings, 2**63 - 1)
+    require_keys(kafka_admin, settings, False)
     until(lambda: lines(settings) == [event(0), event(1)], PATIENCE, str(held.process))
     held.process.wait_for("sending dead letters again")
     until(lambda: held.get("/readyz") == "ready\n", PATIENCE, str(held.process))
@@ -192,9 +192,9 @@ def test_partitions_that_move_while_letters_wait_are_stored_once_and_so_are_the_
 ) -> None:
     held = start(settings)
     servers, topic = settings.kafka_bootstrap_servers, settings.kafka_topic
-    limit_age(kafka_admin, settings, 0)
+    require_keys(kafka_admin, settings, True)
     for n in range(settings.kafka_partitions):
-        send(servers, topic, [b"broken %d" % n, event(n)], partition=n)
+        send(servers, topic, [b"broken %d" % n, event(n)], partition=n, key=None)
     held.process.wait_for("cannot send dead letters, retrying: ", 30)
     second = run_script("consumer.py")
 
@@ -206,7 +206,7 @@ def test_partitions_that_move_while_letters_wait_are_stored_once_and_so_are_the_
     until(shared, PATIENCE, f"{held.process}\n{second}")
     second.wait_for("cannot send dead letters, retrying: ", PATIENCE)
     assert lines(settings) == []
-    limit_age(kafka_admin, settings, 2**63 - 1)
+    require_keys(kafka_admin, settings, False)
     numbers = range(settings.kafka_partitions)
     wanted = Counter(event(n) for n in numbers)
     until(lambda: Counter(lines(settings)) == wanted, PATIENCE, f"{held.process}\n{second}")

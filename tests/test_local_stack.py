@@ -296,7 +296,7 @@ def test_show_prints_the_newest_last(settings: Settings, environment: dict[str, 
     with redis.Redis.from_url(settings.redis_url) as client:
         client.lpush(settings.redis_key, event("info", "one"), event("Warn", "two", service="auth"))
         client.lpush(f"{settings.redis_key}:ERROR", event("ERROR", "three", code=7))
-    stamp = "2024-03-23 22:56:07.890"
+    stamp = "2024-03-23 22:56:07.890Z"
     everything = show(environment)
     assert everything.stderr == ""
     assert everything.stdout == f"{stamp} INFO     one\n{stamp} WARNING  auth two\n"

@@ -294,7 +294,8 @@ def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
 ) -> None:
     env = away(environment, own_kafka)
     sent = "150000"
-    run = run_script("producer.py", "--rate", "0", "--count", sent, "--seed", str(SEED), env=env)
+    options = ["--rate", "0", "--count", sent, "--seed", str(SEED)]
+    run = run_script("producer.py", *options, env=env, forked=False)
     run.wait_for("--seed")
     time.sleep(1)
     own_kafka.kill()

@@ -79,7 +79,7 @@ def send(
     topic: str,
     values: Iterable[bytes | None],
     partition: int | None = None,
-    key: bytes = b"key",
+    key: bytes | None = b"key",
 ) -> None:
     """Put values into a topic that exists, and wait until the broker has them.
 
