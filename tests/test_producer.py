@@ -293,11 +293,11 @@ def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:
     env = away(environment, own_kafka)
-    sent = "150000"
+    sent = "300000"
     options = ["--rate", "0", "--count", sent, "--seed", str(SEED)]
     run = run_script("producer.py", *options, env=env, forked=False)
     run.wait_for("--seed")
-    time.sleep(1)
+    time.sleep(0.2)  # it takes a second or more for all
     own_kafka.kill()
     run.wait_for(
         "Kafka unavailable, retrying: "
