@@ -19,7 +19,7 @@ from tests.support.forked import forked
 from tests.support.holding import Holding, event
 from tests.support.process import ROOT, dashboard
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("hands")]
 
 ROWS = ".events li button"
 RATES = pytest.mark.parametrize("rate", [300, 5_000])

@@ -26,7 +26,7 @@ from tests.support.forked import forked
 from tests.support.holding import Holding, event
 from tests.support.process import dashboard
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("hands")]
 
 ROWS = ".events li button"
 PHONE: dict[str, Any] = {
