@@ -160,9 +160,9 @@ def test_json_links_colours_and_the_future_are_shown_as_such(tab: Tab, holding: 
     expect(page.locator(".events .message")).to_contain_text("failed: see https://example.org")
     page.locator(ROWS).click()
     dialog = page.get_by_role("dialog")
-    (link,) = dialog.locator("a").all()
-    assert link.get_attribute("href") == "https://example.org/a?b=1"
-    assert link.get_attribute("rel") == "noopener noreferrer nofollow"
+    link = dialog.locator("a")
+    expect(link).to_have_attribute("href", "https://example.org/a?b=1")
+    expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
     expect(dialog.locator("pre.json")).to_contain_text('"order": {\n    "id": 7')
     expect(dialog).to_contain_text("min in the future")
 
@@ -267,9 +267,9 @@ def test_the_keyboard_alone_does_everything(tab: Tab, holding: Holding, rate: in
         expect(page.get_by_role("dialog")).to_contain_text("Search and keys")
         press("Escape")
         expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(page.locator(".events li")).not_to_have_count(0)
         press("p")
         expect(page.locator(".pause")).to_have_attribute("aria-pressed", "true")
-        expect(page.locator(".events li")).not_to_have_count(0)
         press("j")
         press("Enter")
         message = page.get_by_role("dialog").locator("pre.message")
