@@ -33,7 +33,7 @@ from logpipeline.localstack.server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 500  # events
-CONNECTIONS, OF_BATCHES = 32, 8
+CONNECTIONS, OF_BATCHES = 100, 8
 SECONDS = 12.0
 WARM_UP = 2.0  # seconds
 PACE = 0.002  # seconds between requests whose latency is measured
