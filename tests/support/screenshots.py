@@ -5,6 +5,7 @@ ones while a simulated incident begins, opens alerts, and is over. It takes abou
 """
 
 import itertools
+import socket
 import tempfile
 import threading
 import time
@@ -26,6 +27,7 @@ from logpipeline.producer.simulator import incidents, simulate
 from logpipeline.shutdown import Shutdown
 from tests.support.browser import Tab, chromium
 from tests.support.servers import started
+from tests.support.waiting import until
 
 DOCS = ROOT / "docs"
 SEED, RATE = 97, 50.0  # whose first incident after the hour is a long one
@@ -63,9 +65,17 @@ def main() -> None:
         begins, traffic = story()
         threading.Thread(target=send, args=[settings, traffic, stop]).start()
         browser = stack.enter_context(chromium())
-        take(
-            stack.enter_context(Tab(browser, f"http://127.0.0.1:{settings.dashboard_port}")), begins
-        )
+        until(lambda: listens(settings.dashboard_port), 60)
+        address = f"http://127.0.0.1:{settings.dashboard_port}"
+        take(stack.enter_context(Tab(browser, address)), begins)
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def story() -> tuple[float, Iterator[tuple[float, bytes, bytes]]]:
