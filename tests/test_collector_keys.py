@@ -18,8 +18,6 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
 from tests.support.collecting import Collecting, Received, shared, started
-from tests.support.forked import Forked
-from tests.support.process import Process
 from tests.support.waiting import until
 from tests.test_collector import AN_EVENT, otlp_request
 
@@ -182,52 +180,39 @@ class Killing:
 
 
 def test_an_outage_of_kafka_under_four_protocols_is_answered_and_loses_nothing(
-    own_kafka: Kafka, tmp_path: Path, environment: dict[str, str], settings: Settings
+    own_kafka: Kafka, run_script: RunScript, environment: dict[str, str], settings: Settings
 ) -> None:
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
     env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap}
-    processes: list[Process] = []
+    collector = started(run_script, env, mine)
+    consumer = run_script("consumer.py", env=env)
+    killing = Killing(collector)
+    posts = {"otlp": killing.otlp, "loki": killing.loki, "bulk": killing.bulk, "events": None}
+    threads = [threading.Thread(target=killing.send, args=each) for each in posts.items()]
+    for thread in threads:
+        thread.start()
+    wait_until_more(killing, 20, collector)
+    own_kafka.kill()
+    refused = None
+    while refused is None or refused.status != 503:
+        refused = collector.post("/events", {"message": "during"})
+    assert int(refused.headers["retry-after"]) > 0
+    time.sleep(OUTAGE)
+    own_kafka.start()
+    own_kafka.wait_ready()
+    wait_until_more(killing, 20, collector)
+    killing.stop = True
+    for thread in threads:
+        thread.join()
+    assert {name for name in posts if any(name in each for each in killing.answered)} == {*posts}
+    logs = Path(env["LOG_FILE"])
 
-    def run(name: str, env: dict[str, str]) -> Process:
-        processes.append(Forked(name, [], tmp_path / "collector.output", env))
-        return processes[0]
+    def archived() -> Counter[str]:
+        return Counter(json.loads(line)["message"] for line in logs.read_bytes().splitlines())
 
-    try:
-        collector = started(run, env, mine)
-        consumer = Forked("consumer.py", [], tmp_path / "consumer.output", env)
-        processes.append(consumer)
-        killing = Killing(collector)
-        posts = {"otlp": killing.otlp, "loki": killing.loki, "bulk": killing.bulk, "events": None}
-        threads = [threading.Thread(target=killing.send, args=each) for each in posts.items()]
-        for thread in threads:
-            thread.start()
-        wait_until_more(killing, 20, collector)
-        own_kafka.kill()
-        refused = None
-        while refused is None or refused.status != 503:
-            refused = collector.post("/events", {"message": "during"})
-        assert int(refused.headers["retry-after"]) > 0
-        time.sleep(OUTAGE)
-        own_kafka.start()
-        own_kafka.wait_ready()
-        wait_until_more(killing, 20, collector)
-        killing.stop = True
-        for thread in threads:
-            thread.join()
-        assert {name for name in posts if any(name in each for each in killing.answered)} == {
-            *posts
-        }
-        logs = Path(env["LOG_FILE"])
-
-        def archived() -> Counter[str]:
-            return Counter(json.loads(line)["message"] for line in logs.read_bytes().splitlines())
-
-        until(lambda: set(killing.answered) <= archived().keys(), 60, str(consumer))
-        assert max(times for text, times in archived().items() if "keyed" in text) == 1
-        assert "log_collector_outages_total 1.0" in collector.ask("GET", "/metrics").body.decode()
-    finally:
-        for process in processes:
-            process.kill()
+    until(lambda: set(killing.answered) <= archived().keys(), 60, str(consumer))
+    assert max(times for text, times in archived().items() if "keyed" in text) == 1
+    assert "log_collector_outages_total 1.0" in collector.ask("GET", "/metrics").body.decode()
 
 
 def wait_until_more(killing: Killing, more: int, collector: Collecting) -> None:
