@@ -6,7 +6,6 @@ newest in Redis, and sends invalid records to the dead-letter topic. Run up to o
 on one host they may share one logs.txt, and on several hosts each may have partitions of its own.
 """
 
-import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -33,7 +32,6 @@ from logpipeline.supervision import Supervision, Unexpected
 
 log = logging.getLogger("consumer")
 
-GC_THRESHOLD = 50_000  # objects: almost none are in cycles, and each search takes time
 RETRY = 1.0  # seconds until a write to logs.txt is retried
 RECONNECT = 5  # unexpected errors of poll after which Kafka's client is replaced
 FORESEEN = (OSError, CheckpointError, OffsetGap)  # errors of logs.txt
@@ -50,7 +48,7 @@ exit status: 0 after SIGTERM or Ctrl-C, 2 for a setting that cannot be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    gc.set_threshold(GC_THRESHOLD)
+    command_line.collect_rarely()
     settings, _ = command_line.load(config.Consumer, argv, __doc__ or "", examples=EXAMPLES)
     try:
         store = Store.of(settings)

@@ -7,7 +7,6 @@ one key and so keep their order.
 """
 
 import argparse
-import gc
 import logging
 import sys
 import time
@@ -32,7 +31,6 @@ from logpipeline.shutdown import Shutdown
 log = logging.getLogger("producer")
 
 PROGRAM = "producer.py"
-GC_THRESHOLD = 50_000  # objects: almost none are in cycles, and each search takes time
 SIMULATED_RATE = 10.0  # events a second
 
 EXAMPLES = """\
@@ -53,7 +51,7 @@ to its end (the last line has the counts), 2 when an option or a setting is inva
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    gc.set_threshold(GC_THRESHOLD)
+    command_line.collect_rarely()
     settings, options = command_line.load(
         config.Producer, argv, __doc__ or "", add_options, EXAMPLES
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ from logpipeline.settings import RoomSettings, SettingsError, ShownTimesSettings
 from logpipeline.terminal import printable
 
 USAGE_ERROR = 2
+GC_THRESHOLD = 50_000  # objects
 AnySettings = TypeVar("AnySettings", bound=RoomSettings)
 Result = TypeVar("Result")
 
@@ -49,6 +51,12 @@ def load(
         time.tzset()
         options = parser.parse_args(argv)  # some are times
     return found, options
+
+
+def collect_rarely() -> None:
+    """Look for garbage in cycles rarely: a program that handles many events makes almost none, and
+    each search takes time."""
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def resolved(program: str, make: Callable[[], Result]) -> Result:
