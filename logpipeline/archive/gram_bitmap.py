@@ -55,7 +55,8 @@ class GramBitmap:
         return np.packbits(slots).tobytes(), bits
 
     def _add_grams(self, part: Bytes, other: Any) -> None:
-        """Those that begin in the part, but for AHEAD; `other` is true of what is not hexadecimal.
+        """Add the grams that begin in the part before its last AHEAD bytes. `other` is true where
+        a byte is not hexadecimal.
 
         Every second gram is read as one of an array of numbers, the others as those of another.
         """

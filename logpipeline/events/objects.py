@@ -81,8 +81,7 @@ class Objects:
             return None
         try:
             fields = _decode(line)
-            names = tuple(fields)
-            plan = self._plans.get(names) or self._plan(names)
+            plan = self._plan(tuple(fields))
             return plan.event(fields) if plan.is_certain else None
         except (ValueError, RecursionError):
             return None

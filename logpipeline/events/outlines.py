@@ -18,7 +18,7 @@ def fields_of(line: bytes) -> Pairs:
     """Raises ValueError, RecursionError."""
     pairs = json.loads(line, object_pairs_hook=Pairs)
     if not isinstance(pairs, Pairs) or len({*pairs.names}) < len(pairs):
-        raise ValueError("it is no object with one value for each name")
+        raise ValueError("it must be an object with one value for each name")
     return pairs
 
 
