@@ -412,6 +412,7 @@ def test_the_whole_pipeline_over_tls_with_users_and_secrets_in_files(
     assert producer.wait(PATIENCE) == 0, producer
     alerts = run_script("alerts.py", env=env)
     alerts.wait_for("watching ", PATIENCE)
+    until(lambda: lines(access), PATIENCE, str(consumer))  # before, there is nothing to verify
     verify = run_script("verify.py", env=env)
     assert verify.wait(PATIENCE) == 0, f"{verify}\n{consumer}"
     newest = show(env, tmp_path)
