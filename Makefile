@@ -36,6 +36,7 @@ PYTEST := $(RUN) -m pytest --numprocesses=5 --dist=loadgroup
 FILTERS = $(if $(LEVEL),--level '$(LEVEL)') $(if $(SERVICE),--service '$(SERVICE)') $(if $(WHERE),--where '$(WHERE)') $(if $(SINCE),--since '$(SINCE)')
 export Q
 export TEXT
+unexport PYTHONDONTWRITEBYTECODE  # every start of a program would compile all of it again
 
 .DEFAULT_GOAL := help
 .PHONY: help install up recent find tail verify replay report sql export check test siege chaos powercut fuzz lint fmt bench lock audit sbom clean

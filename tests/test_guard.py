@@ -22,7 +22,8 @@ import yaml
 from logpipeline.dashboard.sockets import SESSIONS
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
-from tests.support.process import ROOT, Process, dashboard, script
+from tests.support.forked import Forked, forked
+from tests.support.process import ROOT, Process, dashboard
 from tests.support.waiting import until
 
 NOWHERE = "redis://127.0.0.1:1/0"  # the guard does not need it
@@ -443,7 +444,7 @@ def test_in_compose_it_is_open_only_while_published_to_this_machine(
 def test_a_page_for_strangers_has_a_password_or_is_declared_open(
     tmp_path: Path, way: dict[str, str]
 ) -> None:
-    with dashboard(tmp_path, REDIS_URL=NOWHERE, **EVERYWHERE, **way) as (process, _):
+    with dashboard(tmp_path, forked, REDIS_URL=NOWHERE, **EVERYWHERE, **way) as (process, _):
         assert PASSWORD not in process.output()
         process.terminate()
         assert process.wait() == 0
@@ -464,7 +465,7 @@ def test_a_page_for_strangers_has_a_password_or_is_declared_open(
 def test_a_setting_that_can_not_be_used_is_one_line(
     tmp_path: Path, variables: dict[str, str], words: str
 ) -> None:
-    process = Process(script("dashboard.py"), tmp_path / "output", os.environ | variables)
+    process = forked("dashboard.py", tmp_path / "output", os.environ | variables)
     assert process.wait() == 2
     assert words in process.output()
     assert process.output().count("\n") == 1
@@ -474,7 +475,7 @@ def test_a_setting_that_can_not_be_used_is_one_line(
 def test_a_taken_port_is_one_line(tmp_path: Path, server: Server) -> None:
     port = server.host.split(":")[1]
     variables = {"DASHBOARD_PORT": port}
-    process = Process(script("dashboard.py"), tmp_path / "output", os.environ | variables)
+    process = forked("dashboard.py", tmp_path / "output", os.environ | variables)
     assert process.wait() == 2
     words = f"dashboard.py: DASHBOARD_PORT={port} on DASHBOARD_HOST=127.0.0.1: already in use\n"
     assert process.output() == words
@@ -482,8 +483,8 @@ def test_a_taken_port_is_one_line(tmp_path: Path, server: Server) -> None:
 
 def test_the_help_does_not_show_the_password(tmp_path: Path) -> None:
     variables = {"DASHBOARD_PASSWORD": PASSWORD, "DASHBOARD_PORT": str(free_port())}
-    command = [*script("dashboard.py"), "--help"]
-    process = Process(command, tmp_path / "output", os.environ | variables)
+    output = tmp_path / "output"
+    process = Forked("dashboard.py", ["--help"], output, os.environ | variables)
     assert process.wait() == 0
     assert "DASHBOARD_HOST=0.0.0.0" in process.output()
     assert PASSWORD not in process.output()

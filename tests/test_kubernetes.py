@@ -1,6 +1,7 @@
 """The manifests of deploy/kubernetes: what Kubernetes' own schemas allow, closed, and in step with
 the image and the settings. No cluster is needed."""
 
+import importlib
 import re
 import subprocess
 import tomllib
@@ -8,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -98,14 +98,22 @@ def test_every_file_is_applied() -> None:
     assert set(WORKLOADS) == PROGRAMS | SERVERS
 
 
+@pytest.fixture(scope="module")
+def kubernetes_validate() -> Any:
+    """Imported here alone: it takes a second, of each worker."""
+    return importlib.import_module("kubernetes_validate")
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_schemas_of_kubernetes_allow_it(path: Path, version: str) -> None:
+def test_the_schemas_of_kubernetes_allow_it(
+    path: Path, version: str, kubernetes_validate: Any
+) -> None:
     for manifest in yaml.safe_load_all(path.read_text("utf-8")):
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_the_schemas_refuse_what_kubernetes_does_not_know() -> None:
+def test_the_schemas_refuse_what_kubernetes_does_not_know(kubernetes_validate: Any) -> None:
     wrong = yaml.safe_load((FOLDER / "apps" / "producer.yaml").read_text("utf-8"))
     wrong["spec"]["template"]["spec"]["containers"][0]["readOnlyRootFileSystem"] = True
     with pytest.raises(kubernetes_validate.ValidationError):

@@ -1,8 +1,8 @@
 """The names that other people's scripts rely on: none of them may change or disappear."""
 
+import os
 import re
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +10,7 @@ from config import Settings
 from logpipeline.collector.metrics import CollectorMetrics
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.producer.metrics import ProducerMetrics
+from tests.support.forked import completed_text
 from tests.support.process import ROOT
 
 SETTINGS = """
@@ -89,9 +90,10 @@ def test_every_metric_keeps_its_name() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_keeps_its_flags_and_offers_no_others(program: str) -> None:
-    command = [sys.executable, *program.split(), "--help"]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def test_a_program_keeps_its_flags_and_offers_no_others(program: str, tmp_path: Path) -> None:
+    done = completed_text(program.removeprefix("-m "), ["--help"], tmp_path, {**os.environ})
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
     flags = {*re.findall(r"^  (?:-\w, )?--([a-z-]+)", text, re.MULTILINE)}
     assert flags >= {*PROGRAMS[program].split()}
     assert not flags & {*FOREIGN.get(program, "").split()}

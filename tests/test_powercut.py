@@ -3,10 +3,10 @@
 import errno
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice, pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.powercut.loop import UNKNOWN
-from tests.powercut.recorder import Operation, Sync, Unlink
+from tests.powercut.recorder import Operation, Rename, Sync, Unlink
 from tests.powercut.states import Run, folder_in_memory
 from tests.powercut.workload import LIMITS, PARTITIONS
 from tests.support.drain import lag
@@ -88,17 +88,32 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
-def first_problem(seed: int, states: int = FEW) -> str:
-    """Of so many states; "" if there is none."""
+def first_problem(
+    seed: int, states: int = FEW, since: Callable[[Sequence[Operation]], int] = lambda _: 0
+) -> str:
+    """Of so many states, from the operation `since` on; "" if there is none."""
     with folder_in_memory() as folder:
-        verdicts = islice(Run(folder, seed).verdicts(), states)
+        run = Run(folder, seed)
+        verdicts = islice(run.verdicts(since=since(run.recorder.operations)), states)
         return next((str(verdict) for verdict in verdicts if verdict.problem), "")
+
+
+def deletion_of_a_file_in_the_store(operations: Sequence[Operation]) -> int:
+    """The number of the first one, before which only the store's folder has to be on disk."""
+    sent = {
+        PurePath(done.to).name
+        for done in operations
+        if isinstance(done, Rename) and done.to.startswith("store/")
+    }
+    names = [done.name if isinstance(done, Unlink) else "" for done in operations]
+    return next(number for number, name in enumerate(names) if name in sent)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_step_that_is_left_out_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTATIONS[name](monkeypatch)
-    assert first_problem(1, ENOUGH)
+    since = {"no sync of the store's folder": deletion_of_a_file_in_the_store}
+    assert first_problem(1, ENOUGH, since.get(name, lambda _: 0))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -187,11 +202,12 @@ def test_a_checkpoint_whose_sync_failed_is_not_trusted(
     mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutation(monkeypatch)
-    assert problem_after_faults(1, FEW)
+    assert problem_after_faults(3, FEW)
 
 
-def test_a_power_cut_after_a_failed_sync_of_the_checkpoint_is_harmless() -> None:
-    assert not problem_after_faults(1, SOON)
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_power_cut_after_a_failed_sync_of_the_checkpoint_is_harmless(seed: int) -> None:
+    assert not problem_after_faults(seed, SOON)
 
 
 @pytest.mark.needs("mount")

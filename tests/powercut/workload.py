@@ -83,6 +83,7 @@ class Place:
     folder: Path
     topic: str = "logs"
     topic_id: str = "topic-id"
+    metrics: ArchiveMetrics = field(default_factory=ArchiveMetrics)
     log_file: Path = field(init=False)
     settings: Settings = field(init=False)
 
@@ -93,7 +94,7 @@ class Place:
 
     def archive(self) -> Archive:
         """Open. Raises OSError."""
-        archive = Archive(self.log_file, self.topic, limits=LIMITS)
+        archive = Archive(self.log_file, self.topic, limits=LIMITS, metrics=self.metrics)
         try:
             archive.open(self.topic_id)
         except BaseException:
@@ -110,7 +111,7 @@ class Place:
     def keep(self, **settings: int) -> None:
         """Pack, send and delete. Raises OSError."""
         mine = self.settings.model_copy(update=settings)
-        with closing(Retention(mine, ArchiveMetrics(), Store.of(mine))) as keeper:
+        with closing(Retention(mine, self.metrics, Store.of(mine))) as keeper:
             keeper.tend()
 
     @property
