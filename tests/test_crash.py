@@ -21,7 +21,7 @@ from tests.support.records import event
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
 
-AT_ONCE = 8
+AT_ONCE = 16
 PATIENCE = 90.0
 NOW = int(time.time())  # Redis counts only recent events
 FIRST = [event(number, timestamp=NOW) for number in range(5)]
