@@ -51,7 +51,7 @@ def test_random_batches_have_the_librarys_bytes(
     ours = OutgoingBatch(AT, compression, LARGE).records
     theirs = MemoryRecordsBuilder(2, compression, LARGE)
     for call, milliseconds in zip(calls, times, strict=True):
-        ours.add(call, 0)
+        ours.add([*itertools.chain(*call)], 0)
         for key, value in call:
             assert theirs.append(milliseconds, key, value)
     for records in (ours, theirs):
@@ -66,7 +66,7 @@ def test_random_batches_have_the_librarys_bytes(
 def test_a_batch_of_more_records_than_common_numbers_has_the_librarys_bytes() -> None:
     many = [(b"key", b"%d" % number) for number in range(COMMON + 5)]
     ours = OutgoingBatch(AT, LZ4, LARGE).records
-    ours.add(many, 0)
+    ours.add([*itertools.chain(*many)], 0)
     ours.close()
     [batch] = MemoryRecords(bytes(ours.buffer()))
     assert [(record.offset, record.key, record.value) for record in batch] == [
@@ -81,7 +81,7 @@ def test_a_record_never_takes_more_than_was_reckoned(size: int) -> None:
         records = OutgoingBatch(AT, 0, LARGE).records
         before = LARGE - records.room()
         reckoned = before + len(key) + len(value) + OVERHEAD
-        records.add([(key, value)], len(key) + len(value) + OVERHEAD)
+        records.add([key, value], len(key) + len(value) + OVERHEAD)
         assert LARGE - records.room() == reckoned
         records.close()
         assert len(records.buffer()) <= reckoned
@@ -92,7 +92,7 @@ def test_a_sealed_batch_gets_its_producer_and_sequence_later() -> None:
     buffers = []
     for sealed in (True, False):
         records = OutgoingBatch(AT, LZ4, LARGE).records
-        records.add([(b"key", b"value" * 100)] * 50, 30_000)
+        records.add([b"key", b"value" * 100] * 50, 30_000)
         records._builder._first_timestamp = records._builder._max_timestamp = 0
         assert not records.is_full()
         if sealed:
