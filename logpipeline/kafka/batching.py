@@ -7,8 +7,8 @@ uses the library's `send`, which takes ten times as long.
 import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain, compress
-from operator import add, not_
+from itertools import accumulate, chain
+from operator import add
 
 import kafka
 from kafka import KafkaProducer, TopicPartition
@@ -47,15 +47,15 @@ class OneByOne:
             return Refused(error, len(value))
 
 
-class Shares(dict[bytes, list[Pair]]):
-    """Lists of pairs, by key; the keys of a partition have one list."""
+class Shares(dict[bytes, list[bytes]]):
+    """Lists of keys and values, by key; the keys of a partition have one list."""
 
     def __init__(self, partitions: int) -> None:
         super().__init__()
-        self.by_number: dict[int, list[Pair]] = {}
+        self.by_number: dict[int, list[bytes]] = {}
         self._partitions = partitions
 
-    def __missing__(self, key: bytes) -> list[Pair]:
+    def __missing__(self, key: bytes) -> list[bytes]:
         number = partition(key, self._partitions)
         share = self[key] = self.by_number.setdefault(number, [])
         return share
@@ -78,7 +78,7 @@ class Batching:
         partitions = len(self._producer.partitions_for(self._topic))
         if len(pairs) == 1:
             at = TopicPartition(self._topic, partition(pairs[0][0], partitions))
-            return list(self._send(at, pairs))
+            return list(self._send(at, [*pairs[0]]))
         return [
             part
             for begin in range(0, len(pairs), TOGETHER)
@@ -88,21 +88,17 @@ class Batching:
     def _add(self, pairs: Sequence[Pair], partitions: int) -> list[Part]:
         shares = Shares(partitions)
         for pair in pairs:
-            shares[pair[0]].append(pair)
+            shares[pair[0]].extend(pair)
         parts: list[Part] = []
         for number, share in shares.by_number.items():
             parts += self._send(TopicPartition(self._topic, number), share)
         return parts
 
-    def _send(self, at: TopicPartition, pairs: Sequence[Pair]) -> Iterator[Part]:
-        fields = list(chain.from_iterable(pairs))
+    def _send(self, at: TopicPartition, fields: list[bytes]) -> Iterator[Part]:
+        """Send records; `fields` are each key and value in turn."""
         size = sum(map(len, fields))
         if size > self._most // 2 and max(map(len, fields)) > self._most // 2:
-            problems = [self._problem(*pair) for pair in pairs]
-            for (_, value), problem in zip(pairs, problems, strict=True):
-                if problem:
-                    yield Refused(problem, len(value))
-            fields = list(chain.from_iterable(compress(pairs, map(not_, problems))))
+            yield from self._refuse_large(fields)
             size = sum(map(len, fields))
         while fields:
             batch, first, count = self._fill(at, fields, size)
@@ -111,15 +107,17 @@ class Batching:
                 fields = fields[2 * count :]
                 size = sum(map(len, fields))
 
-    def _problem(self, key: bytes, value: bytes) -> Exception | None:
-        """Why a record is too large, by the library's own measure."""
-        try:
-            size = self._producer._estimate_size_in_bytes(key, value)
-            self._producer._ensure_valid_record_size(size)
-        except MessageSizeTooLargeError as problem:
-            found: Exception = problem
-            return found
-        return None
+    def _refuse_large(self, fields: list[bytes]) -> Iterator[Refused]:
+        """Remove the records that are too large, by the library's own measure."""
+        kept: list[bytes] = []
+        for key, value in zip(fields[::2], fields[1::2], strict=True):
+            try:
+                size = self._producer._estimate_size_in_bytes(key, value)
+                self._producer._ensure_valid_record_size(size)
+                kept += key, value
+            except MessageSizeTooLargeError as problem:
+                yield Refused(problem, len(value))
+        fields[:] = kept
 
     def _fill(
         self, at: TopicPartition, fields: list[bytes], size: int

@@ -26,7 +26,8 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
 
     def __init__(self, compression: int, most: int) -> None:
         super().__init__(FORMAT, compression, False, -1, -1, -1, most)
-        self._runs: list[tuple[int, list[bytes]]] = []
+        self._fields: list[bytes] = []
+        self._times: list[tuple[int, int]] = []
         self._first_timestamp: int | None = None
         self._max_timestamp: int | None = None
         self._estimate = self.header_size_in_bytes()
@@ -37,11 +38,8 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
         """Add records of `size` bytes, with their time; `fields` are each key and value in turn."""
         if self._first_timestamp is None:
             self._first_timestamp = milliseconds
-        since = milliseconds - self._first_timestamp
-        if self._runs and self._runs[-1][0] == since:
-            self._runs[-1][1].extend(fields)
-        else:
-            self._runs.append((since, list(fields)))
+        self._fields += fields
+        self._times.append((milliseconds - self._first_timestamp, len(fields) // 2))
         self._max_timestamp = max(self._max_timestamp or 0, milliseconds)
         self._num_records += len(fields) // 2
         self._last_offset = self._num_records - 1
@@ -51,8 +49,8 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
         """Encode and compress the records. From any thread."""
         with self._sealing:
             if self._compressed is None:
-                records = encode(self._runs)
-                self._runs.clear()
+                records = encode(self._fields, self._times)
+                self._fields.clear()
                 if self._compression_type != self.CODEC_LZ4:
                     self._buffer += records
                     self._compressed = self._maybe_compress()
