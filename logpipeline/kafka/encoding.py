@@ -15,6 +15,7 @@ Pair = tuple[bytes, bytes]  # a record's key and value
 COMMON = 2**14  # numbers whose varint is kept: sizes and places in a batch
 KEYS, SHORT = 10_000, 200  # keys that are kept, and the bytes of the longest one
 WIDTHS = (2**6, 2**13, 2**20, 2**27, 2**31)  # numbers from which on a varint takes a byte more
+PIECE = 1_024  # records that are encoded at once: larger ones leave the processor's cache
 ATTRIBUTES = NO_HEADERS = b"\0"
 OVERHEAD = 21  # bytes that a record takes beside its key and value, at most
 
@@ -66,7 +67,7 @@ class Lengths(dict[int, bytes]):
 LENGTHS = cache(Lengths)  # by what the varints of a time and a number take: a few
 
 
-def encode(fields: list[bytes], times: Iterable[tuple[int, int]]) -> bytes:
+def encode(fields: list[bytes], times: Iterable[tuple[int, int]]) -> bytearray:
     """The records of format 2 (kafka.apache.org/documentation/#record), without headers.
 
     `fields` are each key and value in turn; `times` have milliseconds after the time of the batch,
@@ -76,24 +77,25 @@ def encode(fields: list[bytes], times: Iterable[tuple[int, int]]) -> bytes:
     starts: list[bytes] = []
     for milliseconds, count in times:
         starts += [ATTRIBUTES + VARINT[milliseconds]] * count
-    parts: list[bytes] = []
+    records = bytearray()
     begin = 0
     for end in _ends(times):
-        parts += _encoded(fields[2 * begin : 2 * end], starts[begin:end], begin)
+        records += b"".join(_encoded(fields[2 * begin : 2 * end], starts[begin:end], begin))
         begin = end
-    if parts:
-        parts[0] = parts[0][len(NO_HEADERS) :]
-        parts.append(NO_HEADERS)
-    return b"".join(parts)
+    if records:
+        del records[: len(NO_HEADERS)]
+        records += NO_HEADERS
+    return records
 
 
 def _ends(times: Iterable[tuple[int, int]]) -> list[int]:
-    """The numbers of records before which the varint of a time or of a number changes its size."""
+    """Numbers of records, with those before which the varint of a time or a number changes its
+    size: these cut the batch into pieces that are encoded at once."""
     number, ends = 0, {*WIDTHS}
     for _, same in groupby(times, key=lambda time: len(VARINT[time[0]])):
         number += sum(count for _, count in same)
         ends.add(number)
-    return sorted(end for end in ends if end <= number)
+    return sorted(end for end in {*ends, *range(PIECE, number, PIECE)} if end <= number)
 
 
 def _encoded(fields: list[bytes], starts: list[bytes], number: int) -> list[bytes]:

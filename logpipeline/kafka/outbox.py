@@ -42,7 +42,7 @@ RELIABLE = {
     "max_request_size": 2**20,
 }
 # An event waits 5 ms for others; under load batches grow while earlier ones are in flight.
-BATCHED = {"compression_type": "lz4", "linger_ms": 5, "batch_size": 2**19}
+BATCHED = {"compression_type": "lz4", "linger_ms": 5, "batch_size": 2**20}
 
 
 class Outbox:
