@@ -9,7 +9,7 @@ from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.structs import TopicPartition
 
 from logpipeline.kafka import outgoing
-from logpipeline.kafka.encoding import COMMON, OVERHEAD, VARINT, Pair
+from logpipeline.kafka.encoding import COMMON, OVERHEAD, PIECE, VARINT, Pair
 from logpipeline.kafka.outgoing import OutgoingBatch
 
 AT = TopicPartition("topic", 0)
@@ -61,6 +61,23 @@ def test_random_batches_have_the_librarys_bytes(
     assert ours.next_offset() == theirs.next_offset()
     for name in ("producer_id", "producer_epoch", "base_sequence"):
         assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_a_batch_of_several_pieces_has_the_librarys_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose times get longer and shorter within a piece, and at its end."""
+    counts = [PIECE - 1, 1, 30, PIECE, 2 * PIECE + 1, 7]
+    times = [1_000_000 + since for since in (0, 63, 64, 8_191, 8_192, -1)]
+    monkeypatch.setattr(outgoing, "time", Times(times))
+    ours, theirs = OutgoingBatch(AT, 0, LARGE).records, MemoryRecordsBuilder(2, 0, LARGE)
+    for count, milliseconds in zip(counts, times, strict=True):
+        call = [(b"key %d" % (n % 3), bytes(n % 200)) for n in range(count)]
+        ours.add([*itertools.chain(*call)], 0)
+        for key, value in call:
+            assert theirs.append(milliseconds, key, value)
+    for records in (ours, theirs):
+        records.set_producer_state(1, 2, 3, False)
+        records.close()
+    assert ours.buffer() == theirs.buffer()
 
 
 def test_a_batch_of_more_records_than_common_numbers_has_the_librarys_bytes() -> None:
