@@ -13,6 +13,7 @@ from kafka.record.util import encode_varint
 Pair = tuple[bytes, bytes]  # a record's key and value
 
 COMMON = 2**14  # numbers whose varint is kept: sizes and places in a batch
+USUAL = 2**11  # sizes of records whose lengths are kept
 KEYS, SHORT = 10_000, 200  # keys that are kept, and the bytes of the longest one
 WIDTHS = (2**6, 2**13, 2**20, 2**27, 2**31)  # numbers from which on a varint takes a byte more
 PIECE = 1_024  # records that are encoded at once: larger ones leave the processor's cache
@@ -59,7 +60,7 @@ class Lengths(dict[int, bytes]):
 
     def __missing__(self, size: int) -> bytes:
         field = NO_HEADERS + VARINT[self._more + size]
-        if size < COMMON:
+        if size < USUAL:
             self[size] = field
         return field
 
