@@ -18,13 +18,14 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
 from tests.support.collecting import Collecting, Received, shared, started
+from tests.support.kills import kills
 from tests.support.waiting import until
 from tests.test_collector import AN_EVENT, otlp_request
 
 pytestmark = pytest.mark.xdist_group("collector_keys")  # one worker has its collector
 
 OUTAGE = float(os.environ.get("OUTAGE", "0"))  # OUTAGE=30 pytest -k outage; seconds
-KILLS = int(os.environ.get("KILLS", "6"))  # KILLS=100 pytest -k killed
+KILLS = kills(6)
 
 
 @pytest.fixture(scope="module")

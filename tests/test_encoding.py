@@ -9,7 +9,7 @@ from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.structs import TopicPartition
 
 from logpipeline.kafka import outgoing
-from logpipeline.kafka.encoding import COMMON, OVERHEAD, VARINT, Pair
+from logpipeline.kafka.encoding import COMMON, OVERHEAD, PIECE, VARINT, Pair
 from logpipeline.kafka.outgoing import OutgoingBatch
 
 AT = TopicPartition("topic", 0)
@@ -51,7 +51,7 @@ def test_random_batches_have_the_librarys_bytes(
     ours = OutgoingBatch(AT, compression, LARGE).records
     theirs = MemoryRecordsBuilder(2, compression, LARGE)
     for call, milliseconds in zip(calls, times, strict=True):
-        ours.add(call, 0)
+        ours.add([*itertools.chain(*call)], 0)
         for key, value in call:
             assert theirs.append(milliseconds, key, value)
     for records in (ours, theirs):
@@ -63,10 +63,27 @@ def test_random_batches_have_the_librarys_bytes(
         assert getattr(ours, name) == getattr(theirs, name)
 
 
+def test_a_batch_of_several_pieces_has_the_librarys_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose times get longer and shorter within a piece, and at its end."""
+    counts = [PIECE - 1, 1, 30, PIECE, 2 * PIECE + 1, 7]
+    times = [1_000_000 + since for since in (0, 63, 64, 8_191, 8_192, -1)]
+    monkeypatch.setattr(outgoing, "time", Times(times))
+    ours, theirs = OutgoingBatch(AT, 0, LARGE).records, MemoryRecordsBuilder(2, 0, LARGE)
+    for count, milliseconds in zip(counts, times, strict=True):
+        call = [(b"key %d" % (n % 3), bytes(n % 200)) for n in range(count)]
+        ours.add([*itertools.chain(*call)], 0)
+        for key, value in call:
+            assert theirs.append(milliseconds, key, value)
+    for records in (ours, theirs):
+        records.set_producer_state(1, 2, 3, False)
+        records.close()
+    assert ours.buffer() == theirs.buffer()
+
+
 def test_a_batch_of_more_records_than_common_numbers_has_the_librarys_bytes() -> None:
     many = [(b"key", b"%d" % number) for number in range(COMMON + 5)]
     ours = OutgoingBatch(AT, LZ4, LARGE).records
-    ours.add(many, 0)
+    ours.add([*itertools.chain(*many)], 0)
     ours.close()
     [batch] = MemoryRecords(bytes(ours.buffer()))
     assert [(record.offset, record.key, record.value) for record in batch] == [
@@ -81,7 +98,7 @@ def test_a_record_never_takes_more_than_was_reckoned(size: int) -> None:
         records = OutgoingBatch(AT, 0, LARGE).records
         before = LARGE - records.room()
         reckoned = before + len(key) + len(value) + OVERHEAD
-        records.add([(key, value)], len(key) + len(value) + OVERHEAD)
+        records.add([key, value], len(key) + len(value) + OVERHEAD)
         assert LARGE - records.room() == reckoned
         records.close()
         assert len(records.buffer()) <= reckoned
@@ -92,7 +109,7 @@ def test_a_sealed_batch_gets_its_producer_and_sequence_later() -> None:
     buffers = []
     for sealed in (True, False):
         records = OutgoingBatch(AT, LZ4, LARGE).records
-        records.add([(b"key", b"value" * 100)] * 50, 30_000)
+        records.add([b"key", b"value" * 100] * 50, 30_000)
         records._builder._first_timestamp = records._builder._max_timestamp = 0
         assert not records.is_full()
         if sealed:

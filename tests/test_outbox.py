@@ -25,6 +25,7 @@ from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
+from tests.support.kills import kills
 from tests.support.servers import started
 from tests.support.topics import Pair, records
 from tests.support.waiting import until
@@ -152,7 +153,9 @@ def test_a_broker_killed_again_and_again_loses_doubles_and_reorders_nothing(
     settings = settings_for(settings, own_kafka)
     sent, acknowledged = 0, list[int]()
     with opened(settings) as box:
-        for _ in range(3):  # fewer events than may wait: nothing else starts the broker again
+        for _ in range(
+            kills(3)
+        ):  # fewer events than may wait: nothing else starts the broker again
             for _ in range(20):
                 box.send_all(events(sent, sent + 500), acknowledged.append)
                 sent += 500
@@ -161,7 +164,7 @@ def test_a_broker_killed_again_and_again_loses_doubles_and_reorders_nothing(
                 box.send_all(events(sent, sent + 500), acknowledged.append)
                 sent += 500
             own_kafka.start()
-    assert box.outages <= 3
+    assert box.outages <= kills(3)
     assert acknowledged == [0] * (sent // 500)
     assert numbers(settings) == in_turn(sent)
 

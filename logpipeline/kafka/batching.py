@@ -47,15 +47,15 @@ class OneByOne:
             return Refused(error, len(value))
 
 
-class Shares(dict[bytes, list[Pair]]):
-    """Lists of pairs, by key; the keys of a partition have one list."""
+class Shares(dict[bytes, list[bytes]]):
+    """Lists of keys and values, by key; the keys of a partition have one list."""
 
     def __init__(self, partitions: int) -> None:
         super().__init__()
-        self.by_number: dict[int, list[Pair]] = {}
+        self.by_number: dict[int, list[bytes]] = {}
         self._partitions = partitions
 
-    def __missing__(self, key: bytes) -> list[Pair]:
+    def __missing__(self, key: bytes) -> list[bytes]:
         number = partition(key, self._partitions)
         share = self[key] = self.by_number.setdefault(number, [])
         return share
@@ -76,9 +76,9 @@ class Batching:
     def add(self, pairs: Sequence[Pair]) -> list[Part]:
         """Send them. Raises KafkaTimeoutError when the topic does not exist, KafkaError."""
         partitions = len(self._producer.partitions_for(self._topic))
-        if len(pairs) == 1 and len(b"".join(pairs[0])) < self._most // 2:
+        if len(pairs) == 1:
             at = TopicPartition(self._topic, partition(pairs[0][0], partitions))
-            return list(self._send(at, pairs))
+            return list(self._send(at, [*pairs[0]]))
         return [
             part
             for begin in range(0, len(pairs), TOGETHER)
@@ -87,49 +87,52 @@ class Batching:
 
     def _add(self, pairs: Sequence[Pair], partitions: int) -> list[Part]:
         shares = Shares(partitions)
-        parts: list[Part] = []
-        if max(map(len, chain.from_iterable(pairs)), default=0) > self._most // 2:
-            problems = [(pair, self._problem(*pair)) for pair in pairs]
-            parts += [Refused(problem, len(pair[1])) for pair, problem in problems if problem]
-            pairs = [pair for pair, problem in problems if not problem]
         for pair in pairs:
-            shares[pair[0]].append(pair)
+            shares[pair[0]].extend(pair)
+        parts: list[Part] = []
         for number, share in shares.by_number.items():
             parts += self._send(TopicPartition(self._topic, number), share)
         return parts
 
-    def _problem(self, key: bytes, value: bytes) -> Exception | None:
-        """Why a record is too large, by the library's own measure."""
-        try:
-            size = self._producer._estimate_size_in_bytes(key, value)
-            self._producer._ensure_valid_record_size(size)
-        except MessageSizeTooLargeError as problem:
-            found: Exception = problem
-            return found
-        return None
-
-    def _send(self, at: TopicPartition, pairs: Sequence[Pair]) -> Iterator[Part]:
-        while pairs:
-            sizes = list(map(len, chain.from_iterable(pairs)))  # of key and value in turn
-            batch, first, count = self._fill(at, pairs, sizes)
+    def _send(self, at: TopicPartition, fields: list[bytes]) -> Iterator[Part]:
+        """Send records; `fields` are each key and value in turn."""
+        size = sum(map(len, fields))
+        if size > self._most // 2 and max(map(len, fields)) > self._most // 2:
+            yield from self._refuse_large(fields)
+            size = sum(map(len, fields))
+        while fields:
+            batch, first, count = self._fill(at, fields, size)
             if count:
-                yield BatchPart(batch, first, count, sum(sizes[1 : 2 * count : 2]))
-                pairs = pairs[count:]
+                yield BatchPart(batch, first, count, sum(map(len, fields[1 : 2 * count : 2])))
+                fields = fields[2 * count :]
+                size = sum(map(len, fields))
+
+    def _refuse_large(self, fields: list[bytes]) -> Iterator[Refused]:
+        """Remove the records that are too large, by the library's own measure."""
+        kept: list[bytes] = []
+        for key, value in zip(fields[::2], fields[1::2], strict=True):
+            try:
+                size = self._producer._estimate_size_in_bytes(key, value)
+                self._producer._ensure_valid_record_size(size)
+                kept += key, value
+            except MessageSizeTooLargeError as problem:
+                yield Refused(problem, len(value))
+        fields[:] = kept
 
     def _fill(
-        self, at: TopicPartition, pairs: Sequence[Pair], sizes: list[int]
+        self, at: TopicPartition, fields: list[bytes], size: int
     ) -> tuple[OutgoingBatch, int, int]:
-        """Add the first pairs, as many as fit, to the open batch of a partition, or to a new one.
+        """Add the first records, as many as fit, to the open batch of a partition, or to a new one.
 
         Returns the batch, the place of the first, and the number of those added.
         """
         with self._accumulator._tp_lock(at):
             batch, is_new = self._open(at)
-            count, size = _fitting(sizes, batch.records.room(), int(is_new))
+            count, size = _fitting(fields, size, batch.records.room(), int(is_new))
             first = batch.records.next_offset()
             if count:
-                batch.records.add(pairs[:count] if count < len(pairs) else pairs, size)
-            full = batch.records.fill_up() if count < len(pairs) else None
+                batch.records.add(fields[: 2 * count], size)
+            full = batch.records.fill_up() if 2 * count < len(fields) else None
         if full:
             full.seal()
         if full or is_new:
@@ -148,15 +151,12 @@ class Batching:
         return batch, True
 
 
-def _fitting(sizes: list[int], room: int, least: int) -> tuple[int, int]:
-    """How many records fit into `room` bytes, at least `least` of them, and the bytes they take.
-
-    `sizes` are those of each key and value in turn.
-    """
-    count = len(sizes) // 2
-    size = sum(sizes) + count * OVERHEAD
-    if size <= room:
-        return count, size
+def _fitting(fields: list[bytes], size: int, room: int, least: int) -> tuple[int, int]:
+    """How many records fit into `room` bytes, at least `least` of them, and the bytes they take."""
+    count = len(fields) // 2
+    if size + count * OVERHEAD <= room:
+        return count, size + count * OVERHEAD
+    sizes = list(map(len, fields))
     ends = [0, *accumulate(map(add, sizes[::2], sizes[1::2]))]
     ends = [end + number * OVERHEAD for number, end in enumerate(ends)]
     count = max(least, bisect_right(ends, room) - 1)
@@ -181,7 +181,7 @@ def _works(producer: KafkaProducer) -> bool:
     try:
         theirs = MemoryRecordsBuilder(FORMAT, compression, 4096)
         ours = OutgoingBatch(TopicPartition("self-check", 0), compression, 4096).records
-        ours.add(pairs, 60)
+        ours.add([*chain(*pairs)], 60)
         for key, value in pairs:
             theirs.append(ours._builder._first_timestamp, key, value)
         for records in (ours, theirs):

@@ -3,7 +3,9 @@
 kafka-python makes a dozen calls for each record, which takes seven times as long.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cache
+from itertools import groupby
 from operator import add
 
 from kafka.record.util import encode_varint
@@ -11,9 +13,11 @@ from kafka.record.util import encode_varint
 Pair = tuple[bytes, bytes]  # a record's key and value
 
 COMMON = 2**14  # numbers whose varint is kept: sizes and places in a batch
+USUAL = 2**11  # sizes of records whose lengths are kept
 KEYS, SHORT = 10_000, 200  # keys that are kept, and the bytes of the longest one
 WIDTHS = (2**6, 2**13, 2**20, 2**27, 2**31)  # numbers from which on a varint takes a byte more
-NO_HEADERS = b"\0"
+PIECE = 1_024  # records that are encoded at once: larger ones leave the processor's cache
+ATTRIBUTES = NO_HEADERS = b"\0"
 OVERHEAD = 21  # bytes that a record takes beside its key and value, at most
 
 
@@ -30,6 +34,7 @@ class Varints(dict[int, bytes]):
 
 
 VARINT = Varints()
+NUMBERS = list(VARINT.values())
 
 
 class EncodedKeys(dict[bytes, bytes]):
@@ -45,60 +50,75 @@ class EncodedKeys(dict[bytes, bytes]):
 KEY = EncodedKeys()
 
 
-class Beginnings(dict[int, bytes]):
-    """What precedes a record's number, by the bytes from its key's size to its end; a record is
-    preceded by the number of headers of the one before it. The number takes `width` bytes."""
+class Lengths(dict[int, bytes]):
+    """What precedes a record's attributes, by the bytes of its key and value with their sizes: the
+    number of headers of the record before it, and its length, which has `more` bytes than these."""
 
-    def __init__(self, milliseconds: int, width: int) -> None:
+    def __init__(self, more: int) -> None:
         super().__init__()
-        self._start = b"\0" + VARINT[milliseconds]  # attributes, time
-        self._more = len(self._start) + width + len(NO_HEADERS)
+        self._more = more
 
     def __missing__(self, size: int) -> bytes:
-        begin = self[size] = NO_HEADERS + VARINT[self._more + size] + self._start
-        return begin
+        field = NO_HEADERS + VARINT[self._more + size]
+        if size < USUAL:
+            self[size] = field
+        return field
 
 
-def encode(runs: Iterable[tuple[int, list[Pair]]]) -> bytes:
+LENGTHS = cache(Lengths)  # by what the varints of a time and a number take: a few
+
+
+def encode(fields: list[bytes], times: Iterable[tuple[int, int]]) -> bytearray:
     """The records of format 2 (kafka.apache.org/documentation/#record), without headers.
 
-    Each run of pairs has its time, in milliseconds after that of the batch. It takes a loop in C
-    for each column, at half of the cost of one in Python.
+    `fields` are each key and value in turn; `times` have milliseconds after the time of the batch,
+    and the number of records with these. It takes a loop in C for each column, at half of the cost
+    of one in Python.
     """
-    parts: list[bytes] = []
-    number = 0
-    for milliseconds, pairs in runs:
-        for some in _of_one_width(pairs, number):
-            parts += _encoded(some, number, milliseconds)
-            number += len(some)
-    if parts:
-        parts[0] = parts[0][len(NO_HEADERS) :]
-        parts.append(NO_HEADERS)
-    return b"".join(parts)
-
-
-def _of_one_width(pairs: list[Pair], number: int) -> Iterator[list[Pair]]:
-    """The pairs, cut where the varints of their numbers get longer."""
+    starts: list[bytes] = []
+    for milliseconds, count in times:
+        starts += [ATTRIBUTES + VARINT[milliseconds]] * count
+    records = bytearray()
     begin = 0
-    for end in WIDTHS:
-        if number + begin < end and begin < len(pairs):
-            yield pairs[begin : end - number]
-            begin = end - number
+    for end in _ends(times):
+        records += b"".join(_encoded(fields[2 * begin : 2 * end], starts[begin:end], begin))
+        begin = end
+    if records:
+        del records[: len(NO_HEADERS)]
+        records += NO_HEADERS
+    return records
 
 
-def _encoded(pairs: list[Pair], number: int, milliseconds: int) -> list[bytes]:
-    keys, values = zip(*pairs, strict=True)
+def _ends(times: Iterable[tuple[int, int]]) -> list[int]:
+    """Numbers of records, with those before which the varint of a time or a number changes its
+    size: these cut the batch into pieces that are encoded at once."""
+    number, ends = 0, {*WIDTHS}
+    for _, same in groupby(times, key=lambda time: len(VARINT[time[0]])):
+        number += sum(count for _, count in same)
+        ends.add(number)
+    return sorted(end for end in {*ends, *range(PIECE, number, PIECE)} if end <= number)
+
+
+def _encoded(fields: list[bytes], starts: list[bytes], number: int) -> list[bytes]:
+    keys, values = fields[::2], fields[1::2]
     sizes = list(map(len, values))
-    begins = Beginnings(milliseconds, len(VARINT[number]))
-    parts: list[bytes] = [NO_HEADERS] * (4 * len(pairs))
+    lengths = LENGTHS(len(starts[0]) + len(VARINT[number]) + len(NO_HEADERS))
+    parts: list[bytes] = [b""] * (5 * len(keys))
     if keys.count(keys[0]) == len(keys):
         heads = {size: KEY[keys[0]] + VARINT[size] for size in {*sizes}}
-        lengths = {size: begins[len(head) + size] for size, head in heads.items()}
-        parts[::4] = map(lengths.__getitem__, sizes)
-        parts[2::4] = map(heads.__getitem__, sizes)
+        whole = {size: lengths[len(head) + size] for size, head in heads.items()}
+        parts[::5] = map(whole.__getitem__, sizes)
+        parts[3::5] = map(heads.__getitem__, sizes)
     else:
-        parts[2::4] = map(add, map(KEY.__getitem__, keys), map(VARINT.__getitem__, sizes))
-        parts[::4] = map(begins.__getitem__, map(add, map(len, parts[2::4]), sizes))
-    parts[1::4] = map(VARINT.__getitem__, range(number, number + len(pairs)))
-    parts[3::4] = values
+        parts[3::5] = map(add, map(KEY.__getitem__, keys), map(VARINT.__getitem__, sizes))
+        parts[::5] = map(lengths.__getitem__, map(add, map(len, parts[3::5]), sizes))
+    parts[1::5] = starts
+    parts[2::5] = _numbers(number, number + len(keys))
+    parts[4::5] = values
     return parts
+
+
+def _numbers(first: int, end: int) -> list[bytes]:
+    """The varints of these numbers."""
+    common = NUMBERS[first:end]
+    return common + list(map(VARINT.__getitem__, range(first + len(common), end)))

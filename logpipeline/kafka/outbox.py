@@ -41,8 +41,9 @@ RELIABLE = {
     "delivery_timeout_ms": 2**31 - 1,
     "max_request_size": 2**20,
 }
-# An event waits 5 ms for others; under load batches grow while earlier ones are in flight.
-BATCHED = {"compression_type": "lz4", "linger_ms": 5, "batch_size": 2**19}
+# An event waits 5 ms for others; under load batches grow while earlier ones are in flight. A busy
+# partition is as fast as its batches are large: with these producer.py still stays below 80 MB.
+BATCHED = {"compression_type": "lz4", "linger_ms": 5, "batch_size": 7 * 2**17}
 
 
 class Outbox:

@@ -7,7 +7,6 @@ thread that fills it, or when it is sent.
 
 import threading
 import time
-from collections.abc import Sequence
 from functools import cached_property
 
 from kafka.codec import lz4_encode
@@ -17,7 +16,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import TopicPartition
 
-from logpipeline.kafka.encoding import Pair, encode
+from logpipeline.kafka.encoding import encode
 
 FORMAT = 2
 
@@ -27,24 +26,22 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
 
     def __init__(self, compression: int, most: int) -> None:
         super().__init__(FORMAT, compression, False, -1, -1, -1, most)
-        self._runs: list[tuple[int, list[Pair]]] = []
+        self._fields: list[bytes] = []
+        self._times: list[tuple[int, int]] = []
         self._first_timestamp: int | None = None
         self._max_timestamp: int | None = None
         self._estimate = self.header_size_in_bytes()
         self._sealing = threading.Lock()
         self._compressed: bool | None = None  # unknown until sealed
 
-    def add(self, pairs: Sequence[Pair], size: int, milliseconds: int) -> None:
-        """Add records of `size` bytes, with their time."""
+    def add(self, fields: list[bytes], size: int, milliseconds: int) -> None:
+        """Add records of `size` bytes, with their time; `fields` are each key and value in turn."""
         if self._first_timestamp is None:
             self._first_timestamp = milliseconds
-        since = milliseconds - self._first_timestamp
-        if self._runs and self._runs[-1][0] == since:
-            self._runs[-1][1].extend(pairs)
-        else:
-            self._runs.append((since, list(pairs)))
+        self._fields += fields
+        self._times.append((milliseconds - self._first_timestamp, len(fields) // 2))
         self._max_timestamp = max(self._max_timestamp or 0, milliseconds)
-        self._num_records += len(pairs)
+        self._num_records += len(fields) // 2
         self._last_offset = self._num_records - 1
         self._estimate += size
 
@@ -52,8 +49,8 @@ class RecordColumns(DefaultRecordBatchBuilder):  # type: ignore[misc]
         """Encode and compress the records. From any thread."""
         with self._sealing:
             if self._compressed is None:
-                records = encode(self._runs)
-                self._runs.clear()
+                records = encode(self._fields, self._times)
+                self._fields.clear()
                 if self._compression_type != self.CODEC_LZ4:
                     self._buffer += records
                     self._compressed = self._maybe_compress()
@@ -88,11 +85,11 @@ class OutgoingRecords(MemoryRecordsBuilder):  # type: ignore[misc]
             return 0
         return int(self._batch_size - self._builder.size())
 
-    def add(self, pairs: Sequence[Pair], size: int) -> None:
-        """Add records of `size` bytes to a batch that is open."""
+    def add(self, fields: list[bytes], size: int) -> None:
+        """Add records of `size` bytes to a batch that is open, each key and value in turn."""
         assert self._builder
-        self._builder.add(pairs, size, int(time.time() * 1000))
-        self._next_offset += len(pairs)
+        self._builder.add(fields, size, int(time.time() * 1000))
+        self._next_offset += len(fields) // 2
 
     def fill_up(self) -> RecordColumns | None:
         """Take no more records. Returns what can be sealed."""
