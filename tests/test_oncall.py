@@ -84,6 +84,7 @@ def test_strangers_see_no_button_to_mute_and_are_refused(
         page = tab.open()
         expect(page.locator(".alerts .open li")).to_have_count(1)
         expect(page.get_by_role("button", name=re.compile("Mute"))).to_have_count(0)
+        expect(page.locator(".alerts")).to_contain_text("To mute alerts here, set DASHBOARD_PASSWORD.")
 
 
 BEYOND = {"dashboard_host": "0.0.0.0", "dashboard_open": 1}  # noqa: S104
@@ -91,7 +92,12 @@ KNOWN = {"dashboard_password": "p" * 8}
 
 
 @pytest.mark.parametrize(
-    ("options", "may"), [({}, True), (KNOWN, True), (BEYOND, False), (BEYOND | KNOWN, True)]
+    ("options", "may"),
+    [
+        *(({}, True), (KNOWN, True), (BEYOND, False), (BEYOND | KNOWN, True)),
+        (BEYOND | {"dashboard_published": "127.0.0.1"}, True),
+        ({"dashboard_published": "10.0.0.1", "dashboard_open": 1}, False),
+    ],
 )
 def test_only_this_machine_or_who_knows_the_password_may_mute(
     options: dict[str, Any], may: bool

@@ -18,6 +18,7 @@ BAD_SHARE = 0.05  # of errors, from which on their tile is red; and while an ale
 CALM = 8.0  # seconds below its bound after which an open alert says so
 OPEN = 30  # alerts shown
 PAST = 12  # notices shown
+MUTE_TAKES = Markup('<p class="none">To mute alerts here, set DASHBOARD_PASSWORD.</p>')
 SEVERITIES = ("info", "warning", "critical")
 STATES = {**SHOWN, "open": "opened"}  # of a past notice
 
@@ -89,12 +90,13 @@ def alerts(
         return Markup('<p class="none">{}</p>').format(text)
     if not now:
         now = [Markup('<li class="none">No open alerts.</li>')]
-    return Markup('{}<ul class="open">{}</ul>{}<ul class="past">{}</ul>{}').format(
+    return Markup('{}<ul class="open">{}</ul>{}{}<ul class="past">{}</ul>{}').format(
         Markup('<p role="alert">Cannot mute: {}</p>').format(short(problem, TEXT))
         if problem
         else "",
         Markup("").join(now),
         _more(len(open_[OPEN:]) + state.more_alerts),
+        MUTE_TAKES if open_ and not may_mute else "",
         Markup("").join(past),
         _more(len(state.history) - PAST),
     )
