@@ -434,7 +434,7 @@ def test_in_compose_it_is_open_only_while_published_to_this_machine(
         return DashboardSettings(_env_file=None, **given, dashboard_open=is_open)
 
     assert settings(1).is_private == is_private
-    refused = pytest.raises(ValidationError, match="PUBLISHED=.*requires DASHBOARD_PASSWORD")
+    refused = pytest.raises(ValidationError, match=r"PUBLISHED=.*requires DASHBOARD_PASSWORD")
     with contextlib.nullcontext() if is_private else refused:
         settings(0)
 

@@ -84,7 +84,8 @@ def test_strangers_see_no_button_to_mute_and_are_refused(
         page = tab.open()
         expect(page.locator(".alerts .open li")).to_have_count(1)
         expect(page.get_by_role("button", name=re.compile("Mute"))).to_have_count(0)
-        expect(page.locator(".alerts")).to_contain_text("To mute alerts here, set DASHBOARD_PASSWORD.")
+        how = "To mute alerts here, set DASHBOARD_PASSWORD."
+        expect(page.locator(".alerts")).to_contain_text(how)
 
 
 BEYOND = {"dashboard_host": "0.0.0.0", "dashboard_open": 1}  # noqa: S104
