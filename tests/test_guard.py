@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -430,7 +431,7 @@ def test_in_compose_it_is_open_only_while_published_to_this_machine(
     assert page["ports"] == ["${DASHBOARD_HOST:-127.0.0.1}:${DASHBOARD_PORT:-8080}:8080"]
 
     def settings(is_open: int) -> DashboardSettings:
-        given = {"dashboard_host": "page", "dashboard_published": published}
+        given: dict[str, Any] = {"dashboard_host": "page", "dashboard_published": published}
         return DashboardSettings(_env_file=None, **given, dashboard_open=is_open)
 
     assert settings(1).is_private == is_private

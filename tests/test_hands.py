@@ -25,6 +25,13 @@ ROWS = ".events li button"
 RATES = pytest.mark.parametrize("rate", [300, 5_000])
 # Whether the focus is in one of these.
 FOCUS = "(selector) => !!document.activeElement.closest(selector)"
+# By how many pixels the words in the empty search are wider than it.
+CUT = """() => {
+    const input = document.querySelector(".search input");
+    const measure = document.createElement("canvas").getContext("2d");
+    measure.font = getComputedStyle(input).font;
+    return measure.measureText(input.placeholder).width - input.clientWidth;
+}"""
 LIVE = 2_500  # milliseconds in which a live page is drawn again at least once
 
 
@@ -115,6 +122,31 @@ def test_a_pointer_that_rests_on_the_list_does_not_hold_it_for_ever(
     expect(page.locator(".status")).to_have_text("Live")
 
 
+def test_an_empty_list_is_not_paused(tab: Tab, holding: Holding) -> None:
+    holding.add(event(message="something else"))
+    page = tab.open("/?q=needle")
+    expect(page.locator(".note")).to_contain_text("None of the 1 events in Redis match")
+    page.keyboard.press("p")
+    page.wait_for_timeout(LIVE)
+    holding.add(event(message="a needle"))
+    expect(page.locator(ROWS)).to_have_count(1)
+    expect(page.locator(".status")).to_have_text("Live")
+
+
+def test_what_the_search_asks_for_is_not_cut(tab: Tab, holding: Holding) -> None:
+    holding.add(event(service="payments"))
+    for source, words in (("newest", "Search Redis"), ("all", "Search the archive")):
+        page = tab.open(f"/?service=payments&in={source}")
+        expect(page.locator(".counted")).to_contain_text(
+            "services" if source == "newest" else "found"
+        )
+        expect(page.get_by_label(words)).to_have_value("")
+        for width in (360, 390, 700, 861, 1024, 1101, 1280, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(CUT) <= 0, f"{words}, {width} px"
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+
+
 def test_text_in_a_row_is_selected_without_opening_it(tab: Tab, holding: Holding) -> None:
     holding.add(event(message="order 4711 was declined by the bank"))
     page = tab.open()
@@ -133,13 +165,13 @@ def test_chart_and_chips_say_what_they_count(tab: Tab, holding: Holding) -> None
     holding.add(event(service="auth"), event("ERROR", "declined", service="payments"))
     page = tab.open()
     chip = page.get_by_role("button", name=re.compile("^ERROR "))
-    expect(chip).to_have_attribute("title", "1 events in the last hour")
+    expect(chip).to_have_attribute("title", "1 event in the last hour")
     expect(page.locator(".counted")).to_have_text("per hour")
     page.get_by_label("Search").fill("nowhere")
     expect(page.locator(".chart h2")).to_have_text("Events per minute, all services and words")
     expect(page.locator(".counted")).to_have_text("per hour, all services and words")
     page.get_by_role("button", name="Last day").click()
-    expect(chip).to_have_attribute("title", "1 events in the last day of all services and words")
+    expect(chip).to_have_attribute("title", "1 event in the last day of all services and words")
 
 
 def test_long_names_are_whole_in_the_dialog_and_the_panel_filters_by_them(

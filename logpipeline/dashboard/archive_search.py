@@ -51,6 +51,11 @@ class ArchiveSearch:
         self._task = background_tasks.create(self._run(), name="archive search")
 
     @property
+    def reasons(self) -> list[str]:
+        """What was left out, each "what: why"."""
+        return [each for each in self.left_out.split("; ") if each]
+
+    @property
     def query(self) -> Query:
         return self._request.query
 

@@ -83,7 +83,7 @@ def alerts(
 ) -> Markup:
     """The open alerts, then the past notices. `problem` is why muting one has failed."""
     past = [_notice(state, number, clock) for number in range(len(state.history[:PAST]))]
-    open_ = sorted(state.alerts or [], key=lambda each: each.since, reverse=True)
+    open_ = sorted(state.alerts or [], key=lambda each: (_is_critical([each]), each.since))[::-1]
     now = [_alert(each, state, clock, may_mute) for each in open_[:OPEN]]
     if not now and not past:
         text = "alerts.py is not running." if state.alerts is None else "No alerts so far."

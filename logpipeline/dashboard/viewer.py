@@ -198,6 +198,7 @@ class Viewer:
     async def _show_list(self, now: DashboardState, state: DashboardState) -> None:
         page, query = self._page, self._query
         await self._list.show(state, query, self._search.running, self._clock)
+        self._hold.settle(bool(self._list.entries))
         page.clear.set_visibility(bool(query.filters))
         page.show_source(query.source, self._clock.span(*query.period))
         page.set_services(state.services, query.filters.service)
@@ -280,12 +281,14 @@ class Viewer:
         self._changed.set()
 
     def _pause_or_resume(self) -> None:
+        if self._query.source != "newest":
+            return  # nothing moves in the archive
         if self._hold:
             self._hold.clear()
             self._to_top = True
-            self._changed.set()
         else:
-            self._set_hold("paused", True)
+            self._hold.pause()
+        self._changed.set()
 
     def _open(self, id_: object) -> None:
         self._opened = self._list.find(str(id_))
