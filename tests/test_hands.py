@@ -8,23 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
-import redis
 from playwright.sync_api import Browser, expect
 
-from logpipeline.localstack.redis import Redis
 from tests.support import axe
 from tests.support.browser import Tab
-from tests.support.feeding import Feeding
-from tests.support.forked import forked
+from tests.support.hands import LIVE, ROWS
 from tests.support.holding import Holding, event
-from tests.support.process import ROOT, dashboard
+from tests.support.process import ROOT
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("hands")]
 
-ROWS = ".events li button"
-RATES = pytest.mark.parametrize("rate", [300, 5_000])
-# Whether the focus is in one of these.
-FOCUS = "(selector) => !!document.activeElement.closest(selector)"
 # By how many pixels the words in the empty search are wider than it.
 CUT = """() => {
     const input = document.querySelector(".search input");
@@ -32,82 +25,6 @@ CUT = """() => {
     measure.font = getComputedStyle(input).font;
     return measure.measureText(input.placeholder).width - input.clientWidth;
 }"""
-LIVE = 2_500  # milliseconds in which a live page is drawn again at least once
-
-
-def failing_event(number: int) -> bytes:
-    """Of eight services, whose order by errors changes all the time."""
-    service = f"service-{(number + number // 50) % 8}"
-    level = "ERROR" if number % 3 else "INFO"
-    return event(level, f"event {number}", service=service, n=number)
-
-
-@RATES
-def test_tab_reaches_filters_and_list_while_all_is_redrawn(
-    tab: Tab, holding: Holding, rate: int
-) -> None:
-    page = tab.open()
-    with Feeding(holding, rate, failing_event):
-        expect(page.locator(".failing button")).to_have_count(8)
-        page.locator(".failing button").first.focus()
-        for _ in range(30):
-            page.wait_for_timeout(300)  # a redraw comes between some
-            assert not page.evaluate("document.activeElement === document.body")
-            if page.evaluate(FOCUS, ".events"):
-                break
-            page.keyboard.press("Tab")
-        assert page.evaluate(FOCUS, ".events")
-
-
-@RATES
-def test_arrows_keep_their_place_and_escape_returns_to_the_event(
-    tab: Tab, holding: Holding, rate: int
-) -> None:
-    page = tab.open()
-    with Feeding(holding, rate):
-        expect(page.locator(ROWS)).to_have_count(150)
-        page.keyboard.press("ArrowDown")
-        texts = []
-        for _ in range(6):
-            page.keyboard.press("ArrowDown")
-            page.wait_for_timeout(400)
-            texts.append(page.evaluate("document.activeElement.innerText"))
-        numbers = [int(re.findall(r"event (\d+)", text)[0]) for text in texts]
-        assert numbers == [*range(numbers[0], numbers[0] - 6, -1)]
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("dialog")).to_contain_text(f"event {numbers[-1]}")
-        page.wait_for_timeout(LIVE)
-        page.keyboard.press("Escape")
-        expect(page.get_by_role("dialog")).to_be_hidden()
-        assert f"event {numbers[-1]}" in page.evaluate("document.activeElement.innerText")
-
-
-@RATES
-def test_each_click_at_a_persons_pace_opens_the_event_under_the_mouse(
-    tab: Tab, holding: Holding, rate: int
-) -> None:
-    page = tab.open()
-    dialog = page.get_by_role("dialog")
-    with Feeding(holding, rate):
-        expect(page.locator(ROWS)).to_have_count(150)
-        for number in range(8):
-            box = None
-            while not box:  # a row may be replaced meanwhile
-                box = page.locator(ROWS).nth(2 + number).bounding_box()
-            x, y = box["x"] + 300, box["y"] + 10
-            page.mouse.move(x, y, steps=4)
-            seen = page.evaluate(
-                "([x, y]) => document.elementFromPoint(x, y).closest('li').innerText", [x, y]
-            )
-            page.wait_for_timeout(350 * (1 + number % 3))
-            page.mouse.down()
-            page.wait_for_timeout(120)
-            page.mouse.up()
-            expect(dialog.locator("pre.message")).to_have_text(re.findall(r"event \d+", seen)[0])
-            dialog.get_by_role("button", name="Close").click()
-            expect(dialog).to_be_hidden()
-            page.mouse.move(5, 5)
-        expect(page.locator(".status")).to_have_text("Live")
 
 
 def test_a_pointer_that_rests_on_the_list_does_not_hold_it_for_ever(
@@ -184,29 +101,6 @@ def test_long_names_are_whole_in_the_dialog_and_the_panel_filters_by_them(
     expect(page.locator(ROWS)).to_have_count(1)
     page.locator(ROWS).click()
     expect(page.get_by_role("dialog").locator("td").filter(has_text=name)).to_be_visible()
-
-
-def test_a_paused_list_survives_redis_with_a_banner(
-    browser: Browser, tmp_path: Path, own_redis: Redis
-) -> None:
-    with (
-        dashboard(tmp_path, forked, REDIS_URL=own_redis.url) as (_, address),
-        Tab(browser, address) as tab,
-    ):
-        with redis.Redis.from_url(own_redis.url) as client:
-            Holding(client, "logs").add(event(message="being read"))
-        page = tab.open()
-        expect(page.locator(ROWS)).to_have_count(1)
-        page.keyboard.press("p")
-        expect(page.locator(".status")).to_have_text("Paused")
-        own_redis.kill()
-        expect(page.locator(".banner")).to_contain_text("Cannot read Redis since")
-        expect(page.locator(ROWS)).to_be_visible()
-        page.locator(ROWS).click()
-        expect(page.get_by_role("dialog")).to_contain_text("being read")
-        page.get_by_role("dialog").get_by_role("button", name="Close").click()
-        own_redis.start()
-        expect(page.locator(".banner")).to_be_hidden()
 
 
 def test_tile_panel_and_alerts_speak_of_one_span(tab: Tab, holding: Holding) -> None:

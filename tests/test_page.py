@@ -150,7 +150,7 @@ def test_a_query_has_what_a_viewer_has_chosen() -> None:
 
 @pytest.mark.parametrize("name", ["inf-a", "1e999-a", "-5-a", "nan-a", "-a", "a", "1" * 60])
 def test_an_impossible_event_in_an_address_is_none(name: str) -> None:
-    linked = LinkedEvent(name)
+    linked = LinkedEvent(name, lambda _: pytest.fail("it cannot be found"))
     assert linked.look(DashboardState(at=1.0, lists={}, counts={}), None) is None
     assert linked.name == ""
 

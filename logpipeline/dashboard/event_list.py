@@ -70,7 +70,12 @@ def note(state: DashboardState, filters: Filters, found: Found, shown: int) -> M
     else:
         sentence = f"{count:,} of the {held:,} events in Redis match{'es' * (count == 1)}"
         sentence += f", the newest {shown:,} are shown" if shown < count else ""
-    if filters and found.searched < held:
+    if (
+        found.searched < held
+        and filters
+        and not filters.terms.problem
+        and not filters.terms.patterns
+    ):
         sentence += f" · the search timed out after {found.searched:,} of them"
     if filters.terms.more:
         sentence += f" · only the first {WORDS} words are searched"
