@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -140,18 +140,52 @@ def test_axe_finds_nothing_on_the_page(tab: Tab, holding: Holding, scheme: str) 
 @pytest.mark.needs("npm")
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_in_the_report(browser: Browser, tmp_path: Path, scheme: str) -> None:
-    now = time.time()
-    lines = [
-        {"level": level, "message": f"order {n}", "timestamp": now - 600 * n, "service": "s" * n}
-        for n in range(100)
-        for level in ["ERROR"] * n + ["INFO", "CRITICAL"]
-    ]
-    (tmp_path / "logs.txt").write_text("".join(json.dumps(each) + "\n" for each in lines))
-    command = [sys.executable, "-m", "logpipeline.report"]
-    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=True)
     page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
-    page.goto(f"file://{tmp_path}/report.html")
+    page.goto(report(tmp_path, *("s" * number for number in range(100))))
     assert axe.violations(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.context.close()
+
+
+def test_nothing_in_the_report_is_cut_or_wrapped_within_a_word(
+    browser: Browser, tmp_path: Path
+) -> None:
+    services = ("notifications", "inventory", "checkout", "payments", "frontend", "a" * 100)
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(report(tmp_path, *services * 8))
+    edge = "(svg) => svg.getBoundingClientRect().right"
+    for plot in page.locator("svg").all():
+        last = plot.locator("text").last.evaluate(edge)
+        assert last <= plot.evaluate(edge) + 1
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for name in page.locator(".name").all():
+            if len(name.inner_text()) < 20:
+                assert name.evaluate(LINES) == 1
+        for table in page.locator(".scroll:has(table:not(.heat))").all():
+            assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
+    page.context.close()
+
+
+LINES = """(cell) => {
+    const range = new Range();
+    range.selectNodeContents(cell);
+    return new Set([...range.getClientRects()].map((box) => box.top)).size;
+}"""
+
+
+def report(folder: Path, *services: str) -> str:
+    """The address of a report in which each has more errors than the one before. It ends shortly
+    after a full hour, whose label is beside the edge."""
+    last = datetime(2026, 11, 23, 21, 5, tzinfo=UTC).timestamp()
+    lines = [
+        {"level": level, "message": f"order {n} lost", "timestamp": last - 600 * n, "service": name}
+        for n, name in enumerate(services)
+        for level in ["ERROR"] * n + ["INFO", "CRITICAL"]
+    ]
+    (folder / "logs.txt").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    command = [sys.executable, "-m", "logpipeline.report", "--day", "2026-11-23"]
+    environment = {"PYTHONPATH": str(ROOT), "TZ": "UTC"}
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    return f"file://{folder}/report-2026-11-23.html"

@@ -188,8 +188,8 @@ def test_the_search_knows_phrases_fields_and_patterns_and_marks_them(tab: Tab) -
     expect(page.locator(".note")).to_contain_text("2 events in the archive match.")
     expect(page.locator(ROWS)).to_have_count(2)
     page.wait_for_function(f"({HITS})().length === 4")  # the trace of each, too
-    marked = {"order 26 was paid", "order 27 was declined", "t5"}
-    assert marked <= {*page.evaluate(HITS)}
+    expected = {"order 26 was paid", "order 27 was declined", "t5"}
+    assert expected <= {*page.evaluate(HITS)}
 
 
 def test_a_period_is_dragged_in_the_live_chart_and_left_again(tab: Tab) -> None:
