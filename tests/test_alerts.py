@@ -235,7 +235,7 @@ def test_whatever_is_in_redis_is_watched_past_in_bounded_time(
     hook = webhook()
     client.hset(f"{KEY}:offsets", mapping={b"\xff": b"1", b"1": b"\xff"})
     client.hset(f"{KEY}:alerts", "x", '{"x":' + "[" * 5_000 + "]" * 5_000 + "}")
-    many = {f"{number} {'x' * 900}": "1" for number in range(20_000)}
+    many: dict[Any, Any] = {f"{number} {'x' * 900}": "1" for number in range(20_000)}
     for name in ("alerts", "lag", "dead-letters", f"counts:{int(time.time() // 60)}"):
         client.hset(f"{KEY}:{name}", mapping=many)
     junk = {"rule": "many", "subject": "\x1b[2J", "severity": "", "summary": "y\r\n" * 9_999}
