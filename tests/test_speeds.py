@@ -284,7 +284,8 @@ def test_each_click_at_a_persons_pace_opens_the_event_under_the_mouse(tab: Tab) 
 
 
 def test_chart_chips_tile_panel_and_alert_say_what_they_count(tab: Tab, live: Live) -> None:
-    live.holding.alert("error-share", "", "16.3% of about 1,000 events in 60 s are ERROR")
+    summary = "16.3% of about 1,000 events in 60 s are ERROR"
+    live.holding.alert("error-share", "", summary, last=time.time() - 20)
     page = tab.open()
     chip = page.get_by_role("button", name=re.compile("^ERROR "))
     expect(chip).to_have_attribute("title", re.compile(r"^[\d,]+ events in the last hour$"))
@@ -295,6 +296,7 @@ def test_chart_chips_tile_panel_and_alert_say_what_they_count(tab: Tab, live: Li
     assert 7 < share < 10  # of 96 events, eight
     expect(page.locator(".failing h2")).to_contain_text("Errors by service, last 60 s")
     expect(page.locator(".failing")).to_contain_text("and 4 more")
+    expect(page.locator(".alerts .open")).to_contain_text("below its bound for")
     page.get_by_label("Search").fill("nowhere")
     expect(page.locator(".chart h2")).to_have_text("Events per minute, all services and words")
     expect(page.locator(".counted")).to_have_text("per hour, all services and words")
@@ -339,6 +341,8 @@ def test_a_phone_shows_events_first_for_a_thumb_and_says_the_zone(tab: Tab, live
     assert all(box and box["y"] + box["height"] <= 844 for box in bottoms)
     assert page.evaluate(SMALL) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    tiles = page.locator(".tile dd")
+    assert tiles.evaluate_all("(all) => all.every((each) => each.scrollWidth <= each.clientWidth)")
     expect(page.locator(".zone")).to_have_text("Asia/Tokyo")
     assert shown_hour(page) in hours("Asia/Tokyo")
     page.get_by_role("button", name="Asia/Tokyo").tap()
