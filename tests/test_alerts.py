@@ -235,11 +235,9 @@ def test_whatever_is_in_redis_is_watched_past_in_bounded_time(
     hook = webhook()
     client.hset(f"{KEY}:offsets", mapping={b"\xff": b"1", b"1": b"\xff"})
     client.hset(f"{KEY}:alerts", "x", '{"x":' + "[" * 5_000 + "]" * 5_000 + "}")
-    with client.pipeline() as filled:
-        for name in ("alerts", "lag", "dead-letters", f"counts:{int(time.time() // 60)}"):
-            for number in range(20_000):
-                filled.hset(f"{KEY}:{name}", f"{number} {'x' * 900}", "1")
-        filled.execute()
+    many: dict[Any, Any] = {f"{number} {'x' * 900}": "1" for number in range(20_000)}
+    for name in ("alerts", "lag", "dead-letters", f"counts:{int(time.time() // 60)}"):
+        client.hset(f"{KEY}:{name}", mapping=many)
     junk = {"rule": "many", "subject": "\x1b[2J", "severity": "", "summary": "y\r\n" * 9_999}
     client.hset(f"{KEY}:alerts", "junk", json.dumps(junk | {"since": 1, "last": 1, "told": 1}))
     errors(client, 101)
@@ -327,7 +325,7 @@ def test_ten_thousand_services_that_fail_are_a_bounded_number_of_alerts(
         lines = [event(n, service=f"{turn}-{n}", **late) for n in range(1_000)]
         client.lpush(f"{KEY}:ERROR", *lines)
         client.ltrim(f"{KEY}:ERROR", 0, 999)
-        watched(client, 2)
+        watched(client, 1)  # the second one begins when the first is done
         assert client.hlen(f"{KEY}:alerts") == SUBJECTS
     assert client.llen(f"{KEY}:alerts:history") < 10 * 2 * SUBJECTS
 

@@ -26,6 +26,9 @@ BEGAN = time.time() - 7_200
 COUNT = 6_000
 
 
+HITS = '() => [...CSS.highlights.get("hit")].map(String)'
+
+
 def line(number: int) -> bytes:
     """One a second from two hours ago on; five of each trace."""
     fields = {"trace_id": f"t{number // 5}", "http": {"status": 500 if number % 10 == 0 else 200}}
@@ -56,12 +59,13 @@ def note(page: Page) -> str:
 
 def test_a_person_finds_a_trace_narrows_it_and_sends_the_address(tab: Tab) -> None:
     page = tab.open()
-    page.get_by_label("Search what").fill("trace_id:t100")
+    page.get_by_label("Search Redis").fill("trace_id:t100")
     expect(page.locator(".note")).to_contain_text("None of the 400 events in Redis match")
     page.locator(".source").click()
     page.get_by_role("option", name="Archive, everything").click()
     expect(page.locator(".note")).to_contain_text("5 events in the archive match.")
     expect(page.locator(".status")).to_have_text("Archive")
+    expect(page.locator(".pause")).to_be_hidden()  # nothing moves there
     messages = page.locator(".events .message").all_inner_texts()
     assert messages == [f"order {number} seen" for number in range(504, 499, -1)]
     expect(page).to_have_url(re.compile(r"q=trace_id%3At100&in=all$"))
@@ -115,14 +119,17 @@ def test_the_keyboard_chooses_a_period_of_the_live_chart(tab: Tab) -> None:
 def test_the_next_word_ends_the_search_before_and_what_is_wrong_is_said(tab: Tab) -> None:
     page = tab.open("/?in=all")
     expect(page.locator(".note")).to_contain_text(
-        "6,000 events in the archive match, the newest 500"
+        "6,000 events in the archive match, the newest 500 are shown."
     )
     search = page.get_by_label("Search the")
     search.fill("order 12")
     search.fill('"order 4711"')
-    expect(page.locator(".note")).to_contain_text("1 events in the archive match.")
+    expect(page.locator(".note")).to_contain_text("1 event in the archive matches.")
     search.fill("/order 47(1[12]|20) /")
     expect(page.locator(".note")).to_contain_text("3 events in the archive match.")
+    expect(page.locator(ROWS)).to_have_count(3)
+    page.wait_for_function(f"({HITS})().length === 3")
+    assert page.evaluate(HITS) == [f"order {number} " for number in (4720, 4712, 4711)]
     search.fill("/(/")
     expect(page.locator(".note")).to_contain_text("must be a regular expression")
     until(lambda: not engines(), message="a search still runs")

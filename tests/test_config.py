@@ -124,6 +124,7 @@ IMPOSSIBLE = {
     "DASHBOARD_HOST": [*NO_NAMES, "local host"],
     "DASHBOARD_PASSWORD": [" ", "1234567", "x" * 201],
     "DASHBOARD_OPEN": ["", " ", "2", "-1", "yes"],
+    "DASHBOARD_PUBLISHED": [" ", "local host", "0.0.0.0"],  # noqa: S104 - without a password
     "TIME_ZONE": ["", " ", "UTC+1", "Europe/Berlin"],
     "COLLECTOR_HOST": [*NO_NAMES, "local host", "0.0.0.0"],  # noqa: S104 - without a token
     "COLLECTOR_TOKEN": ["a b", "a:b:c", ":a", "a:", "ü"],
@@ -284,6 +285,7 @@ class TestFlags:
         "DASHBOARD_HOST": "::1",
         "DASHBOARD_PASSWORD": "correct horse",
         "DASHBOARD_OPEN": "1",
+        "DASHBOARD_PUBLISHED": "127.0.0.2",
         "TIME_ZONE": "UTC",
         "COLLECTOR_HOST": "::1",
         "COLLECTOR_ORIGINS": "https://shop.example,http://localhost:3000",

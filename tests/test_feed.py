@@ -145,13 +145,13 @@ def test_states_that_paused_tabs_hold_are_bounded_in_bytes() -> None:
     supervision = Supervision(logging.getLogger("test"))
     feed = Feed(None, supervision)  # type: ignore[arg-type]  # it does not read
     held = []
-    for number in range(100):
+    for number in range(40):
         feed.state = state(number)
         held.append(feed.keep())
         assert feed.keep() == held[-1]  # another tab that pauses now
     feed.state = None
     alive = [number for number, each in enumerate(held) if each and each()]
-    assert alive == [*range(100 - len(alive), 100)]
+    assert alive == [*range(40 - len(alive), 40)]
     assert 10 < len(alive) < 30
     newest = feed.newest_kept()
     assert newest

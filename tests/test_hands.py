@@ -4,103 +4,27 @@ import json
 import re
 import subprocess
 import sys
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import redis
 from playwright.sync_api import Browser, expect
 
-from logpipeline.localstack.redis import Redis
 from tests.support import axe
 from tests.support.browser import Tab
-from tests.support.feeding import Feeding
-from tests.support.forked import forked
+from tests.support.hands import LIVE, ROWS
 from tests.support.holding import Holding, event
-from tests.support.process import ROOT, dashboard
+from tests.support.process import ROOT
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("hands")]
 
-ROWS = ".events li button"
-RATES = pytest.mark.parametrize("rate", [300, 5_000])
-# Whether the focus is in one of these.
-FOCUS = "(selector) => !!document.activeElement.closest(selector)"
-LIVE = 2_500  # milliseconds in which a live page is drawn again at least once
-
-
-def failing_event(number: int) -> bytes:
-    """Of eight services, whose order by errors changes all the time."""
-    service = f"service-{(number + number // 50) % 8}"
-    level = "ERROR" if number % 3 else "INFO"
-    return event(level, f"event {number}", service=service, n=number)
-
-
-@RATES
-def test_tab_reaches_filters_and_list_while_all_is_redrawn(
-    tab: Tab, holding: Holding, rate: int
-) -> None:
-    page = tab.open()
-    with Feeding(holding, rate, failing_event):
-        expect(page.locator(".failing button")).to_have_count(8)
-        page.locator(".failing button").first.focus()
-        for _ in range(30):
-            page.wait_for_timeout(300)  # a redraw comes between some
-            assert not page.evaluate("document.activeElement === document.body")
-            if page.evaluate(FOCUS, ".events"):
-                break
-            page.keyboard.press("Tab")
-        assert page.evaluate(FOCUS, ".events")
-
-
-@RATES
-def test_arrows_keep_their_place_and_escape_returns_to_the_event(
-    tab: Tab, holding: Holding, rate: int
-) -> None:
-    page = tab.open()
-    with Feeding(holding, rate):
-        expect(page.locator(ROWS)).to_have_count(150)
-        page.keyboard.press("ArrowDown")
-        texts = []
-        for _ in range(6):
-            page.keyboard.press("ArrowDown")
-            page.wait_for_timeout(400)
-            texts.append(page.evaluate("document.activeElement.innerText"))
-        numbers = [int(re.findall(r"event (\d+)", text)[0]) for text in texts]
-        assert numbers == [*range(numbers[0], numbers[0] - 6, -1)]
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("dialog")).to_contain_text(f"event {numbers[-1]}")
-        page.wait_for_timeout(LIVE)
-        page.keyboard.press("Escape")
-        expect(page.get_by_role("dialog")).to_be_hidden()
-        assert f"event {numbers[-1]}" in page.evaluate("document.activeElement.innerText")
-
-
-@RATES
-def test_each_click_at_a_persons_pace_opens_the_event_under_the_mouse(
-    tab: Tab, holding: Holding, rate: int
-) -> None:
-    page = tab.open()
-    dialog = page.get_by_role("dialog")
-    with Feeding(holding, rate):
-        expect(page.locator(ROWS)).to_have_count(150)
-        for number in range(8):
-            box = None
-            while not box:  # a row may be replaced meanwhile
-                box = page.locator(ROWS).nth(2 + number).bounding_box()
-            x, y = box["x"] + 300, box["y"] + 10
-            page.mouse.move(x, y, steps=4)
-            seen = page.evaluate(
-                "([x, y]) => document.elementFromPoint(x, y).closest('li').innerText", [x, y]
-            )
-            page.wait_for_timeout(350 * (1 + number % 3))
-            page.mouse.down()
-            page.wait_for_timeout(120)
-            page.mouse.up()
-            expect(dialog.locator("pre.message")).to_have_text(re.findall(r"event \d+", seen)[0])
-            dialog.get_by_role("button", name="Close").click()
-            expect(dialog).to_be_hidden()
-            page.mouse.move(5, 5)
-        expect(page.locator(".status")).to_have_text("Live")
+# By how many pixels the words in the empty search are wider than it.
+CUT = """() => {
+    const input = document.querySelector(".search input");
+    const measure = document.createElement("canvas").getContext("2d");
+    measure.font = getComputedStyle(input).font;
+    return measure.measureText(input.placeholder).width - input.clientWidth;
+}"""
 
 
 def test_a_pointer_that_rests_on_the_list_does_not_hold_it_for_ever(
@@ -113,6 +37,31 @@ def test_a_pointer_that_rests_on_the_list_does_not_hold_it_for_ever(
     holding.add(event(message="after"))
     expect(page.locator(".events .message").first).to_have_text("after")
     expect(page.locator(".status")).to_have_text("Live")
+
+
+def test_an_empty_list_is_not_paused(tab: Tab, holding: Holding) -> None:
+    holding.add(event(message="something else"))
+    page = tab.open("/?q=needle")
+    expect(page.locator(".note")).to_contain_text("None of the 1 events in Redis match")
+    page.keyboard.press("p")
+    page.wait_for_timeout(LIVE)
+    holding.add(event(message="a needle"))
+    expect(page.locator(ROWS)).to_have_count(1)
+    expect(page.locator(".status")).to_have_text("Live")
+
+
+def test_what_the_search_asks_for_is_not_cut(tab: Tab, holding: Holding) -> None:
+    holding.add(event(service="payments"))
+    for source, words in (("newest", "Search Redis"), ("all", "Search the archive")):
+        page = tab.open(f"/?service=payments&in={source}")
+        expect(page.locator(".counted")).to_contain_text(
+            "services" if source == "newest" else "found"
+        )
+        expect(page.get_by_label(words)).to_have_value("")
+        for width in (360, 390, 700, 861, 1024, 1101, 1280, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(CUT) <= 0, f"{words}, {width} px"
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
 
 
 def test_text_in_a_row_is_selected_without_opening_it(tab: Tab, holding: Holding) -> None:
@@ -133,13 +82,13 @@ def test_chart_and_chips_say_what_they_count(tab: Tab, holding: Holding) -> None
     holding.add(event(service="auth"), event("ERROR", "declined", service="payments"))
     page = tab.open()
     chip = page.get_by_role("button", name=re.compile("^ERROR "))
-    expect(chip).to_have_attribute("title", "1 events in the last hour")
+    expect(chip).to_have_attribute("title", "1 event in the last hour")
     expect(page.locator(".counted")).to_have_text("per hour")
     page.get_by_label("Search").fill("nowhere")
     expect(page.locator(".chart h2")).to_have_text("Events per minute, all services and words")
     expect(page.locator(".counted")).to_have_text("per hour, all services and words")
     page.get_by_role("button", name="Last day").click()
-    expect(chip).to_have_attribute("title", "1 events in the last day of all services and words")
+    expect(chip).to_have_attribute("title", "1 event in the last day of all services and words")
 
 
 def test_long_names_are_whole_in_the_dialog_and_the_panel_filters_by_them(
@@ -152,29 +101,6 @@ def test_long_names_are_whole_in_the_dialog_and_the_panel_filters_by_them(
     expect(page.locator(ROWS)).to_have_count(1)
     page.locator(ROWS).click()
     expect(page.get_by_role("dialog").locator("td").filter(has_text=name)).to_be_visible()
-
-
-def test_a_paused_list_survives_redis_with_a_banner(
-    browser: Browser, tmp_path: Path, own_redis: Redis
-) -> None:
-    with (
-        dashboard(tmp_path, forked, REDIS_URL=own_redis.url) as (_, address),
-        Tab(browser, address) as tab,
-    ):
-        with redis.Redis.from_url(own_redis.url) as client:
-            Holding(client, "logs").add(event(message="being read"))
-        page = tab.open()
-        expect(page.locator(ROWS)).to_have_count(1)
-        page.keyboard.press("p")
-        expect(page.locator(".status")).to_have_text("Paused")
-        own_redis.kill()
-        expect(page.locator(".banner")).to_contain_text("Cannot read Redis since")
-        expect(page.locator(ROWS)).to_be_visible()
-        page.locator(ROWS).click()
-        expect(page.get_by_role("dialog")).to_contain_text("being read")
-        page.get_by_role("dialog").get_by_role("button", name="Close").click()
-        own_redis.start()
-        expect(page.locator(".banner")).to_be_hidden()
 
 
 def test_tile_panel_and_alerts_speak_of_one_span(tab: Tab, holding: Holding) -> None:
@@ -214,18 +140,52 @@ def test_axe_finds_nothing_on_the_page(tab: Tab, holding: Holding, scheme: str) 
 @pytest.mark.needs("npm")
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_in_the_report(browser: Browser, tmp_path: Path, scheme: str) -> None:
-    now = time.time()
-    lines = [
-        {"level": level, "message": f"order {n}", "timestamp": now - 600 * n, "service": "s" * n}
-        for n in range(100)
-        for level in ["ERROR"] * n + ["INFO", "CRITICAL"]
-    ]
-    (tmp_path / "logs.txt").write_text("".join(json.dumps(each) + "\n" for each in lines))
-    command = [sys.executable, "-m", "logpipeline.report"]
-    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=True)
     page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
-    page.goto(f"file://{tmp_path}/report.html")
+    page.goto(report(tmp_path, *("s" * number for number in range(100))))
     assert axe.violations(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.context.close()
+
+
+def test_nothing_in_the_report_is_cut_or_wrapped_within_a_word(
+    browser: Browser, tmp_path: Path
+) -> None:
+    services = ("notifications", "inventory", "checkout", "payments", "frontend", "a" * 100)
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(report(tmp_path, *services * 8))
+    edge = "(svg) => svg.getBoundingClientRect().right"
+    for plot in page.locator("svg").all():
+        last = plot.locator("text").last.evaluate(edge)
+        assert last <= plot.evaluate(edge) + 1
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for name in page.locator(".name").all():
+            if len(name.inner_text()) < 20:
+                assert name.evaluate(LINES) == 1
+        for table in page.locator(".scroll:has(table:not(.heat))").all():
+            assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
+    page.context.close()
+
+
+LINES = """(cell) => {
+    const range = new Range();
+    range.selectNodeContents(cell);
+    return new Set([...range.getClientRects()].map((box) => box.top)).size;
+}"""
+
+
+def report(folder: Path, *services: str) -> str:
+    """The address of a report in which each has more errors than the one before. It ends shortly
+    after a full hour, whose label is beside the edge."""
+    last = datetime(2026, 11, 23, 21, 5, tzinfo=UTC).timestamp()
+    lines = [
+        {"level": level, "message": f"order {n} lost", "timestamp": last - 600 * n, "service": name}
+        for n, name in enumerate(services)
+        for level in ["ERROR"] * n + ["INFO", "CRITICAL"]
+    ]
+    (folder / "logs.txt").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    command = [sys.executable, "-m", "logpipeline.report", "--day", "2026-11-23"]
+    environment = {"PYTHONPATH": str(ROOT), "TZ": "UTC"}
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    return f"file://{folder}/report-2026-11-23.html"

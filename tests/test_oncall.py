@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import redis
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from logpipeline.alerts.alert import Alert
 from logpipeline.dashboard.feed import Feed
@@ -21,25 +21,13 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.supervision import Supervision
 from tests.support import axe
 from tests.support.browser import Tab
-from tests.support.feeding import Feeding
 from tests.support.forked import forked
+from tests.support.hands import HITS, PHONE, ROWS, SMALL
 from tests.support.holding import Holding, event
 from tests.support.process import dashboard
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("hands")]
 
-ROWS = ".events li button"
-PHONE: dict[str, Any] = {
-    "viewport": {"width": 390, "height": 844},
-    "has_touch": True,
-    "is_mobile": True,
-}
-SMALL = """() => [...document.querySelectorAll("button, a[href], input, [role=combobox]")]
-    .filter((each) => each.checkVisibility() && !each.closest("[aria-hidden=true]"))
-    .map((each) => [each, (each.closest(".q-field__control") ?? each).getBoundingClientRect()])
-    .filter(([each, box]) => box.width && (box.height < 43.5 || box.width < 43.5))
-    .map(([each, box]) => `${each.className} ${box.width} x ${box.height} ${each.innerText}`)"""
-HITS = '() => [...CSS.highlights.get("hit")].map(String)'
 TOKYO = ZoneInfo("Asia/Tokyo")
 MUTED = "logs:alerts:muted"
 
@@ -84,6 +72,8 @@ def test_strangers_see_no_button_to_mute_and_are_refused(
         page = tab.open()
         expect(page.locator(".alerts .open li")).to_have_count(1)
         expect(page.get_by_role("button", name=re.compile("Mute"))).to_have_count(0)
+        how = "To mute alerts here, set DASHBOARD_PASSWORD."
+        expect(page.locator(".alerts")).to_contain_text(how)
 
 
 BEYOND = {"dashboard_host": "0.0.0.0", "dashboard_open": 1}  # noqa: S104
@@ -91,7 +81,12 @@ KNOWN = {"dashboard_password": "p" * 8}
 
 
 @pytest.mark.parametrize(
-    ("options", "may"), [({}, True), (KNOWN, True), (BEYOND, False), (BEYOND | KNOWN, True)]
+    ("options", "may"),
+    [
+        *(({}, True), (KNOWN, True), (BEYOND, False), (BEYOND | KNOWN, True)),
+        (BEYOND | {"dashboard_published": "127.0.0.1"}, True),
+        ({"dashboard_published": "10.0.0.1", "dashboard_open": 1}, False),
+    ],
 )
 def test_only_this_machine_or_who_knows_the_password_may_mute(
     options: dict[str, Any], may: bool
@@ -205,83 +200,6 @@ def test_a_thumb_reaches_all_and_the_events_are_on_the_first_screen(
     expect(page.get_by_role("dialog")).to_be_visible()
     page.wait_for_timeout(400)  # it moves
     assert page.evaluate(SMALL) == []
-
-
-def tab_to(page: Page, selector: str, key: str = "Tab") -> None:
-    """With the keyboard alone, until something of it has the focus."""
-    for _ in range(40):
-        page.keyboard.press(key)
-        if page.evaluate("(selector) => !!document.activeElement.closest(selector)", selector):
-            return
-    raise AssertionError(f"{selector} was not reached")
-
-
-@pytest.mark.parametrize("rate", [300, 5_000])
-def test_the_keyboard_alone_does_everything(tab: Tab, holding: Holding, rate: int) -> None:
-    services = ("payments", "auth", "search")
-
-    def failing(number: int) -> bytes:
-        level = "ERROR" if number % 5 == 0 else "INFO"
-        return event(level, f"event {number}", service=services[number % 3], n=number)
-
-    holding.add(failing(1))
-    holding.alert("burst", "payments", "payments: 40 of 41", levels=["ERROR"])
-    page = tab.open()
-    press = page.keyboard.press
-    with Feeding(holding, rate, failing):
-        expect(page.locator(".failing button")).to_have_count(3)
-        for selector, result in (
-            (".zone", re.compile("zone=local|zone=utc")),
-            (".bar .q-btn:last-child", re.compile("theme=dark")),
-            (".chart .head button:last-child", re.compile("span=day")),
-        ):
-            tab_to(page, selector)
-            press("Enter")
-            expect(page).to_have_url(result)
-        tab_to(page, "[data-mute]")
-        press("Enter")
-        expect(page.locator(".alerts .open")).to_contain_text("muted until")
-        tab_to(page, "[data-service]", "Shift+Tab")
-        press("Enter")
-        expect(page).to_have_url(re.compile("level=ERROR%2CCRITICAL&service="))
-        tab_to(page, ".note .clear")
-        press("Enter")
-        expect(page).not_to_have_url(re.compile("service="))
-        tab_to(page, ".chip", "Shift+Tab")
-        press("Space")
-        expect(page).to_have_url(re.compile("level="))
-        press("Space")
-        expect(page).not_to_have_url(re.compile("level="))
-        press("/")
-        page.keyboard.type("event")
-        expect(page).to_have_url(re.compile("q=event"))
-        press("Escape")
-        tab_to(page, ".source")
-        for key in ("ArrowDown", "ArrowDown", "Enter"):
-            press(key)
-        expect(page.locator(".status")).to_have_text("Archive")
-        press("Escape")
-        page.go_back()
-        expect(page).to_have_url(re.compile("q=event"))
-        press("?")
-        expect(page.get_by_role("dialog")).to_contain_text("Search and keys")
-        press("Escape")
-        expect(page.get_by_role("dialog")).to_be_hidden()
-        expect(page.locator(".events li")).not_to_have_count(0)
-        press("p")
-        expect(page.locator(".pause")).to_have_attribute("aria-pressed", "true")
-        press("j")
-        press("Enter")
-        message = page.get_by_role("dialog").locator("pre.message")
-        first = message.inner_text()
-        press("j")
-        expect(message).not_to_have_text(first)
-        press("k")
-        expect(message).to_have_text(first)
-        tab_to(page, "[data-term]")
-        press("Enter")
-        expect(page).to_have_url(re.compile(r"q=event\+"))
-        expect(page.get_by_role("dialog")).to_be_hidden()
 
 
 @pytest.mark.needs("npm")

@@ -150,7 +150,7 @@ def test_a_query_has_what_a_viewer_has_chosen() -> None:
 
 @pytest.mark.parametrize("name", ["inf-a", "1e999-a", "-5-a", "nan-a", "-a", "a", "1" * 60])
 def test_an_impossible_event_in_an_address_is_none(name: str) -> None:
-    linked = LinkedEvent(name)
+    linked = LinkedEvent(name, lambda _: pytest.fail("it cannot be found"))
     assert linked.look(DashboardState(at=1.0, lists={}, counts={}), None) is None
     assert linked.name == ""
 
@@ -202,3 +202,15 @@ def test_the_chart_stacks_the_chosen_levels_with_the_worst_below() -> None:
     assert [(each["name"], sum(each["data"])) for each in only] == [("ERROR", 1)]
     assert "at most 10" in chart.describe(state, "hour")
     assert "at most 2 errors" in chart.describe(state, "hour")
+
+
+def test_bars_of_seconds_are_told_apart_by_their_labels() -> None:
+    begin = int(WINTER) // 60 * 60
+    counts = {(begin, "ERROR"): 1, (begin + 59, "INFO"): 2}
+    step, steps = chart.hits(counts, 1, begin, begin + 120)
+    assert step < 60
+    labels = chart.bars(steps, [], True, CLOCK, "", 9)["xAxis"]["data"]
+    assert labels[:2] == ["23:13:00", f"23:13:{step:02}"]
+    assert len(set(labels)) == len(labels)
+    _, steps = chart.hits({(begin, "INFO"): 1, (begin + 7_200, "INFO"): 1}, 1, begin, begin + 7_201)
+    assert chart.bars(steps, [], True, CLOCK, "", 9)["xAxis"]["data"][0] == "23:11"

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice, takewhile
 from pathlib import Path
 
 import pytest
 
+from logpipeline.alerts import snapshot as reading
 from logpipeline.alerts.alert import Alert, Notice, follow
 from logpipeline.alerts.rules import Reading, Rules, RulesError, load
 from logpipeline.alerts.snapshot import History, PipelineSnapshot, newest
@@ -23,6 +25,12 @@ NOON = 1_700_000_000.0
 CAP = 1000  # REDIS_MAX_LOGS
 SOON = 30.0  # seconds in which an incident has to be noticed
 DEFAULTS = load(ROOT / "alerts.toml")
+
+
+@pytest.fixture(autouse=True)
+def each_event_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same at each of the looks, which are half of the time of a day."""
+    monkeypatch.setattr(reading, "_event", lru_cache(10_000)(reading._event))
 
 
 @dataclass

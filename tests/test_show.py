@@ -171,3 +171,25 @@ def test_show_prints_large_events_cut_and_says_what_is_left_out(
     assert done.stderr == f"leaving out events before these {len(lines)}: they are large\n"
     few = show(redis_server, key, "--count", "3")
     assert (few.stdout.count("\n"), few.stderr) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "flag", "words"),
+    [
+        ("logpipeline.recent", "--count=abc", "--count: 'abc': must be a whole number from 1"),
+        ("logpipeline.recent", "--count=0", "--count: '0': must be a whole number from 1"),
+        ("logpipeline.recent", "--level=loud", "LEVEL='loud': must be one of DEBUG, INFO,"),
+        ("logpipeline.recent", "--loud", "unrecognized arguments: --loud"),
+        ("producer.py", "--count=abc", "--count"),
+        ("producer.py", "--rate=fast", "--rate"),
+        ("producer.py", "--malformed=2", "--malformed"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_option(
+    program: str, flag: str, words: str, tmp_path: Path
+) -> None:
+    done = completed_text(program, [flag], tmp_path, {**os.environ})
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""

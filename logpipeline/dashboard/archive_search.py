@@ -51,6 +51,11 @@ class ArchiveSearch:
         self._task = background_tasks.create(self._run(), name="archive search")
 
     @property
+    def reasons(self) -> list[str]:
+        """What was left out, each "what: why"."""
+        return [each for each in self.left_out.split("; ") if each]
+
+    @property
     def query(self) -> Query:
         return self._request.query
 
@@ -112,6 +117,7 @@ class TabSearch:
 
     def __init__(self, settings: DashboardSettings, on_change: Callable[[], None]) -> None:
         self.running: ArchiveSearch | None = None
+        self._beside: ArchiveSearch | None = None
         self._settings = settings
         self._on_change = on_change
         self._asked: tuple[object, ...] = ()
@@ -129,6 +135,22 @@ class TabSearch:
             found = query_of(query.filters, query.since(time.time()), query.to)
             request = Request(found, MOST, SECONDS)
             self.running = ArchiveSearch(self._settings, request, self._on_change)
+
+    def beside(self, query: Query) -> ArchiveSearch:
+        """Begin another search, whose events are not the list's."""
+        self._beside = ArchiveSearch(self._settings, Request(query, MOST, SECONDS), self._on_change)
+        return self._beside
+
+    def place(self, id_: str) -> tuple[str, int, str] | None:
+        """Where the event of a search is: file, position, record."""
+        places = (each.places.get(id_) for each in (self.running, self._beside) if each)
+        return next(filter(None, places), None)
+
+    def close(self) -> None:
+        """End all."""
+        self.end()
+        if self._beside:
+            self._beside.cancel()
 
     def end(self) -> None:
         if self.running:

@@ -63,6 +63,8 @@ def bars(
     colours = COLOURS[dark]
     shown = [level for level in ORDER if not levels or level in levels]
     text = {"color": colours["text"], "fontSize": 11}
+    last = steps[-1][0]
+    size = (last - steps[0][0]) / (len(steps) - 1) if len(steps) > 1 else 60.0
     return {
         "animation": False,
         "aria": {"enabled": True, "label": {"description": description}},
@@ -77,7 +79,7 @@ def bars(
         },
         "xAxis": {
             "type": "category",
-            "data": [clock.bar(begin, steps[-1][0]) for begin, _ in steps],
+            "data": [clock.bar(begin, last, size) for begin, _ in steps],
             "axisLine": {"lineStyle": {"color": colours["line"]}},
             "axisTick": {"show": False},
             "axisLabel": {**text, "interval": interval},

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from logpipeline.dashboard import chart, panels
 from logpipeline.dashboard.archive_search import ArchiveSearch
 from logpipeline.dashboard.clock import Clock
+from logpipeline.dashboard.event_list import in_words
 from logpipeline.dashboard.layout import Layout
 from logpipeline.dashboard.query import PageQuery
 from logpipeline.dashboard.state import DashboardState
@@ -73,19 +74,19 @@ class ChartView:
         narrowed = bool(query.filters.service or query.filters.words) and not search
         every = "all services and words" if narrowed else ""
         sums = state.sums(chart.SPANS[query.span][0])
-        about = f"events in the last {query.span}{' of ' * narrowed}{every}"
+        about = f"in the last {query.span}{' of ' * narrowed}{every}"
         title, counted = "Events per minute", f"per {query.span}"
         if search:
-            title, counted, about = "Found in the archive", "found", "events found in the archive"
+            title, counted, about = "Found in the archive", "found", "found in the archive"
             sums.clear()
             for (_, level), events in search.counts.items():
                 sums[level] += events
         page.chart_title.content = f"{title}{', ' * narrowed}{every}"
         page.counted.content = f"{counted}{', ' * narrowed}{every}"
         for level, chip in page.levels.items():
-            chip.content = CHIP.format(level, panels.compact(sums[level]), about)
+            chip.content = CHIP.format(level, panels.compact(sums[level]), f"events {about}")
             chip.props["aria-pressed"] = "true" if level in levels else "false"
-            chip.props["title"] = f"{sums[level]:,} {about}"
+            chip.props["title"] = f"{in_words(sums[level])} {about}"
         for span, button in page.spans.items():
             button.props["aria-pressed"] = "true" if span == query.span else "false"
             button.set_visibility(not search)

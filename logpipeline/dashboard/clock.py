@@ -37,9 +37,12 @@ class Clock:
             return self.minute(moment)
         return f"{at:%b %d, %H:%M}"
 
-    def bar(self, moment: float, last: float) -> str:
-        """The time of day, with the date when `last` is another day."""
+    def bar(self, moment: float, last: float, size: float = 60.0) -> str:
+        """The time of day, with the date when `last` is another day, and with seconds for bars of
+        a `size` below a minute."""
         at, end = self._at(moment), self._at(last)
+        if at and size < 60:
+            return f"{at:%H:%M:%S}"
         if not at or not end or at.date() == end.date() or last - moment < DAY:
             return self.minute(moment)
         return f"{at:%m-%d %H:%M}"

@@ -12,6 +12,7 @@ from logpipeline.dashboard.settings import DashboardSettings
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.find.request import Query, Request
 
+DIGIT = 1e-6  # seconds: the last digit of a name's time
 SECONDS = 10.0  # for the neighbours
 
 
@@ -67,22 +68,27 @@ class EventDialog:
 
 
 class LinkedEvent:
-    """The event that an address names; `name` is "" once it is found, or cannot be."""
+    """The event that an address names; `name` is "" once it is found, or cannot be. `begin` begins
+    a search of the archive for it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, begin: Callable[[Query], ArchiveSearch]) -> None:
         self.name = name
+        self._begin = begin
+        self._search: ArchiveSearch | None = None
 
     def look(
         self, state: DashboardState, search: ArchiveSearch | None
     ) -> EventEntry | tuple[int, int] | None:
-        """The event; or the Unix times between which the archive is to be searched for it."""
-        entries = search.entries if search else state.entries.values()
+        """The event; or the Unix times of the archive's events to show, while it is looked for."""
+        entries = [*(search.entries if search else state.entries.values())]
+        entries += self._search.entries if self._search else []
         found = next((each for each in entries if name_of(each) == self.name), None)
         moment = time_in(self.name)
-        if found or moment is None or (search and search.is_done):
+        if found or moment is None or (self._search and self._search.is_done):
             self.name = ""
-        elif not search:
-            return int(moment), int(moment) + 1
+        elif not self._search and (not search or search.is_done):
+            self._search = self._begin(Query(since=moment - DIGIT, to=moment + 2 * DIGIT))
+            return None if search else (int(moment), int(moment) + 1)
         return found
 
 

@@ -22,6 +22,7 @@ ROW = Markup(
     '<span class="level">{level}</span><bdi class="service">{service}</bdi>'
     '<bdi class="message">{message}</bdi><bdi class="fields">{fields}</bdi></button></li>'
 )
+MORE = "older events: there are more than are shown"  # as the search of the archive says it
 WHOLE = 200_000  # characters of all fields in the dialog
 ASKED = 120  # characters of a value that a click searches for
 AHEAD = 5.0  # seconds from which on an event is said to be from the future
@@ -67,9 +68,14 @@ def note(state: DashboardState, filters: Filters, found: Found, shown: int) -> M
     elif not count:
         sentence = f"None of the {held:,} events in Redis match; older ones are in the archive"
     else:
-        sentence = f"{count:,} of the {held:,} events in Redis match"
+        sentence = f"{count:,} of the {held:,} events in Redis match{'es' * (count == 1)}"
         sentence += f", the newest {shown:,} are shown" if shown < count else ""
-    if filters and found.searched < held:
+    if (
+        found.searched < held
+        and filters
+        and not filters.terms.problem
+        and not filters.terms.patterns
+    ):
         sentence += f" · the search timed out after {found.searched:,} of them"
     if filters.terms.more:
         sentence += f" · only the first {WORDS} words are searched"
@@ -83,19 +89,25 @@ def note(state: DashboardState, filters: Filters, found: Found, shown: int) -> M
 def archive_note(search: ArchiveSearch, filters: Filters) -> Markup:
     """A sentence that says what the search of the archive has found, and what it left out."""
     count = len(search.entries)
-    sentence = f"{count:,} events in the archive match"
+    total = max(count, search.counts.total())
     if filters.terms.problem or search.problem:
         sentence = filters.terms.problem or search.problem
     elif not search.is_done:
-        sentence = f"Searching the archive … {count:,} events so far"
-    elif total := search.counts.total():
-        sentence = f"{total:,} events in the archive match"
+        sentence = f"Searching the archive … {in_words(count)} so far"
+    else:
+        sentence = f"{in_words(total)} in the archive match{'es' * (total == 1)}"
         sentence += f", the newest {count:,} are shown" if count < total else ""
-    if search.left_out:
-        sentence += f" · left out: {search.left_out}"
+    for reason in search.reasons:
+        if reason != MORE or count >= total:  # else it is said already
+            what, _, why = reason.partition(": ")
+            sentence += f" · left out: {what} ({why})"
     if filters.terms.more:
         sentence += f" · only the first {WORDS} words are searched"
     return Markup("{}.").format(sentence)
+
+
+def in_words(count: int) -> str:
+    return f"{count:,} event{'s' * (count != 1)}"
 
 
 def whole(entry: EventEntry, clock: Clock, now: float = math.inf) -> Markup:

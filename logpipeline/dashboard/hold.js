@@ -1,7 +1,9 @@
 // Hold: the list of events stands still from the first touch of it, before the server knows: while
-// the pointer is at work in it, an event has the focus, or it is scrolled.
+// the pointer is at work in it, an event has the focus, or will get it back from the dialog, or it is
+// scrolled.
 window.hold = (() => {
   const IDLE = 10_000; // milliseconds until a resting pointer is not at work any more
+  const BACK = 400; // milliseconds in which a dialog that is gone has given the focus back
   const PRESSED = 600; // milliseconds from a press to its click
   const reasons = new Map(); // reason → the timer that ends it
   let list = null;
@@ -36,7 +38,16 @@ window.hold = (() => {
   for (const name of ["pointerup", "pointercancel"])
     document.addEventListener(name, () => reasons.has("press") && set("press", PRESSED), true);
   listen("focusin", (event) => event.target.matches("li :focus-visible") && set("focus"));
-  listen("focusout", (event, at) => at.contains(event.relatedTarget) || end("focus"));
+  // The dialog gives the focus back to the event once it has disappeared.
+  const untilReturned = () => {
+    if (document.querySelector("[role=dialog]")) setTimeout(untilReturned, BACK);
+    else if (!document.activeElement.closest(".stream li")) end("focus");
+  };
+  listen("focusout", (event, at) => {
+    if (at.contains(event.relatedTarget)) return;
+    if (event.relatedTarget?.closest("[role=dialog]")) setTimeout(untilReturned, BACK);
+    else end("focus");
+  });
   listen("scroll", (_, at) => (at.scrollTop > 4 ? set("scroll") : end("scroll")));
   return {
     on: (element) => reasons.size > 0 && !!element.closest(".stream"),

@@ -16,6 +16,7 @@ class Hold:
         self._feed = feed
         self._reasons: set[str] = set()
         self._held: ref[DashboardState] | None = None
+        self._is_new = False  # a pause whose list has not been shown yet
 
     def __bool__(self) -> bool:
         return bool(self._reasons)
@@ -40,6 +41,16 @@ class Hold:
     def remove(self, reason: str) -> None:
         """Release the list when this was the last reason."""
         self._reasons.discard(reason)
+
+    def pause(self) -> None:
+        self.add("paused")
+        self._is_new = True
+
+    def settle(self, shows_events: bool) -> None:
+        """End a pause that has begun with an empty list: no event would appear in it."""
+        if self._is_new and not shows_events:
+            self.remove("paused")
+        self._is_new = False
 
     def clear(self) -> None:
         self._reasons.clear()

@@ -35,7 +35,7 @@ HELP = """<table><tbody>
 <td>click a bar, or drag over some: the archive's events of that time</td></tr>
 </tbody></table>"""
 HINT = Markup("Times in {} <kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> events")
-SEARCH = "Search what Redis holds"
+SEARCH = "Search Redis"  # short, as it must fit beside the other filters
 SERVICES = 100  # to choose from; the search finds the others
 THEME_ICONS = {"auto": "brightness_auto", "dark": "dark_mode", "light": "light_mode"}
 
@@ -116,7 +116,8 @@ class Layout:
         self.period.set_visibility(source == "period")
         if source == "period":
             self.period.content = Markup("{} <span>back to live</span>").format(period)
-        label = "Search what Redis holds" if source == "newest" else "Search the archive"
+        self.pause.set_visibility(source == "newest")  # nothing moves in the archive
+        label = SEARCH if source == "newest" else "Search the archive"
         self.search.props["placeholder"] = self.search.props["aria-label"] = label
 
     def set_services(self, services: Sequence[str], chosen: str) -> None:
@@ -185,8 +186,8 @@ class Layout:
         self.help.open()
 
     def _build_dialog(self) -> None:
-        with ui.dialog() as self.help, ui.element("div").classes("whole panel"):
-            with ui.element("header"):
+        with ui.dialog() as self.help, ui.element("div").classes("whole help panel"):
+            with ui.element("header").classes("title"):
                 _html("h2").content = "Search and keys"
                 ui.space()
                 close = ui.button(icon="close", color=None, on_click=self.help.close)

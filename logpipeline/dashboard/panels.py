@@ -18,6 +18,7 @@ BAD_SHARE = 0.05  # of errors, from which on their tile is red; and while an ale
 CALM = 8.0  # seconds below its bound after which an open alert says so
 OPEN = 30  # alerts shown
 PAST = 12  # notices shown
+MUTE_TAKES = Markup('<p class="none">To mute alerts here, set DASHBOARD_PASSWORD.</p>')
 SEVERITIES = ("info", "warning", "critical")
 STATES = {**SHOWN, "open": "opened"}  # of a past notice
 
@@ -82,19 +83,20 @@ def alerts(
 ) -> Markup:
     """The open alerts, then the past notices. `problem` is why muting one has failed."""
     past = [_notice(state, number, clock) for number in range(len(state.history[:PAST]))]
-    open_ = sorted(state.alerts or [], key=lambda each: each.since, reverse=True)
+    open_ = sorted(state.alerts or [], key=lambda each: (_is_critical([each]), each.since))[::-1]
     now = [_alert(each, state, clock, may_mute) for each in open_[:OPEN]]
     if not now and not past:
         text = "alerts.py is not running." if state.alerts is None else "No alerts so far."
         return Markup('<p class="none">{}</p>').format(text)
     if not now:
         now = [Markup('<li class="none">No open alerts.</li>')]
-    return Markup('{}<ul class="open">{}</ul>{}<ul class="past">{}</ul>{}').format(
+    return Markup('{}<ul class="open">{}</ul>{}{}<ul class="past">{}</ul>{}').format(
         Markup('<p role="alert">Cannot mute: {}</p>').format(short(problem, TEXT))
         if problem
         else "",
         Markup("").join(now),
         _more(len(open_[OPEN:]) + state.more_alerts),
+        MUTE_TAKES if open_ and not may_mute else "",
         Markup("").join(past),
         _more(len(state.history) - PAST),
     )

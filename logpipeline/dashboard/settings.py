@@ -36,14 +36,22 @@ class DashboardSettings(ShownTimesSettings, StoreSettings, LogFileSettings, Redi
         le=1,
     )
 
+    dashboard_published: str = setting(
+        "",
+        "address at which Docker or a proxy publishes the web page; empty: DASHBOARD_HOST",
+        "a host name or address, or empty",
+        pattern=r"^\S*$",
+    )
+
     @property
     def is_private(self) -> bool:
         """Whether only this machine reaches the page."""
-        return hosts.is_loopback(self.dashboard_host)
+        return hosts.is_loopback((self.dashboard_published or self.dashboard_host).strip("[]"))
 
     @model_validator(mode="after")
     def _access_to_the_page(self) -> Self:
         if not (self.is_private or self.dashboard_password or self.dashboard_open):
             demand = "requires DASHBOARD_PASSWORD beyond 127.0.0.1, or DASHBOARD_OPEN=1"
-            raise self.refusal("dashboard_host", demand)
+            name = "dashboard_published" if self.dashboard_published else "dashboard_host"
+            raise self.refusal(name, demand)
         return self

@@ -53,13 +53,13 @@ class Viewer:
         self._shown = PageQuery()  # the query in the browser's address
         self._hold = Hold(feed)
         self._opened: EventEntry | None = None  # to be shown in the dialog
-        self._linked = LinkedEvent("")
         self._to_top = False
         self._changed = asyncio.Event()  # there is something else to show
         self._page = Layout()
         self._list = ListView(self._page, self._changed.set)
         self._chart = ChartView(self._page)
         self._search = TabSearch(settings, self._changed.set)
+        self._linked = LinkedEvent("", self._search.beside)
         self._dialog = EventDialog(self._page, settings, self._changed.set)
         self._muting = Muting(feed, settings, self._changed.set)
         self._supervision = Supervision(log, settings)
@@ -75,7 +75,7 @@ class Viewer:
                 number = await self._feed.after(number, self._changed)
                 await self._try(self._update)
         self._dialog.close()
-        self._search.end()
+        self._search.close()
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -89,7 +89,7 @@ class Viewer:
         """Apply the query in the browser's address."""
         self._browsers_clock = Clock(str(await ask(self._client, ZONE)))
         self._take_address(await ask(self._client, "location.search"))
-        self._linked = LinkedEvent(self._query.event)
+        self._linked = LinkedEvent(self._query.event, self._search.beside)
         self._set_clock()
         self._show_theme()
 
@@ -198,6 +198,7 @@ class Viewer:
     async def _show_list(self, now: DashboardState, state: DashboardState) -> None:
         page, query = self._page, self._query
         await self._list.show(state, query, self._search.running, self._clock)
+        self._hold.settle(bool(self._list.entries))
         page.clear.set_visibility(bool(query.filters))
         page.show_source(query.source, self._clock.span(*query.period))
         page.set_services(state.services, query.filters.service)
@@ -221,8 +222,7 @@ class Viewer:
     async def _show_opened(self, state: DashboardState) -> None:
         entry, self._opened = self._opened, None
         if entry:
-            place = self._search.running.places.get(entry.id) if self._search.running else None
-            self._dialog.open(entry, place, self._clock, state.at)
+            self._dialog.open(entry, self._search.place(entry.id), self._clock, state.at)
             self._query = replace(self._query, event=name_of(entry))
             self._show_address()
         self._dialog.show_neighbours(self._clock)
@@ -280,12 +280,14 @@ class Viewer:
         self._changed.set()
 
     def _pause_or_resume(self) -> None:
+        if self._query.source != "newest":
+            return  # nothing moves in the archive
         if self._hold:
             self._hold.clear()
             self._to_top = True
-            self._changed.set()
         else:
-            self._set_hold("paused", True)
+            self._hold.pause()
+        self._changed.set()
 
     def _open(self, id_: object) -> None:
         self._opened = self._list.find(str(id_))

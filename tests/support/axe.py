@@ -13,7 +13,8 @@ STILL = """() => document.getAnimations().every((each) =>
     each.playState !== "running" || each.effect.getComputedTiming().endTime === Infinity)"""
 RUN = """async (part) => {
     const rules = { "label-content-name-mismatch": { enabled: true } };
-    const { violations } = await axe.run(part, { rules });
+    const exclude = [[".events li:nth-child(n+11)"]]; // the others are like the first
+    const { violations } = await axe.run({ include: [[part]], exclude }, { rules });
     return violations.flatMap((rule) =>
         rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}`));
 }"""

@@ -2,10 +2,14 @@
 
 import json
 import time
+from collections import Counter
+from contextlib import suppress
 
 import redis
 
-from logpipeline.events.event import LEVELS, InvalidRecord, parse
+from logpipeline.events.event import InvalidRecord, parse
+
+STEP = 1_000  # lines of a command
 
 
 def event(level: str = "INFO", message: str = "hello", **fields: object) -> bytes:
@@ -24,18 +28,20 @@ class Holding:
 
     def add(self, *lines: bytes) -> None:
         """The lines arrive, in this order; an invalid one is in the list of all alone."""
+        lists: dict[str, list[bytes]] = {self.key: [*lines]}
+        counts: Counter[tuple[int, str]] = Counter()
+        for line in lines:
+            with suppress(InvalidRecord):
+                parsed = parse(line)
+                lists.setdefault(f"{self.key}:{parsed.level}", []).append(line)
+                counts[int(parsed.timestamp // 60), parsed.level] += 1
         with self.client.pipeline() as step:
-            for line in lines:
-                step.lpush(self.key, line)
-                try:
-                    parsed = parse(line)
-                except InvalidRecord:
-                    continue
-                step.lpush(f"{self.key}:{parsed.level}", line)
-                minute = int(parsed.timestamp // 60)
-                step.hincrby(f"{self.key}:counts:{minute}", parsed.level, 1)
-            for name in (self.key, *(f"{self.key}:{level}" for level in LEVELS)):
+            for name, some in lists.items():
+                for at in range(0, len(some), STEP):
+                    step.lpush(name, *some[at : at + STEP])
                 step.ltrim(name, 0, self._cap - 1)
+            for (minute, level), count in counts.items():
+                step.hincrby(f"{self.key}:counts:{minute}", level, count)
             step.hincrby(f"{self.key}:offsets", "0", len(lines))
             step.execute()
 
