@@ -20,13 +20,13 @@ import msgspec
 
 from logpipeline import command_line
 from logpipeline.archive.index import BIN
-from logpipeline.archive.store import Store, StoreError
+from logpipeline.archive.store_error import StoreError
 from logpipeline.find.context import LinePlace, Neighbours
 from logpipeline.find.query import Matcher
 from logpipeline.find.request import Request as Request
 from logpipeline.find.search import Search
 from logpipeline.find.settings import FindSettings
-from logpipeline.find.sources import NoArchive, SearchedFiles
+from logpipeline.find.sources import NoArchive, SearchedFiles, store_of
 from logpipeline.find.word import BadQuery
 from logpipeline.shutdown import Shutdown
 
@@ -62,7 +62,7 @@ def answer(settings: FindSettings, request: Request, stop: Shutdown) -> None:
     """Raises BadQuery, NoArchive, StoreError, OSError, BrokenPipeError."""
     matcher = Matcher(request.query)
     deadline = Deadline(request.seconds, stop)
-    with closing(SearchedFiles(settings.log_file, Store.of(settings))) as sources:
+    with closing(SearchedFiles(settings.log_file, store_of(settings))) as sources:
         if request.around:
             neighbours(sources, matcher, *request.around, request.most)
             write({"done": True, "left_out": ""})
