@@ -42,7 +42,8 @@ class Matcher:
         found = [literal for word in self._words for literal in word.literals]
         found += [literal for each in self._conditions for literal in each.literals]
         self.literal: Literal | None = max(found, key=lambda it: len(it.text), default=None)
-        self._wanted = Wanted([literal.text for literal in found])
+        begun = {literal.text for literal in found if literal.whole}
+        self._wanted = Wanted([literal.text for literal in found], begun)
 
     @property
     def is_counted(self) -> bool:

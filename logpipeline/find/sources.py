@@ -5,10 +5,11 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
 
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError
 from logpipeline.archive.index import BadIndex, Index, index_path, load_index
@@ -35,8 +36,7 @@ class NoArchive(Exception):  # noqa: N818 - not a failure
     """Nothing to search was found; str() is one line with the places."""
 
 
-@dataclass(frozen=True)
-class SearchedFile:
+class SearchedFile(msgspec.Struct, frozen=True):
     """One file. `file` is None for logs.txt, of which `length` bytes are whole lines, and which
     stays readable by `fd`. A `stored` one has to be fetched by that name before it is read."""
 
