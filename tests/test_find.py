@@ -16,7 +16,7 @@ from logpipeline.archive import indexing, packing
 from logpipeline.archive.index import bin_of
 from logpipeline.archive.rotated import RotatedFile
 from logpipeline.events.readable import readable
-from logpipeline.find import scan
+from logpipeline.find import literals, scan
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
 from logpipeline.find.sources import SearchedFiles
@@ -79,6 +79,20 @@ def test_queries_of_much_text_find_the_same(
     monkeypatch.setattr(scan, "MUCH", 0)
     for query in islice(haystack.queries(Random(13), lines), 100):
         assert found(log_file, query) == haystack.plain_search(lines, query), query
+
+
+@pytest.mark.parametrize("text", ["4bf92f", "x12345", "1234567", "a0-00-0b", "000", "no"])
+def test_a_word_with_digits_is_found_in_any_case_wherever_it_is(text: str) -> None:
+    dice = Random(text)
+    [literal] = literals.of_text(text, any_case=True)
+    forms = [text, text.upper(), text[:-1], text[1:], text[1:] + text, "\\u0034", "0000 000", ""]
+    for most in (5, 400):
+        looked = scan.Scan(literal)
+        for _ in range(40):
+            found = ["".join(dice.choices(forms, k=dice.randrange(3))) for _ in range(most)]
+            data = "\n".join(found).encode()
+            lines = [data[begin:end].decode() for begin, end in looked.lines(data, plain=True)]
+            assert lines == [line for line in found if text in line.lower()]
 
 
 def test_counts_are_those_of_a_plain_loop(log_file: Path, lines: list[bytes]) -> None:
