@@ -25,7 +25,7 @@ from tests.support.waiting import until
 from tests.test_find import found
 
 QUERIES = int(os.environ.get("FIND_QUERIES", "60"))
-EACH = max(8, 2_400 // QUERIES)  # events that are sent before each query
+EACH = max(4, 2_400 // QUERIES)  # events that are sent before each query
 BY_PROGRAM = 10  # each such query is asked of find.py itself
 LIMIT = 12_000  # bytes of a file
 
