@@ -51,7 +51,11 @@ class Scan:
 
     def _loose_positions(self, data: bytes) -> Iterator[int]:
         if b"\\" in data or not data.isascii():
-            yield from (found.start() for found in self._loose.finditer(data))
+            found = self._loose.search(data)
+            while found:
+                yield found.start()
+                line_end = data.find(b"\n", found.end())
+                found = self._loose.search(data, line_end) if line_end >= 0 else None
 
     def _positions(self, data: bytes) -> Iterator[int]:
         """Where the literal is; after each, the search resumes in the next line."""
