@@ -179,8 +179,11 @@ def _mode(path: str) -> int:
 
 
 def _in_file(path: str | None) -> Mapping[str, str | None]:
-    """The variables in an .env file, if there is one. Raises OSError, UnicodeDecodeError."""
-    if not path or not Path(path).is_file():
+    """The variables in an .env file, if there is one: it may be a pipe, as a password manager's is.
+
+    Raises OSError, UnicodeDecodeError.
+    """
+    if not path or not (Path(path).is_file() or Path(path).is_fifo()):
         return {}
     from dotenv import dotenv_values  # most programs have no such file
 
