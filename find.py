@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from logpipeline import command_line
-from logpipeline.archive.store import Store, StoreError
+from logpipeline.archive.store_error import StoreError
 from logpipeline.find.follow import Follower
 from logpipeline.find.options import add_options, query_of
 from logpipeline.find.output import EventPrinter
 from logpipeline.find.query import Matcher
 from logpipeline.find.run import UNUSABLE, SearchRun
 from logpipeline.find.settings import FindSettings
-from logpipeline.find.sources import NoArchive, SearchedFiles
+from logpipeline.find.sources import NoArchive, SearchedFiles, store_of
 from logpipeline.find.word import BadQuery
 from logpipeline.shutdown import Shutdown
 from logpipeline.terminal import coloured
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from logpipeline.find import indexes  # numpy takes 0.1 s
 
             return indexes.make(settings.log_file)
-        store = Store.of(settings)
+        store = store_of(settings)
         with closing(SearchedFiles(settings.log_file, store, options.follow)) as sources:
             output = EventPrinter(options.json, coloured(sys.stdout))
             run = SearchRun(sources, matcher, output, Shutdown().on_signals())

@@ -5,16 +5,16 @@ A value comes from the first of: an argument (a command-line flag), an environme
 file (``REDIS_PASSWORD_FILE``), as Docker and Kubernetes provide it.
 """
 
+import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+ENV_FILE = ".env"
 LONGEST = 100  # characters of a value in an error
 A_NAME = r"\S"  # not blank
 A_HOST = r"^\S+$"
@@ -77,20 +77,23 @@ def urls(text: str) -> list[str]:
     return re.split(r"[\s,]+(?=\w[\w+.-]*://)", text.strip(" ,\t\r\n")) if text.strip() else []
 
 
-class RoomSettings(BaseSettings):
+class RoomSettings(BaseModel):
     """The base of every room's settings; those of a program inherit from its rooms'.
 
     Raises `pydantic.ValidationError` for an invalid value, SettingsError for a secret's file that
     cannot be used.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
+    model_config = ConfigDict(
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
+        validate_default=True,
+        defer_build=True,  # a program builds the class that it uses, not those that this is made of
     )
+
+    def __init__(self, /, _env_file: str | None = ENV_FILE, **given: Any) -> None:
+        super().__init__(**_values(type(self), given, os.environ, _in_file(_env_file)))
 
     @classmethod
     def checked(cls, **given: Any) -> Self:
@@ -122,21 +125,6 @@ class RoomSettings(BaseSettings):
         value = getattr(self, name)
         shown = "***" if value and name in self.secrets() else value
         return ValueError(f"{name.upper()}={quoted(shown)}: {demand}")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: Any,
-        env_settings: Any,
-        dotenv_settings: Any,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (
-            _WithSecretFiles(cls, init_settings, init_settings.init_kwargs),
-            _WithSecretFiles(cls, env_settings, env_settings.env_vars),
-            _WithSecretFiles(cls, dotenv_settings, dotenv_settings.env_vars),
-        )
 
 
 class MetricsSettings(RoomSettings):
@@ -190,37 +178,38 @@ def _mode(path: str) -> int:
         raise ValueError(error.strerror) from error
 
 
-class _WithSecretFiles(PydanticBaseSettingsSource):
-    """A source of settings, with the secrets whose files it names. `given` is all of its values.
+def _in_file(path: str | None) -> Mapping[str, str | None]:
+    """The variables in an .env file, if there is one: it may be a pipe, as a password manager's is.
+
+    Raises OSError, UnicodeDecodeError.
+    """
+    if not path or not (Path(path).is_file() or Path(path).is_fifo()):
+        return {}
+    from dotenv import dotenv_values  # most programs have no such file
+
+    return dotenv_values(path, encoding="utf-8")
+
+
+def _values(settings: type[RoomSettings], *sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the sources, the first that has one; names may have any case.
 
     A secret that an earlier source has given is not read. Raises SettingsError.
     """
-
-    def __init__(
-        self,
-        settings: type[RoomSettings],
-        source: PydanticBaseSettingsSource,
-        given: Mapping[str, Any],
-    ) -> None:
-        super().__init__(settings)
-        self._secrets = settings.secrets()
-        self._source = source
-        self._given = given
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return self._source.get_field_value(field, field_name)
-
-    def __call__(self) -> dict[str, Any]:
-        values = dict(self._source())
-        for name in self._secrets:
-            path = self._given.get(f"{name}_file")
-            if path and name not in self.current_state:
+    found: dict[str, Any] = {}
+    known = settings.names()
+    for source in sources:
+        given = {name.lower(): value for name, value in source.items() if value is not None}
+        values = {name: given[name] for name in known & given.keys()}
+        for name in settings.secrets():
+            path = values.get(f"{name}_file")
+            if path and name not in found:
                 if values.get(name):
                     raise SettingsError(
                         f"{name.upper()} cannot be combined with {name.upper()}_FILE"
                     )
                 values[name] = _secret_from(name, str(path))
-        return values
+        found = values | found
+    return found
 
 
 def _secret_from(name: str, path: str) -> str:

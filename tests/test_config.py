@@ -1,8 +1,10 @@
 """Settings: where they come from, and what an impossible one is answered with."""
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from pydantic import ValidationError
@@ -253,6 +255,13 @@ class TestPrecedence:
     ) -> None:
         monkeypatch.setenv("KAFKA_PARTITIONS", "many")
         assert settings("--kafka-partitions", "7").kafka_partitions == 7
+
+    def test_the_env_file_may_be_a_pipe_as_a_password_manager_makes(self, bare: Path) -> None:
+        os.mkfifo(bare / ".env")
+        writer = Thread(target=(bare / ".env").write_text, args=["REDIS_KEY=piped\n"], daemon=True)
+        writer.start()
+        assert settings().redis_key == "piped"
+        writer.join(10)
 
     def test_strange_lines_in_the_env_file_are_left_alone(self, bare: Path) -> None:
         (bare / ".env").write_text("\ufeff# logs\n\nOTHER=1\nexport REDIS_KEY='app'\r\n", "utf-8")

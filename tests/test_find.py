@@ -13,10 +13,10 @@ from random import Random
 import pytest
 
 from logpipeline.archive import indexing, packing
-from logpipeline.archive.index import bin_of
+from logpipeline.archive.index import BIN, bin_of
 from logpipeline.archive.rotated import RotatedFile
 from logpipeline.events.readable import readable
-from logpipeline.find import scan
+from logpipeline.find import literals, scan
 from logpipeline.find.query import Matcher, Query
 from logpipeline.find.search import Search
 from logpipeline.find.sources import SearchedFiles
@@ -51,10 +51,10 @@ def found(log_file: Path, query: Query, newest: int = 0, processes: int = 1) -> 
     return [line for each in results for _, line in each.lines]
 
 
-def counted(log_file: Path, query: Query) -> Counter[tuple[int, str]]:
+def counted(log_file: Path, query: Query, seconds: int = BIN) -> Counter[tuple[int, str]]:
     with (
         closing(SearchedFiles(log_file)) as sources,
-        Search(sources, Matcher(query), counts=True, processes=1) as search,
+        Search(sources, Matcher(query, seconds), counts=True, processes=1) as search,
     ):
         totals = sum((each.counts for each in search.results()), Counter())
         totals += search.totals
@@ -81,13 +81,28 @@ def test_queries_of_much_text_find_the_same(
         assert found(log_file, query) == haystack.plain_search(lines, query), query
 
 
+@pytest.mark.parametrize("text", ["4bf92f", "x12345", "1234567", "a0-00-0b", "000", "no"])
+def test_a_word_with_digits_is_found_in_any_case_wherever_it_is(text: str) -> None:
+    dice = Random(text)
+    [literal] = literals.of_text(text, any_case=True)
+    forms = [text, text.upper(), text[:-1], text[1:], text[1:] + text, "\\u0034", "0000 000", ""]
+    for most in (5, 400):
+        looked = scan.Scan(literal)
+        for _ in range(40):
+            found = ["".join(dice.choices(forms, k=dice.randrange(3))) for _ in range(most)]
+            data = "\n".join(found).encode()
+            lines = [data[begin:end].decode() for begin, end in looked.lines(data, plain=True)]
+            assert lines == [line for line in found if text in line.lower()]
+
+
 def test_counts_are_those_of_a_plain_loop(log_file: Path, lines: list[bytes]) -> None:
-    for query in islice(haystack.queries(Random(12), lines), 200):
+    for number, query in enumerate(islice(haystack.queries(Random(12), lines), 200)):
+        seconds = (BIN, 1, 60, 300)[number % 4]
         if query.words and query.words[0] and Random(str(query)).random() < 0.7:
             query = Query(levels=query.levels, services=query.services, to=query.to)
         events = map(readable, haystack.plain_search(lines, query))
-        expected = Counter((bin_of(each.timestamp), each.level) for each in events if each)
-        assert counted(log_file, query) == expected, query
+        expected = Counter((bin_of(each.timestamp, seconds), each.level) for each in events if each)
+        assert counted(log_file, query, seconds) == expected, query
 
 
 def test_several_processes_find_the_same_in_the_same_order(

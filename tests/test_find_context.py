@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -50,19 +51,21 @@ def groups(log_file: Path, query: Query, most: int, every: bool) -> list[bytes]:
 def plainly(lines: Sequence[bytes], query: Query, most: int, every: bool) -> list[bytes]:
     kept = set()
     for at, line in enumerate(lines):
-        if not haystack.matches(haystack.decoded(line), query):
+        if not haystack.matches(line, query):
             continue
-        mine = marks(line)
-        near = [n for n, each in enumerate(lines) if every or not mine or mine & marks(each)]
-        before, after = [n for n in near if n < at], [n for n in near if n > at]
-        kept |= {at, *before[max(0, len(before) - most) :], *after[:most]}
+        mine = frozenset() if every else marks(line)
+        for side in range(at - 1, -1, -1), range(at + 1, len(lines)):
+            near = (n for n in side if not mine or mine & marks(lines[n]))
+            kept |= {at, *islice(near, most)}
     return [lines[n] for n in sorted(kept)]
 
 
-def marks(line: bytes) -> set[tuple[str, str]]:
+@cache
+def marks(line: bytes) -> frozenset[tuple[str, str]]:
     event = haystack.decoded(line)
     named = ((name, event.get(name)) for name in ("service", "host"))
-    return {(name, haystack.text_of(value)) for name, value in named if value not in (None, "")}
+    texts = {(name, haystack.text_of(value)) for name, value in named if value not in (None, "")}
+    return frozenset(texts)
 
 
 @pytest.mark.parametrize("every", [True, False])

@@ -343,12 +343,11 @@ def test_the_neighbours_in_a_file_that_cannot_be_read_are_left_out(logs: Path) -
     assert done.stderr.count(b"\n") == 1
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    path = tmp_path / "logs.txt"
-    with path.open("wb") as file:
-        for n in range(300_000):
-            file.write(made(n) + b"\n")
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "logs.txt"
+    form = made(0).replace(b"event 0", b"event %d").replace(b'"n": 0', b'"n": %d') + b"\n"
+    path.write_bytes(b"".join(form % (n, n) for n in range(300_000)))
     return path
 
 

@@ -67,3 +67,14 @@ def test_each_part_of_a_text_may_be_in_it_and_few_others() -> None:
         assert Wanted([text[at : at + length].upper()]).may_be_in(mine)
     others = [Wanted([b"%032x" % dice.getrandbits(128)]).may_be_in(mine) for _ in range(1_000)]
     assert sum(others) < 50
+
+
+def test_a_whole_value_may_be_in_its_text_and_hardly_any_other() -> None:
+    dice = Random(10)
+    values = [b"%032x" % dice.getrandbits(128) for _ in range(4_000)]
+    bitmap = GramBitmap()
+    bitmap.add(b"\n".join(b'{"id": "%s"}' % value for value in values))
+    mine = Bitmap(*bitmap.packed())
+    assert all(Wanted([value], [value]).may_be_in(mine) for value in values)
+    others = [b"%032x" % dice.getrandbits(128) for _ in range(2_000)]
+    assert sum(Wanted([other], [other]).may_be_in(mine) for other in others) < 5

@@ -9,9 +9,11 @@ bitmap has two kinds of pieces:
   on. Any LONG bytes of the run have at least one of these whole, at an unknown offset.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Sequence
 from functools import cache, cached_property
+
+import msgspec
 
 GRAM = 4
 STRIDE = 2
@@ -25,13 +27,13 @@ SPARSE = 8  # a bitmap has at least so many bits for each piece
 FACTOR4, FACTOR8 = 0x9E3779B1, 0x9E3779B97F4A7C15
 EIGHT = 2**64 - 1
 FOLDED = bytes(byte | FOLD for byte in range(256))
+RUN = re.compile(rb"[^\0]{%d,}" % LONG)
 IN_RUN = bytes(
     48 <= (byte | FOLD) < 58 or 97 <= (byte | FOLD) < 123 or byte >= 128 for byte in range(256)
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Bitmap:
+class Bitmap(msgspec.Struct, frozen=True, gc=False):
     """`data` has 2**`bits` bits."""
 
     data: bytes
@@ -39,19 +41,26 @@ class Bitmap:
 
 
 class Wanted:
-    """The pieces that a text must have to contain all of `literals`, in any case."""
+    """The pieces that a text must have to contain all of `literals`, in any case.
 
-    def __init__(self, literals: Sequence[bytes]) -> None:
-        self._literals = [literal.translate(FOLDED) for literal in literals]
+    No letter or digit is before those in `begun`.
+    """
+
+    def __init__(self, literals: Sequence[bytes], begun: Collection[bytes] = ()) -> None:
+        self._literals = [(literal.translate(FOLDED), literal in begun) for literal in literals]
         self._places = cache(self._at)
 
     @cached_property
     def _choices(self) -> list[list[list[int]]]:
         """For each long run of the literals, and each literal, the pieces by their possible
         offsets: the rarest first."""
-        runs = [run for text in self._literals for run in _runs(text)]
-        found = [[_long(run[at:]) for at in range(STEP)] for run in runs]
-        found += [[_short(text[at:]) for at in range(STRIDE)] for text in self._literals]
+        found = []
+        for text, begun in self._literals:
+            for at, run in _runs(text):
+                offsets = STEP if at == 0 and not begun else 1  # else the text's run begins here
+                found.append([_long(run[offset:]) for offset in range(offsets)])
+        for text, _ in self._literals:
+            found.append([_short(text[at:]) for at in range(STRIDE)])
         return [offsets for offsets in found if all(offsets)]
 
     def __bool__(self) -> bool:
@@ -96,9 +105,10 @@ def _short(text: bytes) -> list[int]:
     return [hash4(gram) for gram in grams if not HEX.issuperset(gram)]
 
 
-def _runs(text: bytes) -> list[bytes]:
+def _runs(text: bytes) -> list[tuple[int, bytes]]:
+    """The long ones, each with its position."""
     marked = bytes(byte if IN_RUN[byte] else 0 for byte in text)
-    return [run for run in marked.split(b"\0") if len(run) >= LONG]
+    return [(found.start(), found[0]) for found in RUN.finditer(marked)]
 
 
 def _long(text: bytes) -> list[int]:

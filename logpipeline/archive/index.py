@@ -159,9 +159,9 @@ def end_of(file: Path) -> tuple[int, bytes]:
         os.close(fd)
 
 
-def bin_of(timestamp: float) -> int:
-    """The number of the quarter of an hour, in UTC."""
-    return int(max(-FARTHEST, min(FARTHEST, timestamp // BIN)))
+def bin_of(timestamp: float, seconds: int = BIN) -> int:
+    """The number of the quarter of an hour, or of so many seconds, in UTC."""
+    return int(max(-FARTHEST, min(FARTHEST, timestamp // seconds)))
 
 
 def merged(keys: Counter[Key], levels: list[str], services: list[str]) -> msgspec.Raw:

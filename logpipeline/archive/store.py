@@ -21,6 +21,8 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from logpipeline.archive.settings import StoreSettings
+from logpipeline.archive.store_error import OtherContentError as OtherContentError
+from logpipeline.archive.store_error import StoreError as StoreError
 from logpipeline.files import PERMISSIONS, allow, draft_of, remove_drafts, sync
 
 if TYPE_CHECKING:
@@ -41,14 +43,6 @@ REASONS = (
     r"status code: (\d+ [\w ]+)",
     r"^(?:[^\n]*? - |\[Errno \d+\] )?([^\n]+)",
 )
-
-
-class StoreError(Exception):
-    """The store cannot be used, or has other content; str() is one line without secrets."""
-
-
-class OtherContentError(StoreError):
-    """The store has a file of this name with other content."""
 
 
 class Store:

@@ -49,7 +49,7 @@ class Condition:
         last = self._name.rpartition(".")[2]
         found = literals.of_text(last, any_case=False)
         if self._operator == "=":
-            found += literals.of_text(self._value, any_case=False)
+            found += literals.of_value(self._value)
         elif self._operator == "~":
             found += literals.of_pattern(value, is_any_case(value, True))
         return found[::-1]

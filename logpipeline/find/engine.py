@@ -4,8 +4,9 @@
 
 reads a Request as MessagePack, which has infinity, and writes a line of JSON for each event, newest
 first, {"file", "position", "record"}, one for the histogram, {"counts": [[bin, level, events], …],
-"bin": seconds}, and at the end {"done": true, "left_out"}: a sentence, "" when nothing was; or
-{"done": true, "error"}. With `around`, the lines are that event and its neighbours, oldest first.
+"bin": seconds}, with about sixty bins for a short time, and at the end {"done": true, "left_out"}:
+a sentence, "" when nothing was; or {"done": true, "error"}. With `around`, the lines are that event
+and its neighbours, oldest first.
 """
 
 import os
@@ -20,17 +21,19 @@ import msgspec
 
 from logpipeline import command_line
 from logpipeline.archive.index import BIN
-from logpipeline.archive.store import Store, StoreError
+from logpipeline.archive.store_error import StoreError
 from logpipeline.find.context import LinePlace, Neighbours
-from logpipeline.find.query import Matcher
+from logpipeline.find.query import Matcher, Query
 from logpipeline.find.request import Request as Request
 from logpipeline.find.search import Search
 from logpipeline.find.settings import FindSettings
-from logpipeline.find.sources import NoArchive, SearchedFiles
+from logpipeline.find.sources import NoArchive, SearchedFiles, store_of
 from logpipeline.find.word import BadQuery
 from logpipeline.shutdown import Shutdown
 
 NICENESS = 10
+BINS = (1, 2, 5, 10, 15, 30, 60, 180, 300, BIN)  # seconds; each is a part of BIN
+MOST_BINS = 64
 MEMORY = 2 * 2**30  # bytes of a process's addresses
 
 
@@ -62,13 +65,13 @@ def answer(settings: FindSettings, request: Request, stop: Shutdown) -> None:
     """Raises BadQuery, NoArchive, StoreError, OSError, BrokenPipeError."""
     matcher = Matcher(request.query)
     deadline = Deadline(request.seconds, stop)
-    with closing(SearchedFiles(settings.log_file, Store.of(settings))) as sources:
+    with closing(SearchedFiles(settings.log_file, store_of(settings))) as sources:
         if request.around:
             neighbours(sources, matcher, *request.around, request.most)
             write({"done": True, "left_out": ""})
             return
         left_out = events(sources, matcher, request.most, deadline)
-        left_out = histogram(sources, matcher, deadline) or left_out
+        left_out = histogram(sources, request.query, deadline) or left_out
     write({"done": True, "left_out": left_out})
 
 
@@ -107,16 +110,24 @@ def neighbours(
                     write({"file": file, "position": -1, "record": line.decode()})
 
 
-def histogram(sources: SearchedFiles, matcher: Matcher, deadline: Deadline) -> str:
+def histogram(sources: SearchedFiles, query: Query, deadline: Deadline) -> str:
     """Write the events by time and level. Returns what was left out."""
+    seconds = bin_for(query, time.time())
+    matcher = Matcher(query, seconds)
     counts: dict[tuple[int, str], int] = {}
     with Search(sources, matcher, counts=True, processes=1) as search:
         for found in search.results(deadline):
             search.totals += found.counts
         for (bin_, level, _), number in search.totals.items():
             counts[bin_, level] = counts.get((bin_, level), 0) + number
-    write({"bin": BIN, "counts": [[*key, number] for key, number in sorted(counts.items())]})
+    write({"bin": seconds, "counts": [[*key, number] for key, number in sorted(counts.items())]})
     return "events of the histogram: the time was up" if deadline else ""
+
+
+def bin_for(query: Query, now: float) -> int:
+    """The seconds of a bin, so that the query's time has up to MOST_BINS of them."""
+    span = min(query.to, now) - query.since
+    return next((seconds for seconds in BINS if span <= MOST_BINS * seconds), BIN)
 
 
 def write(answer: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ text in another way: see `loose`.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
 
 # Between a name and its value, or two names; characters that JSON writes as an escape, or may.
 JOINTS = r"=.\"\\/\x00-\x1f"
@@ -16,12 +18,13 @@ ANY_ESCAPE = re.compile(rb"\\u|\xe2\x84\xaa|\xc4\xb0")
 ASCII_ESCAPE = re.compile(rb"\\u(?:00[2-7]|212[aA]|0130)|\xe2\x84\xaa|\xc4\xb0")
 
 
-@dataclass(frozen=True)
-class Literal:
-    """Bytes in a line; with `any_case`, ASCII in lower case, and in any in the line."""
+class Literal(msgspec.Struct, frozen=True):
+    """Bytes in a line; with `any_case`, ASCII in lower case, and in any in the line. `whole`: they
+    are all of a field's value."""
 
     text: bytes
     any_case: bool
+    whole: bool = False
 
     @property
     def loose(self) -> re.Pattern[bytes]:
@@ -34,6 +37,12 @@ def of_text(text: str, any_case: bool, joints: str = JOINTS) -> list[Literal]:
     others = r"\x7f-\U0010ffff" if any_case else r"\x7f\ud800-\udfff"
     found = re.split(f"[{joints}{others}]+", text.lower() if any_case else text)
     return _longest_first([Literal(part.encode(), any_case) for part in found if part])
+
+
+def of_value(text: str) -> list[Literal]:
+    """Those of a field's whole value."""
+    whole = text.encode(errors="replace")
+    return [replace(each, whole=each.text == whole) for each in of_text(text, any_case=False)]
 
 
 def of_pattern(pattern: str, any_case: bool) -> list[Literal]:

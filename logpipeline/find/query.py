@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from logpipeline.archive.grams import Bitmap, Wanted
-from logpipeline.archive.index import Block, Index, Key, bin_of
+from logpipeline.archive.index import BIN, Block, Index, Key, bin_of
 from logpipeline.events.event import LEVEL_OF, LEVELS, level_of
 from logpipeline.events.readable import Readable, readable
 from logpipeline.find.condition import Condition
@@ -29,11 +29,12 @@ _decoder = msgspec.json.Decoder(_Columns)
 
 
 class Matcher:
-    """Finds the events of a query."""
+    """Finds the events of a query, or counts them by bins of so many seconds, BIN at most."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, bin_seconds: int = BIN) -> None:
         """Raises BadQuery."""
         self.query = query
+        self._bin = bin_seconds
         self._words = [Word(word, query.regex) for word in query.words if word]
         self._without = [Word(word) for word in query.without]
         self._conditions = [Condition(text) for text in query.where]
@@ -42,7 +43,8 @@ class Matcher:
         found = [literal for word in self._words for literal in word.literals]
         found += [literal for each in self._conditions for literal in each.literals]
         self.literal: Literal | None = max(found, key=lambda it: len(it.text), default=None)
-        self._wanted = Wanted([literal.text for literal in found])
+        begun = {literal.text for literal in found if literal.whole}
+        self._wanted = Wanted([literal.text for literal in found], begun)
 
     @property
     def is_counted(self) -> bool:
@@ -91,15 +93,15 @@ class Matcher:
         """The wanted events by bin, level and service."""
         columns = _columns(lines) if self.is_counted else []
         if columns:
-            found = ((bin_of(ts), lv, sv) for lv, ts, sv in columns if self._has(lv, ts, sv))
+            size = self._bin
+            found = ((bin_of(ts, size), lv, sv) for lv, ts, sv in columns if self._has(lv, ts, sv))
         else:
             events = (self.match(line) for _, line in self._sifted(lines)[0])
             found = (self.key(event) for event in events if event)
         return Counter(found)
 
-    @staticmethod
-    def key(event: Readable) -> Key:
-        return bin_of(event.timestamp), event.level, event.service
+    def key(self, event: Readable) -> Key:
+        return bin_of(event.timestamp, self._bin), event.level, event.service
 
     @property
     def is_any(self) -> bool:
@@ -132,14 +134,17 @@ class Matcher:
     def whole(self, index: Index, block: Block) -> Counter[Key] | None:
         """The events of the block by bin, level and service; None: it has to be read."""
         inside = self.query.since <= block.first and block.last < self.query.to
+        begin = bin_of(block.first, self._bin)
         if not self.is_counted or not inside:
+            return None
+        if self._bin < BIN and begin != bin_of(block.last, self._bin):
             return None
         keys: Counter[Key] = Counter()
         for (bin_, level, service), events in index.keys(block):
             if service is None and self._services:
                 return None
             if self._counts(bin_, level, service):
-                keys[bin_, level, service or ""] += events
+                keys[bin_ if self._bin == BIN else begin, level, service or ""] += events
         return keys
 
     def _counts(self, _bin: int, level: str, service: str | None) -> bool:

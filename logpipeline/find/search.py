@@ -8,7 +8,8 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -54,7 +55,7 @@ class Search:
         self.totals: Counter[Key] = Counter()  # of blocks that did not have to be read
         self.opened: set[int] = set()
         self._waiting: deque[Future[TaskResult]] = deque()
-        self._folder = tempfile.TemporaryDirectory(prefix="log-find-")
+        self._cleanup = ExitStack()
         self.sources = sources.local()
         self._processes = processes or os.cpu_count() or 1
         self._searcher = Searcher(matcher, counts, newest)
@@ -70,9 +71,17 @@ class Search:
     def __enter__(self) -> Self:
         """Finds what is only in the store. Raises StoreError."""
         query = self._matcher.query
-        stored = self._sources.stored(query.since, query.to, Path(self._folder.name))
+        if not self._sources.has_store:
+            return self
+        stored = self._sources.stored(query.since, query.to, self._folder)
         self.sources = [*stored, *self.sources]
         return self
+
+    @cached_property
+    def _folder(self) -> Path:
+        """For what has to be fetched or unpacked, until the end."""
+        made = tempfile.TemporaryDirectory(prefix="log-find-")
+        return Path(self._cleanup.enter_context(made))
 
     def __exit__(self, *_: object) -> None:
         if self._pool:
@@ -80,7 +89,7 @@ class Search:
                 for process in list((self._pool._processes or {}).values()):
                     process.terminate()
             self._pool.shutdown(cancel_futures=True)
-        self._folder.cleanup()
+        self._cleanup.close()
 
     def results(self, stop: object = False) -> Iterator[TaskResult]:
         """In the archive's order; newest first when only the newest are wanted. They end once
@@ -102,7 +111,7 @@ class Search:
         if source.stored and number not in self.opened:
             self._sources.fetch(source)
             self.opened.add(number)
-        return SourceReader(source, Path(self._folder.name))
+        return SourceReader(source, self._folder)
 
     def _tasks(self) -> Iterator[Task]:
         numbers = range(len(self.sources))

@@ -5,10 +5,11 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
 
 from logpipeline.archive.checkpoint import Checkpoint, CheckpointError
 from logpipeline.archive.index import BadIndex, Index, index_path, load_index
@@ -20,7 +21,11 @@ from logpipeline.archive.rotated import (
     by_name,
     rotated,
 )
-from logpipeline.archive.store import Store, StoreError
+from logpipeline.archive.settings import StoreSettings
+from logpipeline.archive.store_error import StoreError
+
+if TYPE_CHECKING:
+    from logpipeline.archive.store import Store
 
 LATE = 24 * 3600.0  # seconds that an event may be late for its file,
 EARLY = 3600.0  # and that the clock which dated it may be ahead
@@ -31,8 +36,7 @@ class NoArchive(Exception):  # noqa: N818 - not a failure
     """Nothing to search was found; str() is one line with the places."""
 
 
-@dataclass(frozen=True)
-class SearchedFile:
+class SearchedFile(msgspec.Struct, frozen=True):
     """One file. `file` is None for logs.txt, of which `length` bytes are whole lines, and which
     stays readable by `fd`. A `stored` one has to be fetched by that name before it is read."""
 
@@ -51,7 +55,7 @@ class SearchedFile:
 class SearchedFiles:
     """The local files are those of the moment when it is made; logs.txt is open until `close`."""
 
-    def __init__(self, log_file: Path, store: Store | None = None, patient: bool = False) -> None:
+    def __init__(self, log_file: Path, store: "Store | None" = None, patient: bool = False) -> None:
         """`patient`: without any local file, too. Raises NoArchive, OSError."""
         self._log_file = log_file
         self._store = store
@@ -144,6 +148,15 @@ class SearchedFiles:
         with suppress(CheckpointError):
             return Checkpoint.load(self._log_file.with_name(f"{self._log_file.name}.checkpoint"))
         return None
+
+
+def store_of(settings: StoreSettings) -> "Store | None":
+    """The store of ARCHIVE_URL, if that is set. Raises StoreError."""
+    if not settings.archive_url:
+        return None
+    from logpipeline.archive.store import Store  # its library takes a tenth of the start
+
+    return Store.of(settings)
 
 
 def end_of_last_line(fd: int, length: int) -> int:

@@ -4,9 +4,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from logpipeline.archive.frames import BlockReader, pieces
 from logpipeline.archive.index import Block, Key
@@ -22,8 +23,7 @@ LONGEST = 64 * 2**20  # bytes of a line, so that a file without newlines does no
 Lines = tuple[int, bytes, bool]  # a position in the file's lines, some of them, and if `plain`
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """Search these `blocks`, which are at those `positions` in the lines, or, without blocks, from
     `begin` to `end`, -1 for all. Of logs.txt `fd` is open, other files are found by `file`."""
 
@@ -75,14 +75,13 @@ class Task:
             reader.close()
 
 
-@dataclass
-class TaskResult:
+class TaskResult(msgspec.Struct):
     """What a task found: lines with their positions, or only their number by bin, level, service.
     `problem` is why the file could not be read to its end; `size` are the bytes searched."""
 
     source: int
-    lines: list[tuple[int, bytes]] = field(default_factory=list)
-    counts: Counter[Key] = field(default_factory=Counter)
+    lines: list[tuple[int, bytes]] = []
+    counts: Counter[Key] = msgspec.field(default_factory=Counter)
     size: int = 0
     problem: str = ""
 

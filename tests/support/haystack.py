@@ -121,7 +121,7 @@ def _make(number: int, path: Path, file: RotatedFile, data: bytes) -> None:
 
 def plain_search(found: Sequence[bytes], query: Query) -> list[bytes]:
     """What a person would find by reading all lines."""
-    return [each for each in found if matches(decoded(each), query)]
+    return [each for each in found if matches(each, query)]
 
 
 @cache
@@ -130,7 +130,15 @@ def decoded(line: bytes) -> dict[str, Any]:
     return event
 
 
-def matches(event: dict[str, Any], query: Query) -> bool:
+@cache
+def texts_of(line: bytes) -> tuple[str, ...]:
+    """All that a person reads of it, each field alone."""
+    event = decoded(line)
+    return (event["message"], *read(event, ()))
+
+
+def matches(line: bytes, query: Query) -> bool:
+    event = decoded(line)
     level = level_of(event["level"])
     service = event.get("service")
     named = "" if service is None else str(service)
@@ -142,8 +150,7 @@ def matches(event: dict[str, Any], query: Query) -> bool:
         return False
     if not all(holds(event, each) for each in query.where):
         return False
-    texts = [event["message"], *read(event, ())]
-    return all(has(texts, word, query.regex) for word in query.words)
+    return all(has(texts_of(line), word, query.regex) for word in query.words)
 
 
 def has(texts: Sequence[str], word: str, regex: bool) -> bool:
