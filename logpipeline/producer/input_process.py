@@ -27,30 +27,26 @@ log = logging.getLogger(__name__)
 TOGETHER = 300  # events of a frame: their bytes fit into a cache
 SIZE = struct.Struct("<I")
 BEGIN = b"\n"
-PATIENCE = 2.0  # seconds that the process may be silent after a request to stop
-
-Message = tuple[str, int, str]  # logger, level, text
+PATIENCE = 2.0  # seconds that the child may be silent after a request to stop
 
 
 class Frame(NamedTuple):
-    """Events of one key, and what is known of the input after them. `redacted` and `messages` are
-    those since the last frame."""
+    """Events with the key of them all, the input's position, whether it was `complete` so far, its
+    summary, and what was redacted and logged since the last frame."""
 
     key: bytes
     values: list[bytes]
-    position: int
-    complete: bool
-    summary: str
+    state: tuple[int, bool, str]
     redacted: Counter[str]
-    messages: list[Message]
+    records: list[logging.LogRecord]
     is_last: bool
 
 
 class InputProcess(Source):
-    """The events of `source`, which a child reads: its state and its log messages come with them.
+    """The events of `source`, which a child reads. Create it while there are no threads.
 
-    The child is forked here, when there are no threads yet, and begins with the first burst. It
-    never outlives this process. When it dies, what it had not sent is reported as not read.
+    The child begins with the first burst, waits while no one takes its events, and never outlives
+    this process. When it dies, an error is logged, and the source is not `complete`.
     """
 
     def __init__(self, source: Input, stop: Shutdown, redaction: Redaction | None) -> None:
@@ -59,13 +55,13 @@ class InputProcess(Source):
         self._stop, self._redaction = stop, redaction
         self._asked: float | None = None  # when the child was asked to stop
         self._buffer = bytearray()
-        self._socket, theirs = socket.socketpair()
+        self._socket, parent = socket.socketpair()
         gc.freeze()  # a search for garbage would copy the pages that both share
         self._child = os.fork()  # 0 once it is reaped
         if not self._child:
             self._socket.close()
-            _serve(source, theirs, redaction)
-        theirs.close()
+            _serve(source, parent, redaction)
+        parent.close()
         source.close()
 
     def bursts(self, outbox: Outbox) -> Iterator[EventBatch]:
@@ -91,20 +87,27 @@ class InputProcess(Source):
         """The next frame; None after the last one, or when the child has died."""
         try:
             [size] = SIZE.unpack(self._bytes(SIZE.size))
-            frame: Frame = pickle.loads(self._bytes(size))  # noqa: S301 - from our own child
-        except (EOFError, ConnectionError) as error:
-            log.error("input not read to its end: its process %s", str(error) or self._death())
-            self.complete = False
+            frame: Frame = pickle.loads(self._bytes(size))  # noqa: S301 - of our own child
+        except TimeoutError:
+            self._report("did not stop")
             return None
-        self.position, self.complete, self._summary = frame.position, frame.complete, frame.summary
+        except (EOFError, ConnectionError):
+            self._report(self._death())
+            return None
+        self.position, self.complete, self._summary = frame.state
         if self._redaction:
             self._redaction.counts.update(frame.redacted)
-        for name, level, text in frame.messages:
-            logging.getLogger(name).log(level, "%s", text)
+        for record in frame.records:
+            logging.getLogger(record.name).handle(record)
         return None if frame.is_last else frame
 
+    def _report(self, why: str) -> None:
+        log.error("input not read to its end: its process %s", why)
+        self.complete = False
+
     def _bytes(self, count: int) -> memoryview:
-        """The next bytes, valid until the next call. Raises EOFError, ConnectionError."""
+        """The next bytes, valid until the next call. Raises EOFError, TimeoutError,
+        ConnectionError."""
         if count > len(self._buffer):
             self._buffer = bytearray(count)
         whole = left = memoryview(self._buffer)[:count]
@@ -117,17 +120,18 @@ class InputProcess(Source):
         return whole
 
     def _wait(self) -> None:
-        """Wait for the child. Raises EOFError when it does not react to a request to stop."""
+        """Wait for the child. Raises TimeoutError when it does not react to a request to stop."""
         while not select.select([self._socket], [], [], STEP)[0]:
             self._pass_on(self._stop.requested)
             if self._asked is not None and time.monotonic() - self._asked > PATIENCE:
-                raise EOFError("did not stop")
+                raise TimeoutError
 
     def _pass_on(self, stop: bool) -> None:
         """Ask the child to stop when that was requested."""
         if stop and self._asked is None:
             self._asked = time.monotonic()
-            self._socket.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # it has ended
+                self._socket.shutdown(socket.SHUT_WR)
 
     def _death(self) -> str:
         """How the child, which is dying, has ended."""
@@ -139,7 +143,7 @@ class InputProcess(Source):
 
 
 class ParentStop(Shutdown):
-    """True once the parent has requested a stop, or has ended."""
+    """True once the parent has passed on a request to stop, or has ended."""
 
     def __init__(self, parent: socket.socket) -> None:
         super().__init__()
@@ -149,15 +153,36 @@ class ParentStop(Shutdown):
         return bool(select.select([self._parent], [], [], 0)[0])
 
 
-class Relay(logging.Handler):
-    """Keeps messages for the next frame."""
+class FrameSender(logging.Handler):
+    """Sends frames to the parent, with what was logged."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Input, parent: socket.socket, redaction: Redaction | None) -> None:
         super().__init__()
-        self.messages: list[Message] = []
+        self._source, self._parent = source, parent
+        self._counts = redaction.counts if redaction else Counter[str]()
+        self._records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append((record.name, record.levelno, record.getMessage()))
+        record.msg, record.args = record.getMessage(), None
+        self._records.append(record)
+
+    def send(self, key: bytes, values: list[bytes], is_last: bool = False) -> None:
+        """Raises ConnectionError when the parent has ended."""
+        state = self._source.position, self._source.complete, self._source.summary()
+        frame = Frame(key, values, state, self._counts, self._records, is_last)
+        data = pickle.dumps(frame, pickle.HIGHEST_PROTOCOL)
+        self._parent.sendall(SIZE.pack(len(data)) + data)
+        self._counts.clear()
+        self._records.clear()
+
+    def send_all(self) -> None:
+        """Those of the source. They are empty while a pipe is."""
+        if not self._parent.recv(len(BEGIN)):
+            return
+        for key, values in self._source.batches(ParentStop(self._parent)):
+            for begin in range(0, max(1, len(values)), TOGETHER):
+                self.send(key, values[begin : begin + TOGETHER])
+        self.send(b"", [], is_last=True)
 
 
 def _serve(source: Input, parent: socket.socket, redaction: Redaction | None) -> NoReturn:
@@ -166,34 +191,13 @@ def _serve(source: Input, parent: socket.socket, redaction: Redaction | None) ->
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the parent reacts
             signal.signal(number, signal.SIG_IGN)
-        relay = Relay()
-        logging.getLogger().handlers = [relay]
-        if parent.recv(len(BEGIN)):
-            _send(source, parent, redaction, relay)
+        frames = FrameSender(source, parent, redaction)
+        logging.getLogger().handlers = [frames]
+        frames.send_all()
         status = 0
     except ConnectionError:
         pass  # the parent has ended
-    except BaseException:  # noqa: BLE001 - nobody above may go on as a second parent
+    except BaseException:  # noqa: BLE001 - nothing may return into a second parent
         traceback.print_exc()
     finally:
         os._exit(status)
-
-
-def _send(source: Input, parent: socket.socket, redaction: Redaction | None, relay: Relay) -> None:
-    """Send all frames. They are empty while a pipe is. Raises ConnectionError."""
-
-    def send(key: bytes, values: list[bytes], is_last: bool = False) -> None:
-        state = source.position, source.complete, source.summary()
-        redacted = redaction.counts.copy() if redaction else Counter()
-        frame = pickle.dumps(
-            Frame(key, values, *state, redacted, relay.messages, is_last), pickle.HIGHEST_PROTOCOL
-        )
-        parent.sendall(SIZE.pack(len(frame)) + frame)
-        relay.messages.clear()
-        if redaction:
-            redaction.counts.clear()
-
-    for key, values in source.batches(ParentStop(parent)):
-        for begin in range(0, max(1, len(values)), TOGETHER):
-            send(key, values[begin : begin + TOGETHER])
-    send(b"", [], is_last=True)
