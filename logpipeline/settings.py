@@ -90,6 +90,7 @@ class RoomSettings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
+        defer_build=True,  # until it is used: a program uses one of a dozen
     )
 
     @classmethod
