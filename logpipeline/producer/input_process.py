@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 TOGETHER = 300  # events of a frame: their bytes fit into a cache
 SIZE = struct.Struct("<I")
 BEGIN = b"\n"
+AHEAD = 2**20  # bytes of frames that may wait; the kernel allows fewer, about a chunk's
 PATIENCE = 2.0  # seconds that the child may be silent after a request to stop
 
 
@@ -56,6 +57,7 @@ class InputProcess(Source):
         self._asked: float | None = None  # when the child was asked to stop
         self._buffer = bytearray()
         self._socket, parent = socket.socketpair()
+        parent.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD)
         gc.freeze()  # a search for garbage would copy the pages that both share
         self._child = os.fork()  # 0 once it is reaped
         if not self._child:
