@@ -22,6 +22,7 @@ from logpipeline.kafka.outbox import Outbox
 from logpipeline.pace import Pace
 from logpipeline.producer.follow import Follow
 from logpipeline.producer.input import Input
+from logpipeline.producer.input_process import InputProcess
 from logpipeline.producer.metrics import ProducerMetrics
 from logpipeline.producer.progress import Progress
 from logpipeline.producer.source import Simulated, Source, sent
@@ -107,11 +108,11 @@ def chosen(
             source = Input(options.input, options.service, stop, settings.multiline, redaction)
             if source.empty:
                 raise SystemExit(1)  # it has logged why
-            return source
+            return InputProcess(source, stop, redaction)
     except TailError as error:
         refuse(f"--follow {error}")
     except OSError as error:
-        refuse(f"{error.filename} cannot be read: {error.strerror}")
+        refuse(f"{error.filename or 'input'} cannot be read: {error.strerror}")
     return Simulated(options, stop, redaction)
 
 

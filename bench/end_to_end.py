@@ -9,7 +9,7 @@ from pathlib import Path
 from redis import Redis
 
 from bench import senders
-from bench.contender import LOOK, PATIENCE, ROOT, ContenderError, Result
+from bench.contender import LOOK, LOOK_AT_MEMORY, PATIENCE, ROOT, ContenderError, Result
 from bench.stage import Stage
 from bench.usage import cpu_seconds, peak_megabytes
 from logpipeline.localstack.child import spawn
@@ -42,9 +42,11 @@ def measure(stage: Stage, count: int) -> Result:
         while not (first := arrived()):
             time.sleep(LOOK)
         began, busy = time.monotonic(), _cpu(programs)
-        memory = 0.0
+        memory, due = 0.0, 0.0
         while sum(map(int, client.hvals(done))) < count:
-            memory = max(memory, sum(peak_megabytes(each.pid) for each in programs))
+            if time.monotonic() > due:
+                memory = max(memory, sum(peak_megabytes(each.pid) for each in programs))
+                due = time.monotonic() + LOOK_AT_MEMORY
             if time.monotonic() > deadline:
                 raise ContenderError(f"{count} lines were not archived")
             time.sleep(LOOK)

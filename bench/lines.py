@@ -10,6 +10,7 @@ needs `make install`; it starts its own Kafka on a free port.
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
+from bench.usage import cpu_seconds
 from config import Settings
 from logpipeline.events.lines import Lines
 from logpipeline.kafka.encoding import Pair
@@ -27,6 +29,8 @@ from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from logpipeline.producer.input import Input
+from logpipeline.producer.input_process import InputProcess
+from logpipeline.producer.source import Source
 from logpipeline.shutdown import Shutdown
 
 TOGETHER = 2_000  # ready-made events
@@ -64,23 +68,25 @@ def ready(log: Path) -> list[Pair]:
         return [(b"key", made.event(line[:-1], len(line) - 1) or b"") for line in file]
 
 
-def batches(kind: str, log: Path, outbox: Outbox) -> Iterator[Sequence[Pair]]:
+def batches(kind: str, log: Path, source: Source, outbox: Outbox) -> Iterator[Sequence[Pair]]:
     if kind == "ready":
         pairs = ready(log)
         return (pairs[at : at + TOGETHER] for at in range(0, len(pairs), TOGETHER))
-    return (batch.pairs for batch in Input([str(log)], None, Shutdown()).bursts(outbox))
+    return (batch.pairs for batch in source.bursts(outbox))
 
 
 def send(kind: str, log: Path, settings: Settings) -> tuple[float, float]:
     """Seconds, and CPU seconds, from the first event to Kafka's last acknowledgement."""
-    outbox = Outbox.when_ready(settings, Shutdown())
-    assert outbox
-    given = batches(kind, log, outbox)
-    start, cpu = time.monotonic(), time.process_time()
-    with closing(outbox):
-        for pairs in given:
-            outbox.send_all(pairs)
-    return time.monotonic() - start, time.process_time() - cpu
+    stop = Shutdown()
+    with closing(InputProcess(Input([str(log)], None, stop), stop, None)) as source:
+        outbox = Outbox.when_ready(settings, stop)
+        assert outbox
+        given = batches(kind, log, source, outbox)
+        start, cpu = time.monotonic(), cpu_seconds(os.getpid())
+        with closing(outbox):
+            for pairs in given:
+                outbox.send_all(pairs)
+        return time.monotonic() - start, cpu_seconds(os.getpid()) - cpu
 
 
 def main() -> None:

@@ -18,13 +18,19 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_megabytes(pid: int) -> float:
-    """The sum of their peaks of memory in MB; 0 when they have ended."""
-    kilobytes = 0
-    for each in _tree(pid):
-        for line in _read(each, "status").splitlines():
-            if line.startswith("VmHWM:"):
-                kilobytes += int(line.split()[1])
-    return kilobytes / 1024
+    """The peak of its memory so far, and what its children have now that they do not share, in MB;
+    0 when it has ended."""
+    _, *children = _tree(pid)
+    kilobytes = _kilobytes(pid, "status", "VmHWM:")
+    return (
+        kilobytes + sum(_kilobytes(each, "smaps_rollup", "Private_") for each in children)
+    ) / 1024
+
+
+def _kilobytes(pid: int, file: str, name: str) -> int:
+    """The sum of the lines that begin with `name`."""
+    lines = _read(pid, file).splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def _tree(pid: int) -> list[int]:

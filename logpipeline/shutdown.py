@@ -26,6 +26,11 @@ class Shutdown:
         self.looked = time.monotonic()
         return self._requested
 
+    @property
+    def requested(self) -> bool:
+        """The same, for what is not an iteration of the main loop."""
+        return self._requested
+
     def on_signals(self) -> "Shutdown":
         """Set it on SIGTERM, SIGINT and when the terminal closes. For the main thread.
 

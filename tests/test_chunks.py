@@ -57,6 +57,12 @@ def test_an_odd_line_among_them_does_not_make_the_others_slow(kind: str) -> None
     assert lines.replaced == 1
 
 
+def test_what_looks_like_a_month_and_is_none_is_no_access_log() -> None:
+    given = lines_of("access log")
+    given[50:52] = [given[50].replace(b"Mar", b"Mai"), given[51].replace(b"10.0.0", b"10.0.0.0")]
+    assert Lines("shop").separate(given) == one_by_one(given)
+
+
 def test_two_formats_in_turn_are_converted_together() -> None:
     given = [line for pair in zip(*map(lines_of, KINDS), strict=True) for line in pair]
     lines = Lines("shop")

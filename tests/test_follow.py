@@ -18,6 +18,7 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.kills import kills
 from tests.support.process import Process, script
 from tests.support.refusal import refusal
 from tests.support.rotations import PATTERNS, ROTATIONS, Writer
@@ -141,6 +142,7 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     log = tmp_path / "app.log"
     lines = numbered("line", 30_000)
     done = threading.Event()
+    wanted = kills(6, "SIGKILLS")
 
     def writer() -> None:
         dice, at = random.Random(1), 0
@@ -152,7 +154,7 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
                 old = len(list(tmp_path.glob("app.log.*")))
                 name = log.with_name(f"app.log.{old + 1}")
                 copytruncate(log, name) if dice.random() < 0.5 else log.rename(name)
-            done.wait(0.06)
+            done.wait(0.01 * wanted)
         done.set()
 
     write(log, "the beginning")
@@ -161,15 +163,15 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     run.kill()
     thread = threading.Thread(target=writer)
     thread.start()
-    kills, dice = 0, random.Random(2)
+    killed, dice = 0, random.Random(2)
     try:
-        while not done.is_set() or kills < 6:
+        while not done.is_set() or killed < wanted:
             run = run_script("producer.py", "--follow", "app.log")
             before = len(of(made, log))
             until(lambda n=before: len(of(made, log)) > n or done.is_set(), 60)  # type: ignore[misc]
             done.wait(dice.random())
             run.kill()
-            kills += 1
+            killed += 1
     finally:
         thread.join()
     write(log, "the end")
@@ -219,19 +221,23 @@ def test_parts_and_traces_are_one_event_though_the_producer_is_killed_between_th
 ) -> None:
     log = tmp_path / "app.log"
     cri = "2024-05-01T10:00:00.5Z stdout {} {}".format
-    write(log, cri("F", "first"), cri("P", "the beginning, "))
-    run = run_script("producer.py", "--follow", "app.log")
-    until(lambda: any("first" in each for each in of(made, log)), 60, str(run))
-    run.kill()
-    write(log, cri("P", "the middle, "))
-    run = run_script("producer.py", "--follow", "app.log")
-    write(log, cri("F", "the end"), cri("F", "last"))
-    until(lambda: any("last" in each for each in of(made, log)), 60, str(run))
-    run.terminate()
-    assert run.wait(20) == 0, run
+    times = kills(1, "SIGKILLS")
+    write(log, cri("F", "first"))
+    for kill in range(times):
+        run = run_script("producer.py", "--follow", "app.log")
+        write(log, cri("F", f"before {kill}."), cri("P", f"the beginning {kill}, "))
+        until(lambda n=kill: any(f"before {n}." in each for each in of(made, log)), 60)  # type: ignore[misc]
+        run.kill()
+        write(log, cri("P", f"the middle {kill}, "))
+        run = run_script("producer.py", "--follow", "app.log")
+        write(log, cri("F", f"the end {kill}."), cri("F", f"after {kill}."))
+        until(lambda n=kill: any(f"after {n}." in each for each in of(made, log)), 60)  # type: ignore[misc]
+        run.terminate()
+        assert run.wait(20) == 0, run
     joined = [each for each in of(made, log) if "the end" in each]
-    assert len(joined) == 1
-    assert "the beginning, the middle, the end" in joined[0]
+    assert len(joined) == times
+    for kill, each in enumerate(joined):
+        assert f"the beginning {kill}, the middle {kill}, the end {kill}." in each
 
 
 def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import termios
 import time
 from collections import defaultdict
@@ -27,7 +29,7 @@ from logpipeline.pace import CATCH_UP, Pace, bursts, paced
 from logpipeline.producer.simulator import simulate
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.process import Process
+from tests.support.process import ROOT, Process
 from tests.support.refusal import refusal
 from tests.support.topics import Pair, records
 from tests.support.waiting import until
@@ -451,3 +453,10 @@ def test_a_stop_lets_what_was_taken_go_at_once_but_not_beyond_the_count() -> Non
     next(events)
     stop.request()
     assert list(events) == [1, 2, 3, 4]
+
+
+def test_it_imports_nothing_that_it_does_not_use() -> None:
+    """The memory of two processes is that of one with its imports, and a little."""
+    code = "import sys, producer; print(*{'redis', 'opentelemetry'} & {*sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert run.stdout.split() == [], run.stderr

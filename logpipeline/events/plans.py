@@ -5,6 +5,7 @@ and what stands before each of the others.
 """
 
 import re
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,11 +106,12 @@ class Plan:
         sizes = {*map(len, raws)}
         digits = sizes.pop()
         places = times.PLACES.get(digits)
-        if sizes or not places or not b"".join(raws).isdigit() or min(raws) < b"1":
+        together = b"".join(raws)
+        if sizes or not places or not together.isdigit() or min(raws) < b"1":
             return list(map(self.seconds, raws))
         if places < 0:
             return list(raws)
-        return [b"%b.%b" % (raw[:-places], raw[-places:]) for raw in raws]
+        return list(map(b".".join, struct.iter_unpack(f"{digits - places}s{places}s", together)))
 
     def whole_seconds(self, at: bytes, zone: bytes) -> bytes | None:
         """The seconds of a time without its fraction."""

@@ -20,8 +20,12 @@ Names = tuple[str, ...]  # of a field, and of the object that holds it before it
 Column = tuple[bytes, ...]
 Made = list[bytes | None]
 
-STRING = r'"[^"\\]*+(?:\\["\\/bfnrt][^"\\]*+)*+"'
-NUMBER = r"-?(?:0|[1-9]\d*+)(?:\.\d++)?+(?:[eE][+-]?+\d++)?+"
+# The commonest first: without an escape; whole numbers.
+STRING = r'"[^"\\]*+(?:"|(?:\\["\\/bfnrt][^"\\]*+)++")'
+NUMBER = (
+    r"(?:[1-9]\d{0,17}+(?![\d.eE])"
+    r"|-?+(?:0|[1-9]\d*+)(?:\.\d++(?:[eE][+-]?+\d++)?+|[eE][+-]?+\d++)?+)"
+)
 WORD = r"(?:true|false|null)"
 SCALAR = rf"(?:{STRING}|{NUMBER}|{WORD})"
 SIMPLE = r'"[^"\\]*+"'  # a string that is encoded as it was written

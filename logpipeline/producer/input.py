@@ -64,11 +64,18 @@ class Input(Source):
         return not self._files
 
     def bursts(self, outbox: Outbox) -> Iterator[EventBatch]:
+        for key, values in self.batches(self._stop):
+            if values:
+                yield EventBatch(list(zip(repeat(key), values)))
+
+    def batches(self, stop: Shutdown) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Events with the key of them all, until `stop`; none again and again while a pipe is
+        empty."""
+        self._stop = stop
         for (name, file), lines in zip(self._files, self._lines, strict=True):
             key = os.fsencode(name if name == STANDARD_INPUT else Path(name).absolute())
             for values in self._values(name, file, lines):
-                if values:
-                    yield EventBatch(list(zip(repeat(key), values)))
+                yield key, values
 
     def summary(self) -> str:
         return summary(self._lines) + nuls(self._nuls)

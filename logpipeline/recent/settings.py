@@ -1,11 +1,10 @@
 """Settings of Redis: its address, credentials and keys."""
 
 import re
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
-from redis.connection import parse_url
 
 from logpipeline import tls
 from logpipeline.settings import A_NAME, A_PEM, RoomSettings, ShownTimesSettings, secret, setting
@@ -36,7 +35,7 @@ class RedisSettings(RoomSettings):
     @field_validator("redis_url")
     @classmethod
     def _url(cls, value: str) -> str:
-        options = parse_url(value)  # type: ignore[no-untyped-call]
+        options = _options(value)
         if any(name.startswith("ssl_") for name in options):
             raise ValueError("use the settings REDIS_SSL_…; a certificate is always checked")
         address = urlsplit(value)
@@ -51,7 +50,7 @@ class RedisSettings(RoomSettings):
 
     @model_validator(mode="after")
     def _access_to_redis(self) -> Self:
-        known = parse_url(self.redis_url)  # type: ignore[no-untyped-call]
+        known = _options(self.redis_url)
         if self.redis_username and not (self.redis_password or known.get("password")):
             raise self.refusal("redis_password", "must be a password, with REDIS_USERNAME")
         for name in FILES:
@@ -63,3 +62,11 @@ class RedisSettings(RoomSettings):
 
 class NewestSettings(ShownTimesSettings, RedisSettings):
     """Of make recent."""
+
+
+def _options(url: str) -> dict[str, Any]:
+    """What a Redis URL says. Raises ValueError."""
+    from redis.connection import parse_url  # 8 MB, which programs without Redis do without
+
+    found: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    return found

@@ -3,6 +3,7 @@
 import os
 
 
-def kills(usual: int) -> int:
-    """The number in KILLS, as in `KILLS=20 pytest -k killed`, or `usual`."""
-    return int(os.environ.get("KILLS", usual))
+def kills(usual: int, variable: str = "KILLS") -> int:
+    """The number in KILLS, as in `KILLS=20 pytest -k killed`, or `usual`. SIGKILLS is that of the
+    shippers' own processes."""
+    return int(os.environ.get(variable, usual))
