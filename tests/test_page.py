@@ -212,5 +212,8 @@ def test_bars_of_seconds_are_told_apart_by_their_labels() -> None:
     labels = chart.bars(steps, [], True, CLOCK, "", 9)["xAxis"]["data"]
     assert labels[:2] == ["23:13:00", f"23:13:{step:02}"]
     assert len(set(labels)) == len(labels)
+    hour = {(begin + 60 * minute, "INFO"): 1 for minute in range(61)}
+    step, steps = chart.hits(hour, 60, begin + 30, begin + 3_630)
+    assert (step, len(steps)) == (60, 61)
     _, steps = chart.hits({(begin, "INFO"): 1, (begin + 7_200, "INFO"): 1}, 1, begin, begin + 7_201)
-    assert chart.bars(steps, [], True, CLOCK, "", 9)["xAxis"]["data"][0] == "23:11"
+    assert chart.bars(steps, [], True, CLOCK, "", 9)["xAxis"]["data"][0] == "23:12"

@@ -37,12 +37,14 @@ def options(
 def hits(
     counts: Mapping[tuple[int, str], int], size: int, since: float, to: float
 ) -> tuple[int, Steps]:
-    """The hits of a search over time, in at most BARS bars: their seconds, and (Unix time, level →
-    events) of each. `counts` are by (Unix time, level), `size` seconds each."""
+    """The hits of a search over time, in at most BARS bars, and one where the first and the last are
+    parts of one: their seconds, and (Unix time, level → events) of each. `counts` are by (Unix
+    time, level), `size` seconds each."""
     times = [begin for begin, _ in counts]
     first = int(max(since, min(times, default=0)))
     last = int(min(to, max(times, default=0) + size))
-    step = max(1, size) * max(1, math.ceil((last - first) / BARS / max(1, size)))
+    size = max(1, size)
+    step = size * max(1, math.ceil((last - first - size) / BARS / size))
     begins = range(first // step * step, max(last, first + 1), step)
     found: dict[int, dict[str, float]] = {begin: dict.fromkeys(ORDER, 0.0) for begin in begins}
     for (begin, level), events in counts.items():
