@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from config import Settings
 from logpipeline.localstack.kafka import Kafka
 from tests.conftest import RunScript
 from tests.support.kills import kills
-from tests.support.process import Process
+from tests.support.process import ROOT, Process
 from tests.support.topics import records
 from tests.support.waiting import until
 from tests.test_input import _has_topic, arrived, key_of, messages, totals
@@ -212,3 +213,24 @@ def test_the_memory_of_both_is_bounded_in_an_outage(
     run.wait_for("Kafka unavailable")
     assert proportional(run.pid) + proportional(child(run)) < MEMORY
     own_kafka.resume()
+
+
+def test_more_files_than_select_can_wait_for(tmp_path: Path) -> None:
+    for count in range(1_100):
+        (tmp_path / f"{count:04}.log").write_text(f"line {count}\n")
+    code = """
+import resource, sys
+from types import SimpleNamespace
+from logpipeline.producer.input import Input
+from logpipeline.producer.input_process import InputProcess
+from logpipeline.shutdown import Shutdown
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (2_000, 2_000))
+source = InputProcess(Input(sys.argv[1:], None, Shutdown()), Shutdown(), None)
+bursts = source.bursts(SimpleNamespace(settle=lambda: None))
+print(sum(len(burst.pairs) for burst in bursts), source.complete, source.summary())
+source.close()
+"""
+    command = [sys.executable, "-c", code, *map(str, sorted(tmp_path.glob("*.log")))]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout.startswith("1100 True ; 1,100 lines"), run.stderr

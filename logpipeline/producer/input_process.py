@@ -123,7 +123,7 @@ class InputProcess(Source):
 
     def _wait(self) -> None:
         """Wait for the child. Raises TimeoutError when it does not react to a request to stop."""
-        while not select.select([self._socket], [], [], STEP)[0]:
+        while not _has_data(self._socket, STEP):
             self._pass_on(self._stop.requested)
             if self._asked is not None and time.monotonic() - self._asked > PATIENCE:
                 raise TimeoutError
@@ -152,7 +152,7 @@ class ParentStop(Shutdown):
         self._parent = parent
 
     def __bool__(self) -> bool:
-        return bool(select.select([self._parent], [], [], 0)[0])
+        return _has_data(self._parent, 0)
 
 
 class FrameSender(logging.Handler):
@@ -185,6 +185,13 @@ class FrameSender(logging.Handler):
             for begin in range(0, max(1, len(values)), TOGETHER):
                 self.send(key, values[begin : begin + TOGETHER])
         self.send(b"", [], is_last=True)
+
+
+def _has_data(connection: socket.socket, seconds: float) -> bool:
+    """Whether it has, or has ended, within that time. Its number may be too high for select."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(1_000 * seconds))
 
 
 def _serve(source: Input, parent: socket.socket, redaction: Redaction | None) -> NoReturn:
