@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 TOGETHER = 300  # events of a frame: their bytes fit into a cache
 SIZE = struct.Struct("<I")
 BEGIN = b"\n"
-AHEAD = 2**20  # bytes of frames that may wait; the kernel allows fewer, about a chunk's
+AHEAD = 2**18  # bytes of frames that may wait, about a chunk's; Linux doubles it
 PATIENCE = 2.0  # seconds that the child may be silent after a request to stop
 
 
