@@ -37,9 +37,9 @@ def options(
 def hits(
     counts: Mapping[tuple[int, str], int], size: int, since: float, to: float
 ) -> tuple[int, Steps]:
-    """The hits of a search over time, in at most BARS bars, and one where the first and the last are
-    parts of one: their seconds, and (Unix time, level → events) of each. `counts` are by (Unix
-    time, level), `size` seconds each."""
+    """The hits of a search over time, in at most BARS bars, one more where the first and the last
+    are parts of bars: their seconds, and (Unix time, level → events) of each. `counts` are by
+    (Unix time, level), `size` seconds each."""
     times = [begin for begin, _ in counts]
     first = int(max(since, min(times, default=0)))
     last = int(min(to, max(times, default=0) + size))
