@@ -379,7 +379,7 @@ def test_no_process_outlives_a_search_that_is_killed(large: Path) -> None:
         until(lambda: len(children(process.pid)) > 1)
         workers = children(process.pid)
         process.kill()
-    until(lambda: not any(map(is_running, workers)))
+    until(lambda: not any(map(is_running, workers)), 60)
 
 
 def children(pid: int) -> list[str]:

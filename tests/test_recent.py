@@ -480,10 +480,11 @@ def test_a_start_after_a_loss_asks_for_the_new_records_that_redis_lacks(
     assert found["counts"] == counted(lines)
 
 
+@pytest.mark.parametrize("in_time", [True, False])
 def test_a_consumer_that_wakes_up_after_a_loss_changes_nothing(
-    opened: Open, client: RedisClient, small: Settings
+    opened: Open, client: RedisClient, small: Settings, in_time: bool
 ) -> None:
-    """It still has records that were lost, at the very offset of Redis."""
+    """It still has records that were lost, at the very offset of Redis, or from before it on."""
     late, pair = opened(), opened()
     pair.store(earlier(0, 0, 40))
     settled(client, small.redis_key, {0: 40})
@@ -495,9 +496,14 @@ def test_a_consumer_that_wakes_up_after_a_loss_changes_nothing(
         late.store(earlier(0, 40, 50))
     with pytest.raises(Contradiction):
         pair.archive.append([replace(later(0, 30, 50), epoch=5)])
-    late.recent.offer([earlier(0, 40, 50)])
+    if in_time:
+        late.recent.offer([earlier(0, 40, 50)])
     pair.store(later(0, 40, 45))
     settled(client, small.redis_key, {0: 45})
+    if not in_time:
+        late.recent.offer([earlier(0, 40, 50)])
+    until(lambda: not late.recent._sending and not late.recent._offered)
+    assert client.hget(f"{small.redis_key}:offsets", "0") == "45"
     found = stored(client, small.redis_key)
     lines = small.log_file.read_bytes().splitlines()
     assert found["lists"] == expected(lines)

@@ -1,6 +1,7 @@
 """replay.py: what is sent again, once, whatever happens to it, Kafka or the files."""
 
 import gzip
+import json
 import random
 import signal
 import sys
@@ -204,6 +205,30 @@ def test_killed_again_and_again_it_sends_everything_once(
     assert sorted(settings.log_file.read_bytes().splitlines()) == expected
     audit = run_script("verify.py")
     assert audit.wait(60) == 0, audit
+
+
+def test_what_another_run_is_just_committing_is_not_sent_again(
+    run_script: RunScript, settings: Settings
+) -> None:
+    put_letters(settings, events(20))
+    first = run_script("replay.py", "--since", "1h", "--rate", "0")
+    assert first.wait(60) == 0, first
+    name = f"{settings.kafka_topic}.replayed"
+    entries = [json.loads(record.value) for record in committed(settings, name)]
+    servers = settings.kafka_bootstrap_servers
+    with closing(KafkaProducer(bootstrap_servers=servers, transactional_id=name)) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        for entry in entries:
+            theirs = entry | {"run": "another", "again": "word"}
+            producer.send(name, json.dumps(theirs).encode()).get(30)
+        run = run_script("replay.py", "--since", "1h", "--rate", "0", "--again", "word")
+        time.sleep(1)  # in which it could send them
+        producer.commit_transaction()
+    assert run.wait(60) == 0, run
+    assert "sent 0 events again" in totals(run)
+    assert "20 were sent before" in totals(run)
+    assert_has(settings, bodies(20))
 
 
 # A consumer from before the fix: it does not know this level yet.

@@ -40,11 +40,15 @@ def topic_ids(settings: KafkaSettings, *names: str) -> dict[str, str]:
     return {topic["name"]: str(topic["topic_id"]) for topic in found if topic["topic_id"]}
 
 
-def read(settings: ReaderSettings, name: str, since: float = 0.0) -> Iterator[TopicRecord]:
+def read(
+    settings: ReaderSettings, name: str, since: float = 0.0, settled: bool = False
+) -> Iterator[TopicRecord]:
     """The records of an existing topic, each partition's in order: all from time `since` (Unix
-    seconds) on, and possibly some before. Records that arrive meanwhile are left out. Raises
-    KafkaError."""
-    with closing(clients.consumer(settings)) as consumer:
+    seconds) on, and possibly some before. Records that arrive meanwhile are left out, and so are
+    those after the beginning of an open transaction; `settled`: its end is waited for, as long as
+    `Records` does. Raises KafkaError."""
+    isolation = "read_uncommitted" if settled else "read_committed"
+    with closing(clients.consumer(settings, isolation_level=isolation)) as consumer:
         ats = [TopicPartition(name, n) for n in consumer.partitions_for_topic(name) or ()]
         firsts = _firsts(consumer, ats, since)
         ends = consumer.end_offsets(ats, timeout_ms=REQUEST_MS)

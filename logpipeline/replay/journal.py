@@ -58,7 +58,8 @@ class Journal:
         ids = topic_ids(settings, settings.kafka_topic, self.name)
         self._topic_id = ids.get(settings.kafka_topic, "")
         if self.name in ids:
-            for record in read(settings, self.name):
+            # A reader may see the end of a transaction later than its sender has heard of it.
+            for record in read(settings, self.name, settled=True):
                 try:
                     self._add(_decoded(record.value))
                 except ValueError as error:
