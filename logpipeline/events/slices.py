@@ -110,8 +110,8 @@ class Slice:
         )
 
     def after(self, place: Place) -> "Slice":
-        """The part that is not read up to `place`: all of it if Kafka has reused offsets since, none
-        if Kafka has lost it since."""
+        """The part that is not read up to `place`: all of it if Kafka has reused offsets since,
+        none if Kafka has lost it since."""
         if self.epoch != place.epoch and min(self.epoch, place.epoch) >= 0:
             return self if self.epoch > place.epoch else self.since(self.end)
         return self.since(place.offset)
