@@ -39,7 +39,7 @@ export TEXT
 unexport PYTHONDONTWRITEBYTECODE  # every start of a program would compile all of it again
 
 .DEFAULT_GOAL := help
-.PHONY: help install up recent find tail verify replay report sql export check test siege chaos powercut fuzz lint fmt bench lock audit sbom clean
+.PHONY: help install serverless up recent find tail verify replay report sql export check test siege chaos powercut fuzz lint fmt bench lock audit sbom clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -49,8 +49,11 @@ install: $(INSTALLED) ## create .venv with all that the programs, tests and lint
 up: $(RUNNING) ## run the whole pipeline here, without Docker, until Ctrl-C (RATE=50 events a second)
 	@exec $(RUN) -m logpipeline.localstack --rate '$(or $(RATE),50)'
 
-check: lint ## check style, format and types, and run the tests that need no server, in two minutes
-	@$(PYTEST) -m 'not server' --servers=local $(ARGS)
+check: $(INSTALLED) ## check style, format and types, and run the tests that need no server, in two minutes
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse lint serverless
+
+serverless:
+	@$(PYTEST) --numprocesses=4 -m 'not server' --servers=local $(ARGS)
 
 test: $(INSTALLED) ## run the tests on real Kafka and Redis (ARGS="-k archive --servers=local")
 	@$(PYTEST) $(ARGS)
