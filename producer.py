@@ -105,7 +105,7 @@ def chosen(
         if options.follow:
             return Follow(options.follow, options.service, settings, stop, redaction)
         if options.input:
-            source = Input(options.input, options.service, stop, settings.multiline, redaction)
+            source = Input(options.input, options.service, settings.multiline, redaction)
             if source.empty:
                 raise SystemExit(1)  # it has logged why
             return InputProcess(source, stop, redaction)

@@ -78,7 +78,7 @@ def batches(kind: str, log: Path, source: Source, outbox: Outbox) -> Iterator[Se
 def send(kind: str, log: Path, settings: Settings) -> tuple[float, float]:
     """Seconds, and CPU seconds, from the first event to Kafka's last acknowledgement."""
     stop = Shutdown()
-    with closing(InputProcess(Input([str(log)], None, stop), stop, None)) as source:
+    with closing(InputProcess(Input([str(log)], None), stop, None)) as source:
         outbox = Outbox.when_ready(settings, stop)
         assert outbox
         given = batches(kind, log, source, outbox)

@@ -28,7 +28,7 @@ class Shutdown:
 
     @property
     def requested(self) -> bool:
-        """The same, for what is not an iteration of the main loop."""
+        """The same, without counting as a look: for code outside the main loop."""
         return self._requested
 
     def on_signals(self) -> "Shutdown":

@@ -3,11 +3,11 @@
 import os
 import signal
 from collections import Counter
-from pathlib import Path
 
 from config import Settings
 from tests.conftest import RunScript
 from tests.support.collecting import Collecting, started
+from tests.support.process import children
 from tests.support.waiting import until
 from tests.test_collector import AN_EVENT
 
@@ -37,11 +37,6 @@ def test_a_key_is_known_to_all_of_them_and_a_dead_one_is_replaced(
     assert len(collector.values()) == 20
     collector.process.terminate()
     assert collector.process.wait(15) == 0
-
-
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
 
 
 def ready(collector: Collecting) -> bool:

@@ -15,14 +15,12 @@ import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import pytest
 import zstandard
 
 from logpipeline.events import event
 from logpipeline.events.lines import HELD
-from logpipeline.kafka.outbox import Outbox
 from logpipeline.producer.input import Input
 from logpipeline.producer.line_reader import LineReader, line_reader
 from logpipeline.shutdown import Shutdown
@@ -43,10 +41,8 @@ class Shipped:
     """What --input makes of a file."""
 
     def __init__(self, path: Path, multiline: str = "off") -> None:
-        with closing(Input([str(path)], None, Shutdown(), multiline)) as source:
-            values = [
-                value for batch in source.bursts(cast(Outbox, None)) for _, value in batch.pairs
-            ]
+        with closing(Input([str(path)], None, multiline)) as source:
+            values = [value for _, batch in source.batches(Shutdown()) for value in batch]
             self.messages = [event.parse(value).message for value in values]
             self.complete, self.empty = source.complete, source.empty
             self.summary = source.summary()

@@ -28,7 +28,7 @@ from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
 from tests.support.forked import completed
-from tests.support.process import ROOT, Process, script
+from tests.support.process import ROOT, Process, children, is_running, script
 from tests.support.records import event, events
 from tests.support.waiting import until
 from tests.test_archive import ID, TOPIC
@@ -380,17 +380,6 @@ def test_no_process_outlives_a_search_that_is_killed(large: Path) -> None:
         workers = children(process.pid)
         process.kill()
     until(lambda: not any(map(is_running, workers)), 60)
-
-
-def children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-def is_running(pid: str) -> bool:
-    """And not a zombie that nobody has asked for its status."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 def test_ctrl_c_keeps_what_was_found(large: Path) -> None:

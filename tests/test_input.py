@@ -10,14 +10,12 @@ import termios
 import tracemalloc
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from config import Settings
 from logpipeline.events import event
 from logpipeline.events.text_formats import FORMATS
-from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.producer.input import Input
 from logpipeline.shutdown import Shutdown
@@ -97,12 +95,11 @@ def test_a_packed_file_of_one_endless_line_takes_little_memory(tmp_path: Path) -
     with gzip.open(packed, "wb", 1) as file:
         for _ in range(256):
             file.write(b"x" * 2**20)
-    source = Input([str(packed)], None, Shutdown())
-    outbox = cast(Outbox, None)  # of which it needs nothing
+    source = Input([str(packed)], None)
     tracemalloc.start()
     try:
         with closing(source):
-            [([(_, value)], _)] = source.bursts(outbox)
+            [value] = [value for _, values in source.batches(Shutdown()) for value in values]
         assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
     finally:
         tracemalloc.stop()

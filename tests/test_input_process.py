@@ -8,6 +8,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from config import Settings
 from logpipeline.localstack.kafka import Kafka
 from tests.conftest import RunScript
 from tests.support.kills import kills
-from tests.support.process import ROOT, Process
+from tests.support.process import ROOT, Process, children, is_running
 from tests.support.topics import records
 from tests.support.waiting import until
 from tests.test_input import _has_topic, arrived, key_of, messages, totals
@@ -27,17 +29,26 @@ KILLED = "input not read to its end: its process was killed by SIGKILL"
 
 def child(run: Process) -> int:
     """The process that reads."""
-    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
-    until(lambda: len(children.read_text().split()) == 1, message=str(run))
-    return int(children.read_text())
+    until(lambda: len(children(run.pid)) == 1, message=str(run))
+    [reader] = children(run.pid)
+    return reader
 
 
-def is_alive(pid: int) -> bool:
-    """Also as a zombie: it is reaped by whoever inherits it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+def arrives(run: Process, settings: Settings) -> None:
+    """Wait for its first event."""
+    until(lambda: _has_topic(run) and arrived(settings), 60, "nothing arrives")
+
+
+@contextmanager
+def piped(run_script: RunScript, settings: Settings, *given: str) -> Iterator[Process]:
+    """producer.py, of which an event has arrived, and whose pipe has one line and stays open."""
+    run = run_script("producer.py", "--input", *given, stdin=subprocess.PIPE)
+    assert run.popen.stdin
+    with run.popen.stdin as pipe:
+        pipe.write(b"one\n")
+        pipe.flush()
+        arrives(run, settings)
+        yield run
 
 
 def proportional(pid: int) -> int:
@@ -62,10 +73,10 @@ def test_a_killed_child_is_reported_in_a_line_and_what_it_read_is_delivered(
     run_script: RunScript, settings: Settings, long_log: Path
 ) -> None:
     run = run_script("producer.py", "--input", str(long_log), "--rate", "50")
-    until(lambda: _has_topic(run) and arrived(settings), 60, "nothing arrives")
+    arrives(run, settings)
     reader = child(run)
     os.kill(reader, signal.SIGKILL)
-    until(lambda: not is_alive(reader))
+    until(lambda: not is_running(reader))
     run.terminate()  # which ends the slow pace
     assert run.wait(20) == 1, run
     assert run.output().count(KILLED) == 1
@@ -79,12 +90,7 @@ def test_a_killed_child_is_reported_in_a_line_and_what_it_read_is_delivered(
 def test_a_child_that_is_killed_while_a_pipe_is_empty_is_reported_at_once(
     run_script: RunScript, settings: Settings
 ) -> None:
-    run = run_script("producer.py", "--input", "-", stdin=subprocess.PIPE)
-    assert run.popen.stdin
-    with run.popen.stdin as pipe:
-        pipe.write(b"one\n")
-        pipe.flush()
-        until(lambda: _has_topic(run) and arrived(settings), 60, "nothing arrives")
+    with piped(run_script, settings, "-") as run:
         os.kill(child(run), signal.SIGKILL)
         assert run.wait(10) == 1, run
     assert run.output().count(KILLED) == 1
@@ -96,16 +102,11 @@ def test_the_child_ends_with_its_parent(
     run_script: RunScript, settings: Settings, long_log: Path, busy: bool
 ) -> None:
     given = [str(long_log), "--rate", "1"] if busy else ["-"]
-    run = run_script("producer.py", "--input", *given, stdin=subprocess.PIPE)
-    assert run.popen.stdin
-    with run.popen.stdin as pipe:
-        pipe.write(b"one\n")
-        pipe.flush()
-        until(lambda: _has_topic(run) and arrived(settings), 60, "nothing arrives")
+    with piped(run_script, settings, *given) as run:
         reader = child(run)
         run.signal(signal.SIGKILL)
         run.wait()
-        until(lambda: not is_alive(reader), 10)
+        until(lambda: not is_running(reader), 10)
 
 
 @pytest.mark.parametrize("victim", ["parent", "child"])
@@ -124,10 +125,10 @@ def test_sigkill_at_any_moment_leaves_a_beginning_in_kafka_and_says_so(
         run = run_script("producer.py", "--input", str(path), "--rate", rate)
         reader = child(run)
         time.sleep(dice.random() * (1.5 if len(runs) % 2 else 0.5))
-        if is_alive(reader) and run.running():
+        if is_running(reader) and run.running():
             os.kill(run.pid if victim == "parent" else reader, signal.SIGKILL)
         status = run.wait(30)
-        until(lambda pid=reader: not is_alive(pid), 10)  # type: ignore[misc]
+        until(lambda pid=reader: not is_running(pid), 10)  # type: ignore[misc]
         assert status in (0, -signal.SIGKILL if victim == "parent" else 1), run
         killed += status != 0
         runs.append((path, status, "" if victim == "parent" and status else totals(run)))
@@ -146,7 +147,7 @@ def test_signals_to_the_whole_group_stop_it_as_one_to_the_parent_does(
 ) -> None:
     """As Ctrl-C in a terminal, and a stop of systemd."""
     run = run_script("producer.py", "--input", str(long_log), "--rate", "20", forked=False)
-    until(lambda: _has_topic(run) and arrived(settings), 60, "nothing arrives")
+    arrives(run, settings)
     assert os.getpgid(child(run)) == run.pid
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(10) == 1, run
@@ -159,19 +160,14 @@ def test_signals_to_the_whole_group_stop_it_as_one_to_the_parent_does(
 
 
 def test_a_child_that_hangs_does_not_hold_a_stop(run_script: RunScript, settings: Settings) -> None:
-    run = run_script("producer.py", "--input", "-", stdin=subprocess.PIPE)
-    assert run.popen.stdin
-    with run.popen.stdin as pipe:
-        pipe.write(b"one\n")
-        pipe.flush()
-        until(lambda: _has_topic(run) and arrived(settings), 60, "nothing arrives")
+    with piped(run_script, settings, "-") as run:
         reader = child(run)
         os.kill(reader, signal.SIGSTOP)
         run.terminate()
         assert run.wait(10) == 1, run
     assert "input not read to its end: its process did not stop" in run.output()
     assert "sent 1 events" in totals(run)
-    assert not is_alive(reader)
+    assert not is_running(reader)
 
 
 def test_nothing_is_taken_from_a_pipe_before_kafka_is_there(
@@ -187,7 +183,7 @@ def test_nothing_is_taken_from_a_pipe_before_kafka_is_there(
         reader = child(run)
         run.terminate()
         assert run.wait(10) == 1, run
-        until(lambda: not is_alive(reader))
+        until(lambda: not is_running(reader))
         unread = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
         assert int.from_bytes(unread, "little") == len(b"one\n")
     assert "sent nothing: stopped before Kafka became available" in run.output()
@@ -226,7 +222,7 @@ from logpipeline.producer.input_process import InputProcess
 from logpipeline.shutdown import Shutdown
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (2_000, 2_000))
-source = InputProcess(Input(sys.argv[1:], None, Shutdown()), Shutdown(), None)
+source = InputProcess(Input(sys.argv[1:], None), Shutdown(), None)
 bursts = source.bursts(SimpleNamespace(settle=lambda: None))
 print(sum(len(burst.pairs) for burst in bursts), source.complete, source.summary())
 source.close()

@@ -15,6 +15,7 @@ from logpipeline.dashboard.entry import DETAIL, FIELDS, NAME, EventEntry, long, 
 from logpipeline.dashboard.search import WORDS, Filters, Found
 from logpipeline.dashboard.state import DashboardState
 from logpipeline.dashboard.terms import can_be_asked, term
+from logpipeline.find.request import MORE
 
 ROW = Markup(
     '<li data-key="{id}"><button data-id="{id}" tabindex="{tab}" class="{level}">'
@@ -22,7 +23,6 @@ ROW = Markup(
     '<span class="level">{level}</span><bdi class="service">{service}</bdi>'
     '<bdi class="message">{message}</bdi><bdi class="fields">{fields}</bdi></button></li>'
 )
-MORE = "older events: there are more than are shown"  # as the search of the archive says it
 WHOLE = 200_000  # characters of all fields in the dialog
 ASKED = 120  # characters of a value that a click searches for
 AHEAD = 5.0  # seconds from which on an event is said to be from the future

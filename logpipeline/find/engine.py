@@ -24,6 +24,7 @@ from logpipeline.archive.index import BIN
 from logpipeline.archive.store_error import StoreError
 from logpipeline.find.context import LinePlace, Neighbours
 from logpipeline.find.query import Matcher, Query
+from logpipeline.find.request import MORE
 from logpipeline.find.request import Request as Request
 from logpipeline.find.search import Search
 from logpipeline.find.settings import FindSettings
@@ -87,7 +88,7 @@ def events(sources: SearchedFiles, matcher: Matcher, most: int, deadline: Deadli
                 write({"file": name, "position": position, "record": line.decode()})
             most -= len(found.lines[-most:])
             if most <= 0:
-                left_out["older events: there are more than are shown"] = None
+                left_out[MORE] = None
                 break
         else:
             if deadline:

@@ -134,9 +134,9 @@ class Matcher:
     def whole(self, index: Index, block: Block) -> Counter[Key] | None:
         """The events of the block by bin, level and service; None: it has to be read."""
         inside = self.query.since <= block.first and block.last < self.query.to
-        begin = bin_of(block.first, self._bin)
         if not self.is_counted or not inside:
             return None
+        begin = bin_of(block.first, self._bin)
         if self._bin < BIN and begin != bin_of(block.last, self._bin):
             return None
         keys: Counter[Key] = Counter()

@@ -4,6 +4,8 @@ import math
 
 import msgspec
 
+MORE = "older events: there are more than are shown"  # what an answer left out
+
 
 class Query(msgspec.Struct, frozen=True):
     """`levels` and `services` are those of which an event must have one; empty: any. Times are

@@ -7,18 +7,17 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 from logpipeline.events.joining import Joiner
 from logpipeline.events.lines import Lines, default_service, summary
 from logpipeline.events.redaction import Redaction
-from logpipeline.kafka.outbox import Outbox
 from logpipeline.producer import contents
 from logpipeline.producer.contents import NotTextError
 from logpipeline.producer.conversion import Conversion
-from logpipeline.producer.source import EventBatch, Source, nuls
+from logpipeline.producer.source import nuls
 from logpipeline.producer.unpacking import DamagedError, TrailingError, unpacked
 from logpipeline.shutdown import STEP, Shutdown
 
@@ -28,7 +27,7 @@ CHUNK = 2**17  # bytes read at once: what is made of them fits into a cache
 STANDARD_INPUT = "-"
 
 
-class Input(Source):
+class Input:
     """The events of each of the files `names`, in order; "-" is standard input.
 
     Packed files are unpacked and UTF-16 is decoded, whatever the name; other binary data is logged
@@ -41,11 +40,13 @@ class Input(Source):
         self,
         names: Sequence[str],
         service: str | None,
-        stop: Shutdown,
         multiline: str = "off",
         redaction: Redaction | None = None,
     ) -> None:
-        self._stop = stop
+        self.size: int | None = None  # in bytes, if it is known
+        self.position = 0  # of the bytes read
+        self.complete = True  # until some of the input cannot be read
+        self._stop = Shutdown()
         self._multiline = multiline
         self._opened = ExitStack()
         self._lines: list[Lines] = []
@@ -62,11 +63,6 @@ class Input(Source):
     def empty(self) -> bool:
         """Whether all of the files were refused."""
         return not self._files
-
-    def bursts(self, outbox: Outbox) -> Iterator[EventBatch]:
-        for key, values in self.batches(self._stop):
-            if values:
-                yield EventBatch(list(zip(repeat(key), values)))
 
     def batches(self, stop: Shutdown) -> Iterator[tuple[bytes, list[bytes]]]:
         """Events with the key of them all, until `stop`; none again and again while a pipe is

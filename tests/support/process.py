@@ -99,6 +99,19 @@ def dashboard(
         process.kill()
 
 
+def children(pid: int) -> list[int]:
+    """The processes that it has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """And not a zombie, which whoever inherits it has to ask for its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def script(name: str) -> list[str]:
     """The command that runs one of the repository's scripts."""
     return [sys.executable, str(ROOT / name)]
