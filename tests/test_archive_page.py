@@ -15,13 +15,13 @@ from logpipeline.localstack.server import free_port
 from tests.support import servers
 from tests.support.browser import Tab
 from tests.support.forked import forked
+from tests.support.hands import ROWS, boxes
 from tests.support.holding import Holding, event
 from tests.support.process import dashboard
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
 
-ROWS = ".events li button"
 BEGAN = time.time() - 7_200
 COUNT = 6_000
 
@@ -89,8 +89,7 @@ def test_the_histogram_is_dragged_to_a_period_and_back(tab: Tab) -> None:
     expect(page.locator(".note")).to_contain_text("600 events in the archive match")
     expect(page.locator(".chart h2")).to_have_text("Found in the archive")
     expect(page.get_by_role("button", name=re.compile("^ERROR"))).to_contain_text("600")
-    box = page.locator(".plot-box").bounding_box()
-    assert box
+    box = boxes(page, ".plot-box")[0]
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 60, steps=4)

@@ -22,13 +22,13 @@ from logpipeline.localstack.server import free_port
 from tests.conftest import RunScript
 from tests.support.browser import Tab
 from tests.support.forked import forked
+from tests.support.hands import ROWS, boxes
 from tests.support.holding import Holding, event
 from tests.support.process import ROOT, Process, dashboard
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("page")]
 
-ROWS = ".events li button"
 HOSTILE = {
     "html": "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>&lt;b&gt;",
     "vue": "{{ constructor.constructor('window.pwned=1')() }} ${window.pwned=1} `",
@@ -164,8 +164,7 @@ def test_hostile_text_is_text_and_breaks_nothing(tab: Tab, holding: Holding) -> 
     assert r"user \u202egnp.exe\u2066 אבג end" in texts
     assert r"half \ud83d of one" in texts
     assert max(map(len, shown(page))) <= 500
-    heights = {box["height"] for row in page.locator(ROWS).all() if (box := row.bounding_box())}
-    assert len(heights) == 1
+    assert len({box["height"] for box in boxes(page, ROWS)}) == 1
 
     for number in range(len(HOSTILE) + 2):
         page.locator(ROWS).nth(number).click()

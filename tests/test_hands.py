@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support import axe
 from tests.support.browser import Tab
-from tests.support.hands import LIVE, ROWS
+from tests.support.hands import LIVE, ROWS, boxes
 from tests.support.holding import Holding, event
 from tests.support.process import ROOT
 
@@ -67,8 +67,8 @@ def test_what_the_search_asks_for_is_not_cut(tab: Tab, holding: Holding) -> None
 def test_text_in_a_row_is_selected_without_opening_it(tab: Tab, holding: Holding) -> None:
     holding.add(event(message="order 4711 was declined by the bank"))
     page = tab.open()
-    box = page.locator(".events .message").bounding_box()
-    assert box
+    expect(page.locator(ROWS)).to_have_count(1)
+    box = boxes(page, ".events .message")[0]
     page.mouse.move(box["x"] + 2, box["y"] + 8)
     page.mouse.down()
     page.mouse.move(box["x"] + 90, box["y"] + 8, steps=5)

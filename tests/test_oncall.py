@@ -22,7 +22,7 @@ from logpipeline.supervision import Supervision
 from tests.support import axe
 from tests.support.browser import Tab
 from tests.support.forked import forked
-from tests.support.hands import HITS, PHONE, ROWS, SMALL
+from tests.support.hands import HITS, PHONE, ROWS, SMALL, boxes
 from tests.support.holding import Holding, event
 from tests.support.process import dashboard
 
@@ -191,8 +191,7 @@ def test_a_thumb_reaches_all_and_the_events_are_on_the_first_screen(
     holding.tell(lag=12, broken_JSON=2)
     page = tab.open("/?q=card", **PHONE)
     expect(page.locator(ROWS)).to_have_count(30)
-    bottoms = [row.bounding_box() for row in page.locator(ROWS).all()[:4]]
-    assert all(box and box["y"] + box["height"] <= 844 for box in bottoms)
+    assert all(box["bottom"] <= 844 for box in boxes(page, ROWS)[:4])
     assert page.evaluate(SMALL) == []
     chips = page.locator(".chip").all()
     assert all(chip.evaluate("(chip) => chip.scrollWidth <= chip.clientWidth") for chip in chips)

@@ -22,7 +22,7 @@ from tests.support import axe, servers
 from tests.support.browser import Tab
 from tests.support.feeding import Feeding
 from tests.support.forked import forked
-from tests.support.hands import FOCUS, HITS, LIVE, PHONE, ROWS, SMALL, tab_to
+from tests.support.hands import FOCUS, HITS, LIVE, PHONE, ROWS, SMALL, boxes, tab_to
 from tests.support.holding import Holding, event
 from tests.support.process import dashboard
 from tests.support.waiting import until
@@ -120,8 +120,8 @@ def test_an_event_its_fields_and_its_address_are_copied(tab: Tab) -> None:
     page = tab.open(permissions=["clipboard-read", "clipboard-write"])
     expect(page.locator(ROWS)).to_have_count(150)
     page.keyboard.press("p")
-    box = page.locator(".events .message").first.bounding_box()
-    assert box
+    expect(page.locator(".status")).to_have_text("Paused")
+    box = boxes(page, ".events .message")[0]
     page.mouse.move(box["x"] + 2, box["y"] + 8)
     page.mouse.down()
     page.mouse.move(box["x"] + 90, box["y"] + 8, steps=5)
@@ -195,8 +195,7 @@ def test_the_search_knows_phrases_fields_and_patterns_and_marks_them(tab: Tab) -
 def test_a_period_is_dragged_in_the_live_chart_and_left_again(tab: Tab) -> None:
     page = tab.open()
     expect(page.locator(ROWS)).to_have_count(150)
-    box = page.locator(".plot-box").bounding_box()
-    assert box
+    box = boxes(page, ".plot-box")[0]
     page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 60, steps=4)
@@ -264,9 +263,7 @@ def test_each_click_at_a_persons_pace_opens_the_event_under_the_mouse(tab: Tab) 
     dialog = page.get_by_role("dialog")
     expect(page.locator(ROWS)).to_have_count(150)
     for number in range(8):
-        box = None
-        while not box:  # a row may be replaced meanwhile
-            box = page.locator(ROWS).nth(2 + number).bounding_box()
+        box = boxes(page, ROWS)[2 + number]
         x, y = box["x"] + 300, box["y"] + 10
         page.mouse.move(x, y, steps=4)
         seen = page.evaluate(
@@ -337,8 +334,7 @@ def test_a_phone_shows_events_first_for_a_thumb_and_says_the_zone(tab: Tab, live
     live.holding.alert("many-errors", "", "about 300 errors in 60 s")
     page = tab.open("/?level=ERROR", timezone_id="Asia/Tokyo", **PHONE)
     expect(page.locator(ROWS)).to_have_count(150)
-    bottoms = [row.bounding_box() for row in page.locator(ROWS).all()[:4]]
-    assert all(box and box["y"] + box["height"] <= 844 for box in bottoms)
+    assert all(box["bottom"] <= 844 for box in boxes(page, ROWS)[:4])
     assert page.evaluate(SMALL) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     tiles = page.locator(".tile dd")

@@ -17,9 +17,17 @@ SMALL = """() => [...document.querySelectorAll("button, a[href], input, [role=co
     .filter(([each, box]) => box.width && (box.height < 43.5 || box.width < 43.5))
     .map(([each, box]) => `${each.className} ${box.width} x ${box.height} ${each.innerText}`)"""
 HITS = '() => [...CSS.highlights.get("hit")].map(String)'
+BOXES = """(selector) => [...document.querySelectorAll(selector)]
+    .map((each) => each.getBoundingClientRect().toJSON())"""
 # Whether the focus is in one of these.
 FOCUS = "(selector) => !!document.activeElement.closest(selector)"
 LIVE = 2_500  # milliseconds in which a live page is drawn again at least once
+
+
+def boxes(page: Page, selector: str) -> list[dict[str, float]]:
+    """Where all of `selector` are, in pixels, at one moment: a live page replaces its elements."""
+    found: list[dict[str, float]] = page.evaluate(BOXES, selector)
+    return found
 
 
 def tab_to(page: Page, selector: str, key: str = "Tab") -> None:
