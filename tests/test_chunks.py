@@ -1,10 +1,14 @@
 """Lines converted together: the same events, in the same order, as one by one."""
 
+import re
+
 import pytest
 
 from logpipeline.events import formats, times
 from logpipeline.events.lines import Lines
 from logpipeline.events.parts import Format
+from logpipeline.events.text_formats import ROWS
+from logpipeline.events.uniform_common import UniformCommon
 from tests.fuzz import chunks
 
 OUR_OWN = '{{"level":"INFO","message":"order {0}","timestamp":1711234567.25,"service":"shop"}}'
@@ -61,6 +65,51 @@ def test_what_looks_like_a_month_and_is_none_is_no_access_log() -> None:
     given = lines_of("access log")
     given[50:52] = [given[50].replace(b"Mar", b"Mai"), given[51].replace(b"10.0.0", b"10.0.0.0")]
     assert Lines("shop").separate(given) == one_by_one(given)
+
+
+ODD = {
+    "a name": ("10.0.0.7 ", "web.example "),
+    "a port": ("10.0.0.7 ", "10.0.0.7:8080 "),
+    "a proxy": ("10.0.0.7 ", "10.0.0.7, 10.0.0.8 "),
+    "two users": ("- - [", "- a b c ["),
+    "a bracket": ("- - [", "- [x] ["),
+    "a quote": ("- - [", '- "x" ['),
+    "an earlier time": ("- - [", "- [22/Mar/2024:22:56:07 +0000] ["),
+    "a backslash": ("/7", r"/\x22\\"),
+    "a control character": ("/7", "/\x01\x1b\t\x7f"),
+    "no ASCII": ("/7", "/caf\xe9/\u2028"),
+    "no path": ("/7", ""),
+    "a path with a space": ("/7", "/a b"),
+    "no version": (" HTTP/1.1", ""),
+    "a size with zeros": (" 200 7 ", " 200 007 "),
+    "no size": (" 200 7 ", " 200 - "),
+    "a huge size": (" 200 7 ", f" 200 {'9' * 40} "),
+    "a status with zeros": (" 200 ", " 007 "),
+    "a second too many": (":07 ", ":61 "),
+    "a leap second": (":07 ", ":60 "),
+    "another zone": ("+0000", "-0330"),
+    "a duration": ('"-" "-"', '"-" "-" rt=0.250'),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_access_log_is_converted_as_one_by_one(odd: str) -> None:
+    given = lines_of("access log")
+    common, other = ODD[odd]
+    line = given[7].decode()
+    assert common in line
+    given[7:90:3] = [line.replace(common, other, 1).encode()] * 28
+    assert Lines("shop").separate(given) == one_by_one(given)
+
+
+@pytest.mark.parametrize("before", ["10.0.0.7 ", "10.0.0.7 - - ", "1.2.3.4 - - ["])
+def test_no_format_before_the_access_log_has_a_line_that_begins_with_an_address(
+    before: str,
+) -> None:
+    [access] = [row for row in ROWS["0"] if UniformCommon.fits(row)]
+    for earlier in ROWS["0"][: ROWS["0"].index(access)]:
+        for form in formats.FORMATS:
+            assert not re.match(earlier.lead or earlier.pattern, before + form.example)
 
 
 def test_two_formats_in_turn_are_converted_together() -> None:

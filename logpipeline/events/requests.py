@@ -5,8 +5,11 @@ method, path, status, bytes (of the response), duration_ms and client.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
+
+import msgspec
 
 PARTS = ("method", "path", "status", "bytes", "client")
 UNITS = {
@@ -125,3 +128,22 @@ def add_duration(made: dict[str, Any], text: str) -> None:
         made["duration_ms"] = rounded(found[1], 1_000.0)
     elif found := IN_MILLISECONDS.search(text):
         made["duration_ms"] = rounded(found[1])
+
+
+def durations(texts: list[str]) -> Iterable[str] | None:
+    """The field, as JSON, of the duration that each line states; None when no line does."""
+    together = "\n".join(texts)
+    # A single character is found at a hundredth of the cost.
+    if ("=" in together and "rt=" in together) or ("_" in together and "_time" in together):
+        return map(_duration, texts)
+    if any(map(str.endswith, texts, repeat("ms"))):
+        return map(_duration, texts)
+    return None
+
+
+def _duration(line: str) -> str:
+    if not ("rt=" in line or "_time" in line or line[-2:] == "ms"):
+        return ""
+    fields: dict[str, object] = {}
+    add_duration(fields, line)
+    return f",{msgspec.json.encode(fields)[1:-1].decode()}" if fields else ""

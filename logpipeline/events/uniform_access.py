@@ -1,25 +1,14 @@
 """Uniform access: the lines of the commonest access logs, converted by columns."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from itertools import compress, repeat
 
-import msgspec
-
-from logpipeline.events import levels, requests
-from logpipeline.events.formats import FORMATS
+from logpipeline.events import requests
 from logpipeline.events.text_formats import Row
-from logpipeline.events.uniform import BEGINNINGS, Made, Match, Uniform, encoded, groups, guard
+from logpipeline.events.uniform import Made, Match, Uniform, encoded, groups
+from logpipeline.events.uniform_common import UniformCommon, beginning
 
 Texts = Iterable[str]
-
-# The commonest of these lines, in which the row's pattern finds the same at twice the cost. What is
-# not a month has no time.
-QUICK = (
-    r"(\d{1,3}+\.\d{1,3}+\.\d{1,3}+\.\d{1,3}+) \S++ \S++ "
-    r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d):([0-6]\d) ([+-]\d{4})\] "
-    r'"([A-Z]{2,20}+) ([^"\\ ]*+) HTTP/\d\.\d" (\d{3}) (\d{1,15}+)(?=\s|$)'
-)
 
 
 class UniformAccess(Uniform):
@@ -27,17 +16,28 @@ class UniformAccess(Uniform):
 
     def __init__(self, row: Row, tail: str, absent: frozenset[str]) -> None:
         super().__init__(row, tail, absent)
-        self._quick = _same(re.compile(guard(row, absent) + QUICK, re.ASCII).match, row)
+        self._common = UniformCommon(row, tail) if UniformCommon.fits(row) else None
 
     def matches(self, texts: list[str]) -> list[Match | None]:
-        if self._quick is None:
+        if not self._common:
             return super().matches(texts)
-        found: list[Match | None] = list(map(self._quick, texts))
+        found: list[Match | None] = list(map(self._common.pattern.match, texts))
         if None in found:
             found = [match or self._match(text) for match, text in zip(found, texts, strict=True)]
         return found
 
     def events(self, texts: list[str], matches: list[Match]) -> Made:
+        if not self._common:
+            return self._others(texts, matches)
+        pattern = self._common.pattern
+        common = [match.re is pattern for match in matches]
+        if False not in common:
+            return self._common.events(texts, matches)
+        made = iter(_chosen(self._common.events, texts, matches, common))
+        rest = iter(_chosen(self._others, texts, matches, [not each for each in common]))
+        return [next(made if each else rest) for each in common]
+
+    def _others(self, texts: list[str], matches: list[Match]) -> Made:
         columns = groups(matches)
         ats, seconds, zones, methods, paths, codes, sizes, clients = (
             columns[number - 1] for number in self._row.access
@@ -45,17 +45,18 @@ class UniformAccess(Uniform):
         moments = list(zip(ats, seconds, zones, strict=True))
         stamps = self._stamps(moments)
         times = {moment: f',"timestamp":{stamp}' for moment, stamp in stamps.items()}
-        starts = {code: _start(code) for code in {*codes}}
-        durations = _durations(texts)
+        starts = {code: beginning(code) for code in {*codes}}
+        responses = {code: f',"status":{int(code)}' for code in starts}
+        durations = requests.durations(texts)
         made: Made = list(
             map(
                 "".join,
                 zip(
-                    [starts[code][0] for code in codes],
+                    map(starts.__getitem__, codes),
                     encoded(texts),
                     map(times.__getitem__, moments),
                     *_requests(methods, paths),
-                    [starts[code][1] for code in codes],
+                    map(responses.__getitem__, codes),
                     *([_sizes(sizes), durations] if durations else [_sizes(sizes)]),
                     repeat(',"client":'),
                     encoded(clients),
@@ -69,17 +70,15 @@ class UniformAccess(Uniform):
         return made
 
 
-def _same(match: Callable[[str], Match | None], row: Row) -> Callable[[str], Match | None] | None:
-    """A match, if it finds in the row's example what the row does."""
-    [example] = [form.example for form in FORMATS if form.name == row.name]
-    ours, theirs = match(example), row.match(example)
-    return match if ours and theirs and ours.groups() == theirs.groups() else None
-
-
-def _start(code: str) -> tuple[str, str]:
-    """The beginning of an event with this status, and the field."""
-    level = levels.of_status(code) if code[0] in "45" else None
-    return BEGINNINGS[level], f',"status":{int(code)}'
+def _chosen(
+    convert: Callable[[list[str], list[Match]], Made],
+    texts: list[str],
+    matches: list[Match],
+    chosen: list[bool],
+) -> Made:
+    """The events of the chosen lines."""
+    some = list(compress(texts, chosen))
+    return convert(some, list(compress(matches, chosen))) if some else []
 
 
 def _requests(methods: Sequence[str | None], paths: Sequence[str | None]) -> tuple[Texts, Texts]:
@@ -94,22 +93,3 @@ def _requests(methods: Sequence[str | None], paths: Sequence[str | None]) -> tup
 def _sizes(sizes: Sequence[str | None]) -> list[str]:
     """The field of the bytes of each response that states them."""
     return [f',"bytes":{size if size[0] != "0" else int(size)}' if size else "" for size in sizes]
-
-
-def _durations(texts: list[str]) -> Texts | None:
-    """The field of the duration of each line that states one; None when no line does."""
-    together = "\n".join(texts)
-    # A single character is found at a hundredth of the cost.
-    if ("=" in together and "rt=" in together) or ("_" in together and "_time" in together):
-        return map(_duration, texts)
-    if any(map(str.endswith, texts, repeat("ms"))):
-        return map(_duration, texts)
-    return None
-
-
-def _duration(line: str) -> str:
-    if not ("rt=" in line or "_time" in line or line[-2:] == "ms"):
-        return ""
-    fields: dict[str, object] = {}
-    requests.add_duration(fields, line)
-    return f",{msgspec.json.encode(fields)[1:-1].decode()}" if fields else ""
