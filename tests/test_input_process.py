@@ -202,13 +202,17 @@ def test_the_memory_of_both_is_bounded_in_an_outage(
     path = tmp_path / "app.log"
     with path.open("w") as file:
         file.writelines(f"{os.urandom(size // 2).hex()}\n" for _ in range(30_000_000 // size))
-    run = run_script("producer.py", "--input", str(path), env=env, forked=False)
-    mine = own_kafka.bootstrap, settings.kafka_topic
-    until(lambda: _has_topic(run) and any(records(*mine).values()), 60)
-    own_kafka.pause()
-    run.wait_for("Kafka unavailable")
-    assert proportional(run.pid) + proportional(child(run)) < MEMORY
-    own_kafka.resume()
+    endless = ["sh", "-c", 'while cat "$1"; do :; done', "", str(path)]
+    with subprocess.Popen(endless, stdout=subprocess.PIPE) as lines:
+        run = run_script("producer.py", "--input", "-", env=env, forked=False, stdin=lines.stdout)
+        mine = own_kafka.bootstrap, settings.kafka_topic
+        until(lambda: _has_topic(run) and any(records(*mine).values()), 60)
+        own_kafka.pause()
+        run.wait_for("Kafka unavailable")
+        assert proportional(run.pid) + proportional(child(run)) < MEMORY
+        own_kafka.resume()
+        run.kill()
+        lines.kill()
 
 
 def test_more_files_than_select_can_wait_for(tmp_path: Path) -> None:
