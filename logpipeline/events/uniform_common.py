@@ -68,7 +68,7 @@ class UniformCommon:
         return made
 
     def _stamp(self, moment: str) -> str:
-        """The field of the time; nothing for an invalid one. What is no month has none."""
+        """The field of the time; nothing for an invalid one, such as one of an unknown month."""
         seconds = times.seconds(moment[:17], self._clock, moment[18:20], None, moment[21:])
         return f',"timestamp":{seconds}' if seconds else ""
 
