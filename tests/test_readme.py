@@ -128,7 +128,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         Path(redis_cli).chmod(0o755)
     (tools / "redis-cli").write_text(f'#!/bin/sh\nexec {redis_cli} -p {redis_port} "$@"\n')
     (tools / "redis-cli").chmod(0o755)
-    stack = Process(["make", "up"], folder / "up.output", environment(folder))
+    stack = Process(["make", "up", "RATE=10"], folder / "up.output", environment(folder))
     try:
         stack.wait_for("Ctrl-C", PATIENCE)
         logs = folder / "logs.txt"

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -94,6 +92,10 @@ def test_what_is_installed_is_what_is_locked_with_all_that_it_needs() -> None:
 
 
 def test_the_sbom_is_valid_and_lists_every_locked_package(tmp_path: Path) -> None:
+    # Two seconds, which each worker would take for it at the top.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     lock = "logpipeline/dashboard/requirements.lock"
     recipe = re.search(r"-m cyclonedx_py (.*\\\n.*)", (ROOT / "Makefile").read_text())
     assert recipe

@@ -16,7 +16,8 @@ METADATA, VERSION = 3, 4  # a request of Kafka's protocol: api key, version
 NO_TOPICS = struct.pack(">ib", 0, 0)
 TIMEOUT = 2.0  # seconds for an answer
 
-# After a kill, the next start waits for the session's timeout.
+# After a kill, the next start waits for the session's timeout. The defaults of the idle interval and
+# of the cleaner's buffer, for clusters, cost a lone broker a third of what it does without a client.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -36,6 +37,8 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=200
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
+metadata.max.idle.interval.ms=5000
+log.cleaner.dedupe.buffer.size=4194304
 """
 
 

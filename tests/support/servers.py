@@ -84,6 +84,15 @@ def redis_container() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def kafka_data(folder: Path) -> Iterator[str]:
+    """The data folder of a broker that has never run. Raises ServerError."""
+    broker = Kafka(folder / "formatted", free_port())
+    broker.folder.mkdir()
+    broker.command()
+    yield str(broker.folder / "data")
+
+
+@contextlib.contextmanager
 def kafka_process(folder: Path) -> Iterator[str]:
     """A broker without Docker; gives host:port. Raises ServerError."""
     with started(Kafka(folder, free_port())) as broker:
