@@ -76,9 +76,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what starts a server. Beside other tests, leave out what measures how soon it is
-    answered, have the longest first, and mix those that wait for servers with those that compute.
-    """
+    """Mark what starts a server, and have it first: what is short is better shared at the end.
+    Beside other tests, leave out what measures how soon it is answered."""
     if hasattr(config, "workerinput"):
         crowded = [item for item in items if item.get_closest_marker("alone")]
         config.hook.pytest_deselected(items=crowded)
@@ -89,18 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("server")
         for name in sorted(EXPENSIVE & fixtures):
             item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=_place(items).__getitem__)
-
-
-def _place(items: list[pytest.Item]) -> dict[pytest.Item, float]:
-    waiting = [item for item in items if item.get_closest_marker("server")]
-    computing = [item for item in items if not item.get_closest_marker("server")]
-    places = {
-        item: number / len(some)
-        for some in (waiting, computing)
-        for number, item in enumerate(some)
-    }
-    return {item: 0 if item.get_closest_marker("long") else place for item, place in places.items()}
+    items.sort(key=lambda item: item.get_closest_marker("server") is None)
 
 
 def pytest_collection_finish() -> None:

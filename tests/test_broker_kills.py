@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from config import Settings
@@ -202,7 +201,6 @@ def wait_for_more(settings: list[Settings]) -> None:
 LOADS = [simulator, input_of_a_file, follow, handler, bulk, one_by_one, replay]
 
 
-@pytest.mark.long
 def test_a_broker_killed_again_and_again_loses_doubles_and_reorders_nothing(
     own_kafka: Kafka,
     settings: Settings,

@@ -17,7 +17,6 @@ PARTS = {"kafka": OwnRedis, "redis": OwnRedis, "disk": Disk} | {
 }
 
 
-@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.parametrize("hosts", [(), ("--hosts", "2")], ids=["one host", "two hosts"])
 def test_nothing_is_lost_doubled_torn_or_out_of_order_whatever_dies(

@@ -251,7 +251,6 @@ def test_sigterm_under_full_load_ends_in_order_and_nothing_is_done_again(
     assert counts == Counter(parse(line).level for line in lines(made))
 
 
-@pytest.mark.long
 def test_a_killed_consumers_share_is_taken_over_and_a_paused_one_repeats_nothing(
     run_script: RunScript, made: Settings, redis: RedisClient
 ) -> None:
@@ -287,7 +286,6 @@ def test_a_killed_consumers_share_is_taken_over_and_a_paused_one_repeats_nothing
     assert offsets == committed(made)
 
 
-@pytest.mark.long
 def test_kafka_away_at_start_and_later_is_waited_for(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:
@@ -566,7 +564,6 @@ def test_nonsense_is_refused_in_one_line(run_script: RunScript, argv: list[str])
     assert "must be" in consumer.output()
 
 
-@pytest.mark.long
 def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said(
     run_script: RunScript, environment: dict[str, str], own_redis: Redis, made: Settings
 ) -> None:

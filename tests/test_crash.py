@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
@@ -103,7 +102,6 @@ class Case:
         assert counts == Counter(parse(value).level.encode() for value in events)
 
 
-@pytest.mark.long
 def test_a_kill_at_any_step_between_poll_and_commit_loses_and_doubles_nothing(
     settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -47,7 +47,6 @@ def test_what_was_harmful_once_is_not(target: Target, given: Any, tmp_path: Path
         judged(target, aim, given)
 
 
-@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.parametrize(
     "target", [pytest.param(each, id=each.name) for each in TARGETS if each.name in SERVERS]

@@ -276,7 +276,6 @@ def put_letters(settings: Settings, value: bytes) -> None:
     produce(settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic, 0, batch)
 
 
-@pytest.mark.long
 def test_headers_of_dead_letters_are_not_believed(
     settings: Settings, redis: RedisClient, run: Callable[..., Process]
 ) -> None:

@@ -147,7 +147,6 @@ def test_one_record_that_the_topic_refuses_does_not_stop_the_others(
     assert numbers(settings) == in_turn(100, frozenset({35, 65}))
 
 
-@pytest.mark.long
 def test_a_broker_killed_again_and_again_loses_doubles_and_reorders_nothing(
     own_kafka: Kafka, settings: Settings
 ) -> None:

@@ -210,7 +210,6 @@ def test_a_power_cut_after_a_failed_sync_of_the_checkpoint_is_harmless(seed: int
     assert not problem_after_faults(seed, SOON)
 
 
-@pytest.mark.long
 @pytest.mark.needs("mount")
 @pytest.mark.parametrize(
     "kind",

@@ -291,7 +291,6 @@ def test_stopped_while_kafka_was_never_there(
     assert "Traceback" not in run.output()
 
 
-@pytest.mark.long
 def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:

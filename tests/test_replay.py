@@ -177,7 +177,6 @@ def test_the_rate_is_not_exceeded(run_script: RunScript, settings: Settings) -> 
     assert stamps[-1] - stamps[0] > 1_500  # ms; 2,900 but for a slow start
 
 
-@pytest.mark.long
 def test_killed_again_and_again_it_sends_everything_once(
     run_script: RunScript, settings: Settings
 ) -> None:
@@ -298,7 +297,6 @@ def test_one_that_was_frozen_while_another_did_the_work_sends_nothing_more(
     assert_has(settings, bodies(2_000))
 
 
-@pytest.mark.long
 def test_kafka_killed_for_a_while_loses_and_doubles_nothing(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:

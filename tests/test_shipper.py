@@ -186,7 +186,6 @@ def archived(settings: Settings) -> int:
     return sum(known.next for known in partitions.values())
 
 
-@pytest.mark.long
 def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
     settings: Settings,
     environment: dict[str, str],

@@ -16,8 +16,8 @@ METADATA, VERSION = 3, 4  # a request of Kafka's protocol: api key, version
 NO_TOPICS = struct.pack(">ib", 0, 0)
 TIMEOUT = 2.0  # seconds for an answer
 
-# After a kill, the next start waits for the session's timeout. The defaults of the idle interval and
-# of the cleaner's buffer, for clusters, cost a lone broker a third of what it does without a client.
+# After a kill, the next start waits for the session's timeout. The defaults of the idle interval
+# and of the cleaner's buffer cost a lone broker a third of what it does without a client.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
