@@ -26,7 +26,8 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.process import Process
+from tests.support.forked import Forked
+from tests.support.process import ROOT, Process
 from tests.support.records import event
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
@@ -39,6 +40,30 @@ PATIENCE = 60.0  # seconds; this machine may be busy with something else
 def settings(settings: Settings) -> Settings:
     """With a small cap."""
     return settings.model_copy(update={"redis_max_logs": CAP})
+
+
+# The first metadata with the topic answers a request of the time before it was subscribed to, and
+# kafka-python takes it for the one it still needs.
+LATE_METADATA = """
+import os
+import runpy
+from kafka.cluster import ClusterMetadata
+
+topic = os.environ["KAFKA_TOPIC"]
+update = ClusterMetadata.update_metadata
+late = []
+
+
+def update_late(self, metadata):
+    if topic in self._topics and len(late) < 2:
+        late.append(metadata)
+        metadata.topics = []
+    update(self, metadata)
+
+
+ClusterMetadata.update_metadata = update_late
+runpy.run_path(os.environ["PROGRAM"], run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -159,6 +184,18 @@ def reason_of(value: bytes | None) -> str | None:
     except InvalidRecord as verdict:
         return verdict.reason
     return None
+
+
+def test_metadata_that_came_too_early_is_asked_for_again_at_once(
+    environment: dict[str, str], made: Settings, tmp_path: Path
+) -> None:
+    env = environment | {"PROGRAM": str(ROOT / "consumer.py")}
+    send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
+    consumer = Forked("-c", [LATE_METADATA], tmp_path / "consumer.output", env)
+    try:
+        arrive(made, 10, 10)  # it would be asked for again after 15 s
+    finally:
+        consumer.kill()
 
 
 def test_good_events_arrive_byte_for_byte_among_two_thousand_hostile_records(

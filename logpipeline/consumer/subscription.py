@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 MOST_BETWEEN_POLLS_MS = 60_000  # until the group gives this consumer's partitions to others
+SEEK_PAUSE = 0.05  # seconds between polls while no position is certain
 CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and keeps the lock and memory longer
 FETCH_BYTES = 16 * 2**20  # from one broker at once, packed
@@ -67,6 +68,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._poison = poison
         self._positions: dict[int, int] = {}  # partition → the offset that poll returns next
         self._to_seek: set[int] = set()  # partitions that are assigned, and not yet sought
+        self._has_moved = False  # whether the last poll found a partition without its position
         self._lock = threading.Lock()
         self._availability = Availability(settings, metrics)
         self._read_outage = Outage(log)
@@ -117,6 +119,8 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             log.debug("seeking again: %s", error)
             polled = {}
             self.rewind()
+            time.sleep(SEEK_PAUSE if self._has_moved else 0)
+            self._has_moved = True
         except KafkaError as error:
             reason = connection.reason(self._settings, error)
             self._read_outage.report(f"cannot read Kafka's {self._topic}, retrying: {reason}")
@@ -125,6 +129,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             time.sleep(1.0)
         else:
             self._read_outage.resolve(f"reading Kafka's {self._topic} again")
+            self._has_moved = False
         self._availability.note(bool(polled))
         if self._topic_id != self._found_topic_id():
             self.rewind()
@@ -217,7 +222,9 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
     def _notice_topic(self) -> None:
         """Open the archive for this incarnation of the topic, if it is a new one."""
         found = self._found_topic_id()
-        if found != self._topic_id:
+        if not found:  # kafka-python took an answer to an earlier request for this one's
+            self._consumer._cluster.request_update()
+        elif found != self._topic_id:
             self._archive.open(found)
             self._topic_id = found
             self.rewind()
