@@ -142,7 +142,8 @@ class Bulk:
             return (), []
         row = ISO if row in TAIL_ROWS else row
         uniform = self._of_row(row, frozenset(each for each in needs(row) if each not in together))
-        chosen = [texts[number] for number in numbers]
+        all_of_them = len(numbers) == len(texts)
+        chosen = texts if all_of_them else [texts[number] for number in numbers]
         matches: Any = uniform.matches(chosen)
         if None in matches:
             numbers, chosen = list(compress(numbers, matches)), list(compress(chosen, matches))

@@ -6,7 +6,7 @@ from itertools import repeat
 from logpipeline.events import levels, requests, times
 from logpipeline.events.formats import FORMATS
 from logpipeline.events.text_formats import Row
-from logpipeline.events.uniform import BEGINNINGS, Made, Match, encoded, groups
+from logpipeline.events.uniform import BEGINNINGS, Made, Match, encoded
 
 # The row's pattern finds the same in these lines, at twice the cost. Nothing found needs an escape,
 # nor has a zero before it. No row before that one matches a line that begins with an address.
@@ -18,7 +18,7 @@ COMMON = (
 
 
 class UniformCommon:
-    """Converts the commonest lines of a row that `fits`, by columns, as `Row.understood` does."""
+    """Converts the commonest lines of a row that `fits`, together, as `Row.understood` does."""
 
     pattern = re.compile(COMMON, re.ASCII)
 
@@ -38,33 +38,22 @@ class UniformCommon:
 
     def events(self, texts: list[str], matches: list[Match]) -> Made:
         """The events of lines that have `matches` of the pattern."""
-        clients, moments, methods, paths, codes, sizes = groups(matches)
-        stamps = {moment: self._stamp(moment) for moment in {*moments}}
-        befores = {method: f',"method":"{method}","path":"' for method in {*methods}}
-        starts = {code: beginning(code) for code in {*codes}}
+        found = [match.groups() for match in matches]
+        stamps = {at: self._stamp(at) for at in {each[1] for each in found}}
+        befores = {name: f',"method":"{name}","path":"' for name in {each[2] for each in found}}
+        starts = {code: beginning(code) for code in {each[4] for each in found}}
         responses = {code: f'","status":{int(code)},"bytes":' for code in starts}
-        durations = requests.durations(texts)
-        made: Made = list(
-            map(
-                "".join,
-                zip(
-                    map(starts.__getitem__, codes),
-                    encoded(texts),
-                    map(stamps.__getitem__, moments),
-                    map(befores.__getitem__, methods),
-                    paths,
-                    map(responses.__getitem__, codes),
-                    sizes,
-                    *([durations] if durations else []),
-                    repeat(',"client":"'),
-                    clients,
-                    repeat(self._tail),
-                ),
+        durations, tail = requests.durations(texts) or repeat(""), self._tail
+        made: Made = [
+            f"{starts[code]}{text}{stamps[at]}{befores[method]}{path}"
+            f'{responses[code]}{size}{duration},"client":"{client}{tail}'
+            for (client, at, method, path, code, size), text, duration in zip(
+                found, encoded(texts), durations, strict=False
             )
-        )
+        ]
         if "" in stamps.values():
-            for number, moment in enumerate(moments):
-                made[number] = made[number] if stamps[moment] else None
+            made = [stamps[each[1]] and one for each, one in zip(found, made, strict=True)]
+            return [one or None for one in made]
         return made
 
     def _stamp(self, moment: str) -> str:
