@@ -142,8 +142,7 @@ class Bulk:
             return (), []
         row = ISO if row in TAIL_ROWS else row
         uniform = self._of_row(row, frozenset(each for each in needs(row) if each not in together))
-        all_of_them = len(numbers) == len(texts)
-        chosen = texts if all_of_them else [texts[number] for number in numbers]
+        chosen = texts if len(numbers) == len(texts) else [texts[number] for number in numbers]
         matches: Any = uniform.matches(chosen)
         if None in matches:
             numbers, chosen = list(compress(numbers, matches)), list(compress(chosen, matches))

@@ -60,7 +60,7 @@ class Groups:
             made["bytes"] = int(size)
         if self._took:
             self._add_duration(made, found)
-        elif "rt=" in text or "_time" in text or text.endswith("ms"):
+        else:
             add_duration(made, text)
         if has_client and client:
             made["client"] = client
@@ -123,7 +123,9 @@ def rounded(number: str | float, unit: float = 1.0) -> float | None:
 
 
 def add_duration(made: dict[str, Any], text: str) -> None:
-    """Add the duration that nginx or Traefik wrote behind the other fields."""
+    """Add the duration that nginx or Traefik wrote behind the other fields, if one did."""
+    if not ("rt=" in text or "_time" in text or text[-2:] == "ms"):
+        return
     if found := IN_SECONDS.search(text):
         made["duration_ms"] = rounded(found[1], 1_000.0)
     elif found := IN_MILLISECONDS.search(text):
@@ -142,8 +144,6 @@ def durations(texts: list[str]) -> Iterable[str] | None:
 
 
 def _duration(line: str) -> str:
-    if not ("rt=" in line or "_time" in line or line[-2:] == "ms"):
-        return ""
     fields: dict[str, object] = {}
     add_duration(fields, line)
     return f",{msgspec.json.encode(fields)[1:-1].decode()}" if fields else ""

@@ -161,8 +161,7 @@ class Row:
         fields["status"] = int(status)
         if size:
             fields["bytes"] = int(size)
-        if "rt=" in text or "_time" in text or text[-2:] == "ms":
-            requests.add_duration(fields, text)
+        requests.add_duration(fields, text)
         fields["client"] = client
         return _new(Understood, (level, seconds, fields, self, 0))
 

@@ -1,12 +1,12 @@
-"""Uniform access: the lines of the commonest access logs, converted by columns."""
+"""Uniform access: the lines of an access log, converted together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress, repeat
 
-from logpipeline.events import requests
+from logpipeline.events import levels, requests
 from logpipeline.events.text_formats import Row
-from logpipeline.events.uniform import Made, Match, Uniform, encoded, groups
-from logpipeline.events.uniform_common import UniformCommon, beginning
+from logpipeline.events.uniform import BEGINNINGS, Made, Match, Uniform, encoded, groups
+from logpipeline.events.uniform_common import COMMON, UniformCommon
 
 Texts = Iterable[str]
 
@@ -21,7 +21,7 @@ class UniformAccess(Uniform):
     def matches(self, texts: list[str]) -> list[Match | None]:
         if not self._common:
             return super().matches(texts)
-        found: list[Match | None] = list(map(self._common.pattern.match, texts))
+        found: list[Match | None] = list(map(COMMON.match, texts))
         if None in found:
             found = [match or self._match(text) for match, text in zip(found, texts, strict=True)]
         return found
@@ -29,8 +29,7 @@ class UniformAccess(Uniform):
     def events(self, texts: list[str], matches: list[Match]) -> Made:
         if not self._common:
             return self._others(texts, matches)
-        pattern = self._common.pattern
-        common = [match.re is pattern for match in matches]
+        common = [match.re is COMMON for match in matches]
         if False not in common:
             return self._common.events(texts, matches)
         made = iter(_chosen(self._common.events, texts, matches, common))
@@ -38,6 +37,7 @@ class UniformAccess(Uniform):
         return [next(made if each else rest) for each in common]
 
     def _others(self, texts: list[str], matches: list[Match]) -> Made:
+        """The events of lines that have matches of the row, by columns."""
         columns = groups(matches)
         ats, seconds, zones, methods, paths, codes, sizes, clients = (
             columns[number - 1] for number in self._row.access
@@ -45,7 +45,7 @@ class UniformAccess(Uniform):
         moments = list(zip(ats, seconds, zones, strict=True))
         stamps = self._stamps(moments)
         times = {moment: f',"timestamp":{stamp}' for moment, stamp in stamps.items()}
-        starts = {code: beginning(code) for code in {*codes}}
+        starts = {code: BEGINNINGS[levels.of_status(code)] for code in {*codes}}
         responses = {code: f',"status":{int(code)}' for code in starts}
         durations = requests.durations(texts)
         made: Made = list(
