@@ -16,6 +16,7 @@ import pytest
 from redis import Redis as RedisClient
 
 from config import Settings
+from logpipeline.events import times
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import Server, free_port
@@ -115,6 +116,12 @@ def no_server_unless_marked(
     """`make check` leaves out what is marked, to be done in two minutes."""
     if not request.node.get_closest_marker("server"):
         monkeypatch.setattr(Server, "start", lambda _: pytest.fail("it lacks pytest.mark.server"))
+
+
+@pytest.fixture
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of lines that state none."""
+    monkeypatch.setattr(times, "now", lambda: "1.000000")
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,14 @@ import re
 
 import pytest
 
-from logpipeline.events import formats, times
+from logpipeline.events import formats
 from logpipeline.events.lines import Lines
 from logpipeline.events.parts import Format
 from logpipeline.events.text_formats import ROWS
 from logpipeline.events.uniform_common import UniformCommon
 from tests.fuzz import chunks
 
+pytestmark = pytest.mark.usefixtures("one_moment")
 OUR_OWN = '{{"level":"INFO","message":"order {0}","timestamp":1711234567.25,"service":"shop"}}'
 KINDS = {
     "access log": '10.0.0.{0} - - [23/Mar/2024:22:56:07 +0000] "GET /{0} HTTP/1.1" 200 {0} "-" "-"',
@@ -21,12 +22,6 @@ KINDS = {
     "dated text": "2024-03-23 22:56:07,{0:03} WARN [main] com.example.Order: order {0} is late",
     "syslog": "Mar 23 22:56:07 combo sshd(pam_unix)[{0}]: authentication failure",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of lines that state none."""
-    monkeypatch.setattr(times, "now", lambda: "1.000000")
 
 
 def lines_of(kind: str, count: int = 100) -> list[bytes]:

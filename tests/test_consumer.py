@@ -27,7 +27,7 @@ from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.forked import Forked
-from tests.support.process import ROOT, Process
+from tests.support.process import Process
 from tests.support.records import event
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
@@ -46,7 +46,7 @@ def settings(settings: Settings) -> Settings:
 # kafka-python takes it for the one it still needs.
 LATE_METADATA = """
 import os
-import runpy
+import sys
 from kafka.cluster import ClusterMetadata
 
 topic = os.environ["KAFKA_TOPIC"]
@@ -62,7 +62,8 @@ def update_late(self, metadata):
 
 
 ClusterMetadata.update_metadata = update_late
-runpy.run_path(os.environ["PROGRAM"], run_name="__main__")
+import consumer
+sys.exit(consumer.main())
 """
 
 
@@ -189,9 +190,8 @@ def reason_of(value: bytes | None) -> str | None:
 def test_metadata_that_came_too_early_is_asked_for_again_at_once(
     environment: dict[str, str], made: Settings, tmp_path: Path
 ) -> None:
-    env = environment | {"PROGRAM": str(ROOT / "consumer.py")}
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
-    consumer = Forked("-c", [LATE_METADATA], tmp_path / "consumer.output", env)
+    consumer = Forked("-c", [LATE_METADATA], tmp_path / "consumer.output", environment)
     try:
         arrive(made, 10, 10)  # it would be asked for again after 15 s
     finally:

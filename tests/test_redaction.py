@@ -11,7 +11,6 @@ import pytest
 
 import logpipeline
 from config import Settings
-from logpipeline.events import times
 from logpipeline.events.event import parse
 from logpipeline.events.lines import HELD, MOST, Lines, Splitter, fitted
 from logpipeline.events.redaction import KINDS, Redaction, has_check_digit
@@ -177,12 +176,8 @@ SECRETS = [
 ]
 
 
+@pytest.mark.usefixtures("one_moment")  # in which no secret begins
 class TestWhereItIs:
-    @pytest.fixture(autouse=True)
-    def one_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The time of lines that state none, in which no secret can begin."""
-        monkeypatch.setattr(times, "now", lambda: "0.000000")
-
     def test_lines(self) -> None:
         lines = Lines("shop", Redaction(KINDS))
         for line in (b"ERROR for a@x.org", b'{"level":"error","msg":"m","user":"a@x.org"}'):

@@ -27,7 +27,6 @@ from logpipeline.locks import locked
 from logpipeline.verify import interleaving, snapshot
 from tests.conftest import RunScript
 from tests.support.forked import Forked, completed_text
-from tests.support.process import ROOT
 from tests.support.records import event
 from tests.support.waiting import until
 
@@ -558,12 +557,11 @@ def test_what_cannot_be_looked_at_is_said_in_one_line(
 
 # For a Redis that will never have what logs.txt has.
 IMPATIENT = """
-import os
-import runpy
+import sys
 from logpipeline.verify import snapshot
-
 snapshot.CATCH_UP = 0.5
-runpy.run_path(os.environ["PROGRAM"], run_name="__main__")
+import verify
+sys.exit(verify.main())
 """
 
 
@@ -584,8 +582,7 @@ def test_what_somebody_else_has_put_into_redis_is_said_in_lines_without_escapes(
     pipeline: Pipeline, edit: Callable[[Pipeline], Any], tmp_path: Path
 ) -> None:
     edit(pipeline)
-    program = {"PROGRAM": str(ROOT / "verify.py")}
-    env = os.environ | variables(pipeline.settings) | program
+    env = os.environ | variables(pipeline.settings)
     done = completed_text("-c", [IMPATIENT], tmp_path, env)
     said = done.stdout + done.stderr
     assert done.returncode in {0, 1, 2}
