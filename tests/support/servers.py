@@ -87,7 +87,7 @@ def redis_container() -> Iterator[str]:
 def kafka_data(folder: Path) -> Iterator[str]:
     """The data folder of a broker that has never run. Raises ServerError."""
     broker = Kafka(folder / "formatted", free_port())
-    broker.folder.mkdir()
+    broker.folder.mkdir(exist_ok=True)  # a worker that has left made it
     broker.command()
     yield str(broker.folder / "data")
 
