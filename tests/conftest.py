@@ -22,7 +22,7 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import Server, free_port
 from logpipeline.localstack.stack import variables
 from tests.support import programs, servers
-from tests.support.forked import SCRIPTS, Forked, forked
+from tests.support.forked import SCRIPTS, Constants, Forked, forked
 from tests.support.holding import Holding
 from tests.support.process import Process, dashboard, script
 from tests.support.seaweed import Seaweed
@@ -257,6 +257,7 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
     It runs in `tmp_path`, with `environment` unless `env` is given, and is killed at the end.
     It is forked from a process that has imported it, which saves a start of Python, but with
     `forked=False`, as for a test of its memory, with `popen`, or for a program that is not ours.
+    Only if it is forked, `constants` of its modules are set first: see Forked.
     """
     with ExitStack() as cleanup:
         count = 0
@@ -266,17 +267,19 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
             *args: str,
             env: dict[str, str] | None = None,
             forked: bool = True,
+            constants: Constants | None = None,
             **popen: Any,
         ) -> Process:
             nonlocal count
             count += 1
             log_file = tmp_path / f"{Path(name).stem}-{count}.output"
             chosen = environment if env is None else env
-            process = (
-                Forked(name, [*args], log_file, chosen)
-                if forked and name in SCRIPTS and not popen
-                else Process([*script(name), *args], log_file, chosen, **popen)
-            )
+            process: Process
+            if forked and name in SCRIPTS and not popen:
+                process = Forked(name, [*args], log_file, chosen, constants=constants)
+            else:
+                assert not constants
+                process = Process([*script(name), *args], log_file, chosen, **popen)
             cleanup.callback(process.kill)
             return process
 

@@ -1,11 +1,11 @@
 """Errors that nobody foresaw, from each step of a real consumer: nothing dies, stops or is lost."""
 
 import logging
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.support.topics import read_all, send
 from tests.support.waiting import until
 
 PATIENCE = 60.0
+SOON = {"logpipeline.supervision.MOST": 1.0, "logpipeline.supervision.CALM": 1.0}
 PASSWORD = "hunter2-s3cret"
 SUPERVISED = {"read": "poll", "letter": "dead_letter", "write": "append"} | {
     "look": "redis",
@@ -59,7 +60,9 @@ class Raising:
 
     def start(self) -> None:
         output = self.settings.log_file.parent / "raising.output"
-        self.process = Forked("tests.support.raising", self._arguments, output, self._environment)
+        self.process = Forked(
+            "tests.support.raising", self._arguments, output, self._environment, constants=SOON
+        )
 
     def fail(self, when: str) -> None:
         draft = self._file.with_suffix(".draft")
@@ -128,6 +131,9 @@ class Raising:
         with self.get("/metrics") as answer:
             return float(answer.read().decode().partition(sample)[2].split()[0])
 
+    def has_failed(self, times: int) -> bool:
+        return self.errors() >= times
+
     def get(self, path: str) -> Any:
         return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5)
 
@@ -182,10 +188,9 @@ def test_a_step_that_fails_for_ever_is_logged_once_and_makes_up_for_it_later(
 ) -> None:
     it = run(step)
     it.fail("ever")
-    for _ in range(6):
+    for errors in range(1, 7):
         it.send(2)
-        time.sleep(1)
-    until(lambda: it.errors() >= 4, PATIENCE, str(it.process))
+        until(partial(it.has_failed, errors), PATIENCE, str(it.process))
     status, why = it.ready()
     assert status == 503
     assert f"in {it.step}" in why

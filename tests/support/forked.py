@@ -4,6 +4,7 @@ They are forked from a server process that has imported what they need: multipro
 """
 
 import ctypes
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ PRELOADED = [
     "tests.support.records",
     "tests.support.forked",
 ]
+Constants = Mapping[str, Any]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(PRELOADED)
 
@@ -35,7 +38,8 @@ CONTEXT.set_forkserver_preload(PRELOADED)
 class Forked(Process):
     """`program` is a script of the repository, such as "consumer.py", a module of it or its tests,
     or "-c" with code as the first of its arguments. It starts in `folder`, or that of `log_file`;
-    its stderr goes to `errors`, if there is one."""
+    its stderr goes to `errors`, if there is one. `constants` are set before it runs, such as
+    {"logpipeline.kafka.outbox.QUIET": 1.0}, so that a test need not wait out a timeout."""
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Forked(Process):
         env: dict[str, str],
         errors: Path | None = None,
         folder: Path | None = None,
+        constants: Constants | None = None,
     ) -> None:
         self.command = [program, *arguments]
         self.log_file = log_file
@@ -52,7 +57,7 @@ class Forked(Process):
         for stream in streams:
             stream.touch()
         self.popen = _Popen(  # type: ignore[assignment]
-            self.command, streams, folder or log_file.parent, env
+            self.command, streams, folder or log_file.parent, env, constants or {}
         )
 
     def kill(self) -> None:
@@ -119,7 +124,13 @@ def completed_text(
     )
 
 
-def _run(command: list[str], streams: tuple[Path, Path], folder: Path, env: dict[str, str]) -> None:
+def _run(
+    command: list[str],
+    streams: tuple[Path, Path],
+    folder: Path,
+    env: dict[str, str],
+    constants: Constants,
+) -> None:
     """Be that program, in a session and with an environment of its own."""
     os.setsid()
     if sys.platform == "linux":  # as the server ends with the test, so does this
@@ -135,6 +146,8 @@ def _run(command: list[str], streams: tuple[Path, Path], folder: Path, env: dict
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
     sys.argv = command
+    for name, value in constants.items():
+        _set(name, value)
     if command[0] == "-c":
         sys.argv = ["-c", *command[2:]]
         exec(command[1], {"__name__": "__main__"})  # noqa: S102 - the test's own
@@ -142,3 +155,11 @@ def _run(command: list[str], streams: tuple[Path, Path], folder: Path, env: dict
         runpy.run_path(str(ROOT / command[0]), run_name="__main__")
     else:
         runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+def _set(name: str, value: Any) -> None:
+    """Set a module's constant. Raises ImportError, AttributeError if there is none."""
+    module, _, constant = name.rpartition(".")
+    owner = importlib.import_module(module)
+    getattr(owner, constant)
+    setattr(owner, constant, value)
