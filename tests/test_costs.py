@@ -1,4 +1,4 @@
-"""What a batch costs: one fsync of each file, one round trip to Redis, one commit."""
+"""What a batch costs: one fsync of each file, one round trip to Redis, one commit. And waiting."""
 
 import logging
 import os
@@ -6,17 +6,22 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
+from kafka.consumer.fetcher import Fetcher
 from redis import Redis as RedisClient
 
 import consumer
 from config import Settings
+from logpipeline.consumer import availability
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.consumer.subscription import Subscription
+from logpipeline.events.slices import Slice
 from logpipeline.kafka import topics
+from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
 from logpipeline.shutdown import Shutdown
 from logpipeline.supervision import Supervision
@@ -93,6 +98,39 @@ def test_a_batch_is_one_fsync_of_each_file_one_round_trip_and_one_commit(
     assert spent["logs.txt"] == spent["logs.txt.checkpoint"] == spent["batch"]
     assert spent["commit"] == spent["batch"]
     assert 3 <= spent["step"] <= spent["batch"]
+
+
+def test_a_broker_that_hangs_does_not_keep_a_core_busy(
+    settings: Settings, own_kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    assert topics.ensure(mine, Shutdown(), topics.to_read(mine))
+    monkeypatch.setattr(availability, "QUIET", 1.0)
+    rounds: list[int] = []  # of the library's loop, in each poll
+    poll, fetch = Subscription.poll, Fetcher.fetch_records
+
+    def count_poll(self: Subscription) -> list[Slice]:
+        rounds.append(0)
+        return poll(self)
+
+    def count_round(self: Fetcher, *args: object, **options: object) -> object:
+        rounds[-1] += 1
+        return fetch(self, *args, **options)
+
+    monkeypatch.setattr(Subscription, "poll", count_poll)
+    monkeypatch.setattr(Fetcher, "fetch_records", count_round)
+    metrics = Metrics()
+    with consuming(mine, metrics):
+        up = partial(metrics.registry.get_sample_value, "log_consumer_kafka_up")
+        until(lambda: sum(rounds) > 5 and up() == 1, PATIENCE)
+        own_kafka.pause()
+        until(lambda: up() == 0, PATIENCE)
+        rounds.clear()
+        rounds.append(0)
+        until(lambda: len(rounds) > 4, PATIENCE)
+        hanging = rounds[1:4]
+        own_kafka.resume()
+    assert max(hanging) < 100
 
 
 def stored(redis: RedisClient, settings: Settings) -> int:

@@ -7,6 +7,7 @@ Kafka 0.11, which no broker since 4.0 accepts.
 
 import logging
 import math
+import time
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import partial
@@ -24,6 +25,7 @@ from logpipeline.kafka.payload import Payload
 log = logging.getLogger(__name__)
 
 KNOWN = "3.0.12"  # the version of kafka-python whose internals are used here
+LEAST_MS = 20.0  # wait for records, at least: they end it at once
 ROOM = 4 * 2**20  # bytes that one poll unpacks, plus one piece or record
 
 
@@ -116,6 +118,18 @@ class PromptFetcher(Fetcher):  # type: ignore[misc]
     """
 
     _room: float = ROOM
+
+    def fetch_records(self, *args: Any, timeout_ms: float, **options: Any) -> tuple[Any, bool]:
+        """The records of one poll, and whether there was nothing to wait for.
+
+        While a heartbeat is overdue, as with a broker that hangs, the library allows no wait at all
+        and would keep a core busy.
+        """
+        waited = max(timeout_ms, LEAST_MS)
+        records, idle = super().fetch_records(*args, timeout_ms=waited, **options)
+        if idle and timeout_ms < LEAST_MS:
+            time.sleep(LEAST_MS / 1_000)
+        return records, idle
 
     def fetched_records(self, *args: Any, **options: Any) -> Any:
         """The records of one poll, of about ROOM bytes."""
