@@ -3,8 +3,8 @@
     python -m tests.support.crash STEP [consumer.py's arguments]
 
 A step is a call of the operating system, of Redis or of Kafka that the pipeline makes between
-poll and commit, or the return of one. What the keeper does is none, as it has its own time. With
-step 0 it runs on, and prints each step.
+poll and commit, or the return of one, in the main thread and in that of Redis. What the keeper
+does is none, as it has its own time. With step 0 it runs on, and prints each step.
 """
 
 import itertools
@@ -33,8 +33,12 @@ class Killer:
         self.count = itertools.count(1)  # of two threads: the main one, and Redis'
         self.armed = False
 
+    def of_thread(self, frame: FrameType, what: str, argument: Any) -> None:
+        """Profile a new thread, if it is Redis'."""
+        sys.setprofile(self if threading.current_thread().name == "recent" else None)
+
     def __call__(self, frame: FrameType, what: str, argument: Any) -> None:
-        if not self.armed or threading.current_thread().name == "keeper":
+        if not self.armed:
             return
         if what in ("c_call", "c_return"):
             called = argument.__module__ in SYSTEM and argument.__name__ not in LOOKS
@@ -65,11 +69,11 @@ def main() -> int:
         batch = poll(subscription)
         batches += bool(batch)
         killer.armed = batches == 2
+        sys.setprofile(killer if killer.armed else None)  # it would double the time of a start
         return batch
 
     Subscription.poll = counting_poll  # type: ignore
-    threading.setprofile(killer)
-    sys.setprofile(killer)
+    threading.setprofile(killer.of_thread)
     return consumer.main(sys.argv[2:])
 
 
