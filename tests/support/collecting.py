@@ -159,12 +159,14 @@ def started(
     run_script: Callable[..., Process],
     environment: Mapping[str, str],
     settings: Settings,
+    constants: Constants | None = None,
     **variables: str,
 ) -> Collecting:
     """A collector with these settings, on a free port, once it is ready."""
     port = int(variables.get("COLLECTOR_PORT", free_port()))
     env = {**environment, "COLLECTOR_PORT": str(port), **variables}
-    collecting = Collecting(run_script("collector.py", env=env), port, settings)
+    process = run_script("collector.py", env=env, constants=constants)
+    collecting = Collecting(process, port, settings)
     collecting.wait_ready()
     return collecting
 
@@ -181,13 +183,13 @@ def shared(
     env = mine | {"KAFKA_BOOTSTRAP_SERVERS": kafka, "KAFKA_TOPIC": name}
     processes: list[Process] = []
 
-    def run(name: str, env: dict[str, str]) -> Process:
+    def run(name: str, env: dict[str, str], constants: Constants | None) -> Process:
         output = folder / "collector.output"
         processes.append(Forked(name, [], output, env, constants=constants))
         return processes[0]
 
     try:
-        collecting = started(run, env, settings, **variables)
+        collecting = started(run, env, settings, constants, **variables)
         with collecting.keeping():
             yield collecting
     finally:
