@@ -160,6 +160,7 @@ def started(
     environment: Mapping[str, str],
     settings: Settings,
     constants: Constants | None = None,
+    /,
     **variables: str,
 ) -> Collecting:
     """A collector with these settings, on a free port, once it is ready."""
@@ -173,7 +174,7 @@ def started(
 
 @contextmanager
 def shared(
-    kafka: str, folder: Path, constants: Constants | None = None, **variables: str
+    kafka: str, folder: Path, constants: Constants | None = None, /, **variables: str
 ) -> Iterator[Collecting]:
     """A collector for the tests of a module, on a topic of its own."""
     name = f"test-{secrets.token_hex(6)}"
