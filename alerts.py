@@ -25,8 +25,6 @@ from logpipeline.supervision import Supervision
 
 log = logging.getLogger("alerts")
 
-INTERVAL = 1.0  # seconds between reads of Redis
-
 EXAMPLES = """\
 examples:
   python alerts.py                           notify in the log and Redis only
@@ -71,7 +69,7 @@ def run(watch: Watch, targets: Targets, stop: Shutdown) -> None:
             log.warning("%s", notice)
             if not notice.muted:
                 targets.notify(notice)
-        stop.wait(max(INTERVAL, watch.wait))
+        stop.wait(watch.wait)
 
 
 def test(targets: Targets) -> int:

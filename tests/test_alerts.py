@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from logpipeline.supervision import Supervision
 from tests.support.forked import Forked
-from tests.support.process import Process, script
+from tests.support.process import ROOT, Process
 from tests.support.records import event
 from tests.support.waiting import until
 
@@ -52,6 +53,14 @@ window = 3600
 severity = "critical"
 """
 HIDDEN = "s3cr3t-t0ken"
+SOON = {"logpipeline.alerts.watch.INTERVAL": 0.1, "logpipeline.alerts.targets.MOST_WAIT": 0.5}
+UNFORKED = """
+import sys
+import alerts
+from logpipeline.alerts import watch
+watch.INTERVAL = 0.1
+sys.exit(alerts.main())
+"""
 
 
 class Webhook:
@@ -116,10 +125,16 @@ def client(own_redis: Redis) -> Iterator[Client]:
 
 @pytest.fixture
 def start(own_redis: Redis, tmp_path: Path, client: Client) -> Iterator[Start]:
-    """Starts alerts.py with `rules`, `urls` and further arguments."""
+    """Starts alerts.py, which reads Redis ten times a second, with `rules`, `urls` and further
+    arguments."""
     with ExitStack() as cleanup:
 
-        def run(*args: str, rules: str = RULES, urls: str = "", forked: bool = True) -> Process:
+        def run(
+            *args: str,
+            rules: str = RULES,
+            urls: str = "",
+            forked: bool = True,
+        ) -> Process:
             number = len(list(tmp_path.glob("alerts-*.toml")))
             (tmp_path / f"alerts-{number}.toml").write_text(rules)
             names = {name.upper() for name in config.Settings.model_fields}
@@ -129,12 +144,13 @@ def start(own_redis: Redis, tmp_path: Path, client: Client) -> Iterator[Start]:
                 "ALERTS_FILE": f"alerts-{number}.toml",
                 "ALERT_URLS": urls,
                 "ALERTS_METRICS_PORT": "0",
+                "PYTHONPATH": str(ROOT),
             }
             output = tmp_path / f"alerts-{number}.output"
             process = (
-                Forked("alerts.py", [*args], output, environment)
+                Forked("alerts.py", [*args], output, environment, constants=SOON)
                 if forked
-                else Process([*script("alerts.py"), *args], output, environment)
+                else Process([sys.executable, "-c", UNFORKED, *args], output, environment)
             )
             cleanup.callback(process.kill)
             return process
@@ -236,8 +252,10 @@ def test_whatever_is_in_redis_is_watched_past_in_bounded_time(
     client.hset(f"{KEY}:offsets", mapping={b"\xff": b"1", b"1": b"\xff"})
     client.hset(f"{KEY}:alerts", "x", '{"x":' + "[" * 5_000 + "]" * 5_000 + "}")
     many: dict[Any, Any] = {f"{number} {'x' * 900}": "1" for number in range(20_000)}
-    for name in ("alerts", "lag", "dead-letters", f"counts:{int(time.time() // 60)}"):
-        client.hset(f"{KEY}:{name}", mapping=many)
+    client.hset(f"{KEY}:lag", mapping=many)
+    for name in ("dead-letters", f"counts:{int(time.time() // 60)}"):
+        client.copy(f"{KEY}:lag", f"{KEY}:{name}")
+    client.hset(f"{KEY}:alerts", mapping=many)
     junk = {"rule": "many", "subject": "\x1b[2J", "severity": "", "summary": "y\r\n" * 9_999}
     client.hset(f"{KEY}:alerts", "junk", json.dumps(junk | {"since": 1, "last": 1, "told": 1}))
     errors(client, 101)
@@ -264,6 +282,20 @@ def watched(client: Client, times: int) -> None:
 
     before = reads()
     until(lambda: reads() > before + times, 30)
+
+
+def end_lease(client: Client) -> None:
+    """Let the lease of one that died or froze end: no other extends it meanwhile."""
+    lease = f"{KEY}:alerts:lease"
+
+    def tries() -> int:
+        return int(client.info("commandstats")["cmdstat_set"]["calls"])
+
+    before, left = tries(), client.pttl(lease)
+    assert 0 < left <= ledger.LEASE * 1_000
+    until(lambda: tries() > before + 1)
+    assert client.pttl(lease) < left
+    client.pexpire(lease, 1)
 
 
 def test_a_chat_gets_no_mention_and_no_link(start: Start, client: Client, webhook: Hook) -> None:
@@ -299,11 +331,11 @@ def test_lists_of_huge_and_nested_events_cost_little_and_stop_nothing(
 ) -> None:
     now = time.time()
     huge = event(1, level="ERROR", timestamp=now, message="x" * 2**20, service="huge")
-    for level in ("ERROR", "CRITICAL"):
-        client.lpush(f"{KEY}:{level}", *[huge] * 120)
-        for depth in [*range(95, 105), *range(900, 1_100), 100_000]:
-            nested = b"[" * depth + b"]" * depth
-            client.lpush(f"{KEY}:{level}", event(2)[:-1] + b',"x":' + nested + b"}")
+    client.lpush(f"{KEY}:ERROR", *[huge] * 120)
+    for depth in [*range(95, 105), *range(900, 1_100), 100_000]:
+        nested = b"[" * depth + b"]" * depth
+        client.lpush(f"{KEY}:ERROR", event(2)[:-1] + b',"x":' + nested + b"}")
+    client.copy(f"{KEY}:ERROR", f"{KEY}:CRITICAL")
     burst(client, "small")
     alerts = start(rules=BURST.replace("0.5", "0.1"), forked=False)
     alerts.wait_for("open: burst small")
@@ -335,7 +367,7 @@ def test_a_stop_does_not_wait_for_a_target_that_hangs(
 ) -> None:
     patience = threading.Event()
     hook = webhook(patience=patience)
-    alerts = start(urls=hook.url)
+    alerts = start(urls=f"{hook.url}?rto=1")  # seconds that Apprise waits for an answer
     errors(client, 101)
     alerts.wait_for("open: many")
     alerts.terminate()
@@ -352,6 +384,7 @@ def test_a_restart_neither_repeats_nor_forgets(start: Start, client: Client, web
     first.kill()
     second = start(urls=hook.url)
     second.wait_for("standing by")  # until the lease of the dead one ends
+    end_lease(client)
     second.wait_for("watching watched")
     looked = json.loads(client.hgetall(f"{KEY}:alerts")["many"])["last"]
     until(lambda: json.loads(client.hgetall(f"{KEY}:alerts")["many"])["last"] > looked + 1)
@@ -389,7 +422,9 @@ def test_one_that_was_frozen_does_not_repeat_notices_of_another(
     frozen.wait_for("watching watched")
     frozen.signal(signal.SIGSTOP)
     other = start(urls=hook.url)
-    other.wait_for("watching watched", 30)
+    other.wait_for("standing by")
+    end_lease(client)
+    other.wait_for("watching watched")
     errors(client, 101)
     until(lambda: hook.got == ["[critical] many"], 20)
     frozen.signal(signal.SIGCONT)
@@ -400,18 +435,18 @@ def test_one_that_was_frozen_does_not_repeat_notices_of_another(
 def test_an_outage_of_redis_is_logged_once_and_is_not_silence(
     start: Start, client: Client, own_redis: Redis
 ) -> None:
-    alerts = start(rules='calm = 1\n[rules.quiet]\nkind = "silence"\nover = 4\n')
+    alerts = start(rules='calm = 1\n[rules.quiet]\nkind = "silence"\nover = 3\n')
     alerts.wait_for("watching watched: quiet")
     own_redis.stop()
     alerts.wait_for("Redis unavailable; alerts are paused")
-    time.sleep(5)  # longer than the rule's bound
+    time.sleep(3.5)  # longer than the rule's bound
     own_redis.start()
     own_redis.wait_ready()
     back = time.time()
     alerts.wait_for("Redis available again")
     alerts.wait_for("open: quiet (warning): no record for")
     (told,) = client.lrange(f"{KEY}:alerts:history", 0, -1)
-    assert json.loads(told)["at"] > back + 4
+    assert json.loads(told)["at"] > back + 3
     assert alerts.output().count("Redis unavailable") == 1
 
 
@@ -553,6 +588,14 @@ class Running:
         return found
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads, and tries after an error, that are as frequent as `start` has them."""
+    monkeypatch.setattr(watch, "INTERVAL", 0.1)
+    monkeypatch.setattr(targets, "MOST_WAIT", 0.2)
+    monkeypatch.setattr("logpipeline.supervision.MOST", 0.2)
+
+
 @contextmanager
 def running(url: str, folder: Path, target: str) -> Iterator[Running]:
     """The loop of alerts.py, in a thread."""
@@ -576,6 +619,7 @@ def running(url: str, folder: Path, target: str) -> Iterator[Running]:
             loop.join(20)
 
 
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("step", WATCHING)
 def test_a_step_of_watching_that_fails_is_retried(
     step: str,
@@ -591,8 +635,8 @@ def test_a_step_of_watching_that_fails_is_retried(
     hook = webhook()
     fault = broken(monkeypatch, *WATCHING[step])
     with running(own_redis.url, tmp_path, hook.url) as it:
-        until(lambda: fault.raised == 3, 20)
-        until(lambda: it.failures("watch") == 3)
+        until(lambda: fault.raised >= 3, 20)
+        until(lambda: it.failures("watch") >= 3)
         assert it.missing() == "unexpected KeyError in watch"
         assert hook.got == []
         assert caplog.text.count("unexpected KeyError in watch, retrying") == 1
@@ -600,9 +644,11 @@ def test_a_step_of_watching_that_fails_is_retried(
         fault.on = False
         until(lambda: hook.got == ["[critical] many"], 20)
         until(lambda: it.missing() == "")
+        assert it.failures("watch") == fault.raised
         assert caplog.text.count("watch works again after") == 1
 
 
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("step", WATCHING)
 def test_a_step_of_watching_that_fails_once_costs_one_read(
     step: str,
@@ -621,6 +667,7 @@ def test_a_step_of_watching_that_fails_once_costs_one_read(
         assert it.failures("watch") == 1
 
 
+@pytest.mark.usefixtures("soon")
 def test_a_notice_that_cannot_be_written_is_retried(
     client: Client,
     own_redis: Redis,
@@ -633,15 +680,17 @@ def test_a_notice_that_cannot_be_written_is_retried(
     hook = webhook()
     fault = broken(monkeypatch, targets, "message")
     with running(own_redis.url, tmp_path, hook.url) as it:
-        until(lambda: fault.raised == 2, 20)
+        until(lambda: fault.raised >= 2, 20)
         until(lambda: it.missing() == "unexpected KeyError in 1:json")
-        assert it.failures("1:json") == 2
+        until(lambda: it.failures("1:json") >= 2)
         assert caplog.text.count("Traceback") == 1
         fault.on = False
         until(lambda: hook.got == ["[critical] many"], 20)
         until(lambda: it.missing() == "")
+        assert it.failures("1:json") == fault.raised
 
 
+@pytest.mark.usefixtures("soon")
 def test_a_target_that_fails_keeps_nothing_from_the_log_and_redis(
     client: Client,
     own_redis: Redis,
@@ -654,13 +703,14 @@ def test_a_target_that_fails_keeps_nothing_from_the_log_and_redis(
     fault = broken(monkeypatch, Target, "notify")
     with running(own_redis.url, tmp_path, webhook().url) as it:
         until(lambda: fault.raised == 1, 20)
-        assert it.failures("1:json") == 1
+        until(lambda: it.failures("1:json") == 1)
         assert client.llen(f"{KEY}:alerts:history") == 1
         client.delete(f"{KEY}:alerts:lease")
         until(lambda: client.exists(f"{KEY}:alerts:lease"))  # it still reads
     assert "open: many" in caplog.text
 
 
+@pytest.mark.usefixtures("soon")
 def test_an_alert_of_an_unknown_severity_in_redis_is_sent_like_others(
     client: Client, own_redis: Redis, webhook: Hook, tmp_path: Path
 ) -> None:

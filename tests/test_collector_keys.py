@@ -26,6 +26,7 @@ pytestmark = pytest.mark.xdist_group("collector_keys")  # one worker has its col
 
 OUTAGE = float(os.environ.get("OUTAGE", "0"))  # OUTAGE=30 pytest -k outage; seconds
 KILLS = kills(6)
+SOON = {"logpipeline.kafka.outbox.QUIET": 2.5, "logpipeline.collector.app.ACKNOWLEDGED": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +186,7 @@ def test_an_outage_of_kafka_under_four_protocols_is_answered_and_loses_nothing(
 ) -> None:
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
     env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap}
-    collector = started(run_script, env, mine)
+    collector = started(run_script, env, mine, SOON)
     consumer = run_script("consumer.py", env=env)
     killing = Killing(collector)
     posts = {"otlp": killing.otlp, "loki": killing.loki, "bulk": killing.bulk, "events": None}
@@ -198,6 +199,8 @@ def test_an_outage_of_kafka_under_four_protocols_is_answered_and_loses_nothing(
     while refused is None or refused.status != 503:
         refused = collector.post("/events", {"message": "during"})
     assert int(refused.headers["retry-after"]) > 0
+    one = "log_collector_outages_total 1.0"
+    until(lambda: one in collector.ask("GET", "/metrics").body.decode(), 30)
     time.sleep(OUTAGE)
     own_kafka.start()
     own_kafka.wait_ready()
@@ -209,11 +212,12 @@ def test_an_outage_of_kafka_under_four_protocols_is_answered_and_loses_nothing(
     logs = Path(env["LOG_FILE"])
 
     def archived() -> Counter[str]:
-        return Counter(json.loads(line)["message"] for line in logs.read_bytes().splitlines())
+        lines = logs.read_bytes().splitlines() if logs.exists() else []
+        return Counter(json.loads(line)["message"] for line in lines)
 
     until(lambda: set(killing.answered) <= archived().keys(), 60, str(consumer))
     assert max(times for text, times in archived().items() if "keyed" in text) == 1
-    assert "log_collector_outages_total 1.0" in collector.ask("GET", "/metrics").body.decode()
+    assert one in collector.ask("GET", "/metrics").body.decode()
 
 
 def wait_until_more(killing: Killing, more: int, collector: Collecting) -> None:

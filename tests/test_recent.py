@@ -32,6 +32,13 @@ CAP = 20
 BEGAN = int(time.time()) - 20 * 3600  # Unix seconds of the first event, as the others follow soon
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look soon at a Redis that may have forgotten, or may be back."""
+    monkeypatch.setattr(recent, "LOOK_AFTER", 0.5)
+    monkeypatch.setattr(recent, "BACKOFF", (0.2, 0.2, 0.2, 0.2))
+
+
 class Pair:
     """An archive and what keeps its newest events in Redis, fed as the consumer feeds them."""
 
@@ -90,7 +97,10 @@ def stored(client: RedisClient, key: str) -> dict[str, Any]:
 def expected(lines: list[bytes], cap: int = CAP) -> dict[str, list[str]]:
     """The lists after these lines, oldest first."""
     texts = [line.decode() for line in lines]
-    lists = {level: [t for t in texts if json.loads(t)["level"] == level] for level in LEVELS}
+    levels = [json.loads(text)["level"] for text in texts]
+    lists = {
+        level: [t for t, its in zip(texts, levels, strict=True) if its == level] for level in LEVELS
+    }
     return {name: some[::-1][:cap] for name, some in ({"": texts} | lists).items()}
 
 
@@ -101,11 +111,11 @@ def counted(lines: list[bytes]) -> Counter[tuple[int, str]]:
 
 def mixed(partition: int, start: int, end: int) -> Slice:
     """A slice of every level, over several minutes."""
-    made = [
-        events(partition, n, n + 1, level=LEVELS[n % 5], timestamp=BEGAN + n)
+    records = [
+        Record(n, event(n, partition=partition, level=LEVELS[n % 5], timestamp=BEGAN + n))
         for n in range(start, end)
     ]
-    return joined(partition, start, end, made)
+    return read(partition, start, records)
 
 
 def joined(partition: int, start: int, end: int, made: list[Slice]) -> Slice:
@@ -590,8 +600,9 @@ def test_a_newer_layout_is_refused_in_one_line_and_let_alone(
 
 
 def test_a_redis_that_hangs_does_not_hold_up_the_archive_or_the_end(
-    opened: Open, own_redis: Redis
+    opened: Open, own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(recent, "TIMEOUT", 1.0)
     pair = opened()
     own_redis.pause()
     began = time.monotonic()

@@ -26,6 +26,7 @@ from logpipeline.recent import redis_client
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support import certificates, secured
+from tests.support.forked import Forked
 from tests.support.process import ROOT, Process
 from tests.support.secured import PASSWORD, SecuredKafka, SecuredRedis, Tokens
 from tests.support.servers import started
@@ -389,8 +390,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def show(env: dict[str, str], folder: Path) -> Process:
-    command = [sys.executable, "-m", "logpipeline.recent", "--count", "1000"]
-    return Process(command, folder / "show.output", env | {"PYTHONPATH": str(ROOT)})
+    return Forked("logpipeline.recent", ["--count", "1000"], folder / "show.output", env)
 
 
 @pytest.mark.uses("redis-check-rdb")

@@ -27,7 +27,8 @@ from tests.fuzz.target import MIB
 from tests.fuzz.targets.people import BETWEEN, MENTION, WORDS
 from tests.fuzz.watch import peak
 from tests.support import drain, siege
-from tests.support.process import ROOT, Process, dashboard, script
+from tests.support.forked import forked
+from tests.support.process import ROOT, Process, dashboard
 from tests.support.siege import Client, Siege, percentile
 from tests.support.waiting import until
 
@@ -315,7 +316,7 @@ def assert_silent(city: City) -> None:
 
 def test_a_session_that_somebody_else_has_chosen_is_none(tmp_path: Path) -> None:
     variables_ = {"REDIS_URL": NOWHERE, "DASHBOARD_PASSWORD": SECRETS["dashboard"]}
-    with dashboard(tmp_path, **variables_) as (_, address):
+    with dashboard(tmp_path, forked, **variables_) as (_, address):
         page = Client(urlsplit(address).port or 0)
         status, _, cookie = page.log_in(SECRETS["dashboard"], Cookie="dashboard=chosen")
         assert status == 303
@@ -342,7 +343,7 @@ def test_paths_may_have_any_name(name: str, tmp_path: Path, redis_server: str) -
         tail.close()
     known = {"REDIS_URL": redis_server, "REDIS_KEY": f"test-{tmp_path.name}"}
     known |= {"ALERTS_FILE": str(settings.alerts_file), "ALERTS_METRICS_PORT": "0"}
-    process = Process(script("alerts.py"), tmp_path / "output", os.environ | known)
+    process = forked("alerts.py", tmp_path / "output", os.environ | known)
     try:
         process.wait_for("service-burst")
     finally:

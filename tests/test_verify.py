@@ -21,6 +21,7 @@ import verify
 from config import Settings
 from logpipeline.archive.checkpoint import Checkpoint, Partition
 from logpipeline.archive.rotated import next_rotated, rotated
+from logpipeline.kafka import clients
 from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from logpipeline.locks import locked
@@ -41,6 +42,14 @@ ROTATED_BYTES = 20_000
 LEVELS = ("INFO", "INFO", "INFO", "warn", "ERROR")
 
 
+RETRY_MS = 10  # kafka-python waits so long whenever it has nothing to fetch yet
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(clients.QUICK, "retry_backoff_ms", RETRY_MS)
+
+
 @dataclass
 class Pipeline:
     """Kafka, logs.txt and Redis after a consumer has run, or a copy of the latter two."""
@@ -58,10 +67,12 @@ class Pipeline:
         for path in self.log_file.parent.glob(f"{self.log_file.stem}*"):
             (folder / path.name).write_bytes(path.read_bytes())
         key = f"{self.settings.redis_key}-{secrets.token_hex(4)}"
-        for name in self.redis.scan_iter(f"{self.settings.redis_key}*"):
-            rest = name.decode().removeprefix(self.settings.redis_key)
-            if rest[:1] in {"", ":"}:
-                self.redis.copy(name.decode(), key + rest)
+        with self.redis.pipeline(transaction=False) as copying:
+            for name in self.redis.scan_iter(f"{self.settings.redis_key}*", count=10_000):
+                rest = name.decode().removeprefix(self.settings.redis_key)
+                if rest[:1] in {"", ":"}:
+                    copying.copy(name.decode(), key + rest)
+            copying.execute()
         changed = {"log_file": folder / self.log_file.name, "redis_key": key}
         return Pipeline(self.settings.model_copy(update=changed), self.redis)
 
@@ -110,7 +121,7 @@ class Pipeline:
         self.redis.lset(self.key(), other, lines[0])
 
     def count_once_more(self) -> None:
-        key = next(self.redis.scan_iter(self.key(":counts:*")))
+        key = next(self.redis.scan_iter(self.key(":counts:*"), count=10_000))
         self.redis.hincrby(key, self.redis.hkeys(key)[0], 1)
 
     def key(self, rest: str = "") -> str:
@@ -250,7 +261,7 @@ def run_through(
             yield Pipeline(settings, client)
         finally:
             consumer.kill()
-            client.unlink(*client.scan_iter(f"{name}*"), "")
+            client.unlink(*client.scan_iter(f"{name}*", count=10_000), "")
             kafka_admin.delete_topics([name, f"{name}.dead-letter"])
 
 
@@ -531,7 +542,7 @@ def test_redis_that_stays_behind_is_named(
     pipeline.redis.hset(pipeline.key(":offsets"), "2", "405")
     said = pipeline.verify(capsys)[1]["Redis"]
     assert f"1 behind logs.txt: {pipeline.at(2, '')} is at 405, logs.txt at 410" in said
-    pipeline.redis.unlink(*pipeline.redis.scan_iter(pipeline.key("*")))
+    pipeline.redis.unlink(*pipeline.redis.scan_iter(pipeline.key("*"), count=10_000))
     status, lines = pipeline.verify(capsys)
     assert status == 1
     assert lines["Redis"].startswith("DIFFERS: 1 behind logs.txt: it has nothing")
@@ -556,9 +567,11 @@ def test_what_cannot_be_looked_at_is_said_in_one_line(
 
 
 # For a Redis that will never have what logs.txt has.
-IMPATIENT = """
+IMPATIENT = f"""
 import sys
+from logpipeline.kafka import clients
 from logpipeline.verify import snapshot
+clients.QUICK["retry_backoff_ms"] = {RETRY_MS}
 snapshot.CATCH_UP = 0.5
 import verify
 sys.exit(verify.main())

@@ -19,6 +19,7 @@ from logpipeline.terminal import short
 
 log = logging.getLogger(__name__)
 
+INTERVAL = 1.0  # seconds between reads of Redis
 TIMEOUT = 3.0  # seconds for one answer of Redis
 NAMES = 300  # characters of the muted alerts in a log line
 STEP = "watch"  # its name in log lines and metrics
@@ -45,13 +46,13 @@ class Watch:
         self.muted: dict[str, float] = {}  # id → the Unix time at which its mute ends
         self._history = History(rules.span)
         self._supervision = supervision or Supervision(log, settings)
-        self.wait = 0.0  # seconds until the next read, after an error that nobody foresaw
+        self.wait = INTERVAL  # seconds until the next read
         self._outage = Outage(log)
 
     def read(self) -> list[Notice]:
         """The notices to send now: none while Redis is unavailable, another process leads, or
         reading fails."""
-        self.wait = 0.0
+        self.wait = INTERVAL
         try:
             notices = self._read(time.time())
         except (redis.RedisError, OSError) as error:
@@ -62,7 +63,7 @@ class Watch:
             self.redis_up = False
             return []
         except Exception as error:  # noqa: BLE001 - whatever it is, the next read may succeed
-            self.wait = self._supervision.note(STEP, error)
+            self.wait = max(INTERVAL, self._supervision.note(STEP, error))
             return []
         self._supervision.resolve(STEP)
         self._outage.resolve("Redis available again; alerts resumed")

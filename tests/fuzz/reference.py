@@ -41,8 +41,10 @@ def doubtful(value: bytes | None) -> bool:
     """Whether it is so near a bound that either verdict will do."""
     if value is None:
         return False
-    near = abs(nesting(value) - NESTED) <= MARGIN
-    return near or abs(len(value) - LARGEST) < 2**13
+    over = len(value) - LARGEST
+    if over >= 2**13:
+        return False  # too large, however deep
+    return over > -(2**13) or abs(nesting(value) - NESTED) <= MARGIN
 
 
 def nesting(value: bytes) -> int:

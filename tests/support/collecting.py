@@ -15,12 +15,13 @@ from kafka.consumer.fetcher import ConsumerRecord
 from config import Settings
 from logpipeline.localstack.server import free_port
 from tests.support import topics
-from tests.support.forked import Forked
+from tests.support.forked import Constants, Forked
 from tests.support.process import Process
 from tests.support.waiting import until
 
 PATIENCE = 60.0
 JSON = "application/json"
+Ends = dict[Any, int]  # partition → offset
 
 
 class Received(NamedTuple):
@@ -40,7 +41,8 @@ class Collecting:
 
     def __init__(self, process: Process, port: int, settings: Settings) -> None:
         self.process, self.port, self._settings = process, port, settings
-        self._seen: set[tuple[int, int]] = set()  # of earlier tests
+        self._begin: Ends = {}  # where the records of earlier tests end
+        self._reader: _Reader | None = None  # kept for all reads
 
     @property
     def url(self) -> str:
@@ -83,18 +85,29 @@ class Collecting:
 
     def values(self) -> list[bytes]:
         """The records of the topic since `forget`."""
-        return [each.value for each in self._records() if _place(each) not in self._seen]
+        with self._reading() as reader:
+            return [record.value for record in reader.read(self._begin)]
 
     def forget(self) -> None:
         """Leave the records of earlier tests out."""
-        self._seen = {_place(each) for each in self._records()}
+        with self._reading() as reader:
+            self._begin = reader.ends()
 
-    def _records(self) -> list[ConsumerRecord]:
-        """Those that are committed, once no transaction is open: Kafka answers a commit before it
-        can be read."""
-        servers = self._settings.kafka_bootstrap_servers
-        until(lambda: _end(servers, self.topic, "read_committed") == _end(servers, self.topic), 20)
-        return topics.read_all(servers, self.topic)
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Read by the same consumers all the time, while Kafka is there."""
+        with self._reading() as self._reader:
+            yield
+        self._reader = None
+
+    @contextmanager
+    def _reading(self) -> Iterator["_Reader"]:
+        if self._reader:
+            yield self._reader
+        else:
+            servers = self._settings.kafka_bootstrap_servers
+            with topics.sockets_left(), closing(_Reader(servers, self.topic)) as reader:
+                yield reader
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(value) for value in self.values()]
@@ -103,32 +116,66 @@ class Collecting:
         return sorted(event["message"] for event in self.events())
 
 
-def _end(servers: str, topic: str, level: str = "read_uncommitted") -> dict[Any, int]:
-    with closing(KafkaConsumer(bootstrap_servers=servers, isolation_level=level)) as consumer:
-        ats = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
-        return dict(consumer.end_offsets(ats))
+class _Reader:
+    """Reads a topic that exists, as often as it is asked to."""
 
+    def __init__(self, servers: str, topic: str) -> None:
+        self._topic = topic
+        self._committed, self._all = (
+            KafkaConsumer(bootstrap_servers=servers, isolation_level=level)
+            for level in ("read_committed", "read_uncommitted")
+        )
 
-def _place(record: ConsumerRecord) -> tuple[int, int]:
-    return record.partition, record.offset
+    def close(self) -> None:
+        self._committed.close()
+        self._all.close()
+
+    def ends(self) -> Ends:
+        """Of what is committed, once no transaction is open: Kafka answers a commit before it can
+        be read."""
+        ats = [TopicPartition(self._topic, n) for n in self._all.partitions_for_topic(self._topic)]
+        found: list[Ends] = []
+
+        def agree() -> bool:
+            found[:] = (dict(each.end_offsets(ats)) for each in (self._committed, self._all))
+            return found[0] == found[1]
+
+        until(agree, 20)
+        return found[0]
+
+    def read(self, begin: Ends) -> list[ConsumerRecord]:
+        """The records from `begin` on."""
+        ends, found = self.ends(), []
+        self._committed.assign([*ends])
+        for at in ends:
+            self._committed.seek(at, begin.get(at, 0))
+        while any(self._committed.position(at) < end for at, end in ends.items()):
+            for batch in self._committed.poll(500, max_records=10_000).values():
+                found += batch
+        return found
 
 
 def started(
     run_script: Callable[..., Process],
     environment: Mapping[str, str],
     settings: Settings,
+    constants: Constants | None = None,
+    /,
     **variables: str,
 ) -> Collecting:
     """A collector with these settings, on a free port, once it is ready."""
     port = int(variables.get("COLLECTOR_PORT", free_port()))
     env = {**environment, "COLLECTOR_PORT": str(port), **variables}
-    collecting = Collecting(run_script("collector.py", env=env), port, settings)
+    process = run_script("collector.py", env=env, constants=constants)
+    collecting = Collecting(process, port, settings)
     collecting.wait_ready()
     return collecting
 
 
 @contextmanager
-def shared(kafka: str, folder: Path, **variables: str) -> Iterator[Collecting]:
+def shared(
+    kafka: str, folder: Path, constants: Constants | None = None, /, **variables: str
+) -> Iterator[Collecting]:
     """A collector for the tests of a module, on a topic of its own."""
     name = f"test-{secrets.token_hex(6)}"
     left_out = {field.upper() for field in Settings.model_fields}
@@ -137,12 +184,15 @@ def shared(kafka: str, folder: Path, **variables: str) -> Iterator[Collecting]:
     env = mine | {"KAFKA_BOOTSTRAP_SERVERS": kafka, "KAFKA_TOPIC": name}
     processes: list[Process] = []
 
-    def run(name: str, env: dict[str, str]) -> Process:
-        processes.append(Forked(name, [], folder / "collector.output", env))
+    def run(name: str, env: dict[str, str], constants: Constants | None) -> Process:
+        output = folder / "collector.output"
+        processes.append(Forked(name, [], output, env, constants=constants))
         return processes[0]
 
     try:
-        yield started(run, env, settings, **variables)
+        collecting = started(run, env, settings, constants, **variables)
+        with collecting.keeping():
+            yield collecting
     finally:
         for process in processes:
             process.kill()

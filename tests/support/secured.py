@@ -111,6 +111,7 @@ def properties(plain: int, ports: dict[str, int], files: dict[str, str]) -> str:
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users=User:ANONYMOUS;User:alice;User:machine",
         "ssl.principal.mapping.rules=RULE:^.*CN=([a-z]+).*$/$1/,DEFAULT",
+        "connection.failed.authentication.delay.ms=0",
         "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
         "listener.name.machines.ssl.client.auth=required",
     ]
@@ -225,7 +226,7 @@ class Tokens:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/token"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True).start()
 
     def answer(self) -> bytes:
         self.given += 1

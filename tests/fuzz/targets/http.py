@@ -1,6 +1,5 @@
 """HTTP: requests to the page and to the endpoints, well-formed or not, of real programs."""
 
-import json
 import os
 import re
 import socket
@@ -81,6 +80,7 @@ PATHS = (
     *(b"/?q=", b"/?service=", b"/?level=", b"/?span=day&theme=", b"/metrics?name[]="),
 )
 ANY, OURS = re.compile("Traceback"), re.compile(rf'File "{re.escape(str(ROOT))}/(?!\.venv/)')
+CLIENT = re.compile(rb"client_id[\"']?: ?[\"']([0-9a-f-]{36})")
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 pieces = st.lists(part, max_size=3)
@@ -201,27 +201,34 @@ def endpoint(folder: Path) -> Iterator[Aim]:
 
 def talk(program: Program, given: list[Parts]) -> None:
     """Open the page, then its socket, and say something else than a browser does."""
-    html = _get(program.port, b"/")
-    found = re.search(rb"client_id[\"']?: ?[\"']([0-9a-f-]{36})", html)
-    client = found[1].decode() if found else "x"
-    address = f"ws://127.0.0.1:{program.port}{SOCKET}websocket&client_id={client}"
+    client = _client(program.port)
+    ids = f"client_id={client}&tab_id=t-{client}&document_id=d-{client}"
+    address = f"ws://127.0.0.1:{program.port}{SOCKET}websocket&{ids}&next_message_id=0"
+    answer = ""
     with (
         suppress(WebSocketException, OSError, TimeoutError),
         connect(address, open_timeout=PATIENCE, close_timeout=0.2, max_size=None) as opened,
     ):
         opened.recv(PATIENCE)
-        shake = {"client_id": client, "tab_id": "t", "document_id": "d", "old_tab_id": None,
-                 "next_message_id": 0}  # fmt: skip
-        for packet in ("40", f'420["handshake",{json.dumps(shake)}]'):
-            opened.send(packet)
-            opened.recv(PATIENCE)
+        opened.send("40")
+        answer = str(opened.recv(PATIENCE))
         for parts in given:
             data = joined(parts, 2 * MIB).replace(b"CLIENT", client.encode())
             opened.send(data.decode(errors="replace"))
         opened.send("2probe")
         with suppress(TimeoutError):
             opened.recv(0.05)
+    hold(answer.startswith('40{"sid"'), f"the page's own socket is refused: {answer:.100}")
     program.check(foreign=True)
+
+
+def _client(port: int) -> str:
+    """The page's name for who opens it, once there is a place for another tab."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := CLIENT.search(_get(port, b"/"))):
+        hold(time.monotonic() < deadline, "no page")
+        time.sleep(0.1)
+    return found[1].decode()
 
 
 def _get(port: int, path: bytes) -> bytes:
