@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -256,8 +257,8 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
 
     It runs in `tmp_path`, with `environment` unless `env` is given, and is killed at the end.
     It is forked from a process that has imported it, which saves a start of Python, but with
-    `forked=False`, as for a test of its memory, with `popen`, or for a program that is not ours.
-    Only if it is forked, `constants` of its modules are set first: see Forked.
+    `forked=False`, as for a test of its memory, with `popen` other than `stdin=PIPE`, or for a
+    program that is not ours. `constants` of its modules are set first: see Forked.
     """
     with ExitStack() as cleanup:
         count = 0
@@ -275,11 +276,13 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
             log_file = tmp_path / f"{Path(name).stem}-{count}.output"
             chosen = environment if env is None else env
             process: Process
-            if forked and name in SCRIPTS and not popen:
-                process = Forked(name, [*args], log_file, chosen, constants=constants)
+            if forked and name in SCRIPTS and popen in ({}, {"stdin": PIPE}):
+                piped = bool(popen)
+                process = Forked(
+                    name, [*args], log_file, chosen, constants=constants, piped=piped
+                )
             else:
-                assert not constants
-                process = Process([*script(name), *args], log_file, chosen, **popen)
+                process = Process([*script(name, constants), *args], log_file, chosen, **popen)
             cleanup.callback(process.kill)
             return process
 

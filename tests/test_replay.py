@@ -6,8 +6,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
 
@@ -27,13 +27,17 @@ from logpipeline.moment import moment
 from logpipeline.replay.ranges import Ranges
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.drain import end_offsets
+from tests.support.drain import end_offsets, watching
 from tests.support.process import ROOT, Process
 from tests.support.records import event
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
 
 BAD = b"no event"
+SOON = {
+    "logpipeline.kafka.transactions.OPEN_MS": 3_000,
+    "logpipeline.kafka.transactions.PATIENCE": 4.5,
+}
 
 
 def put_letters(
@@ -189,7 +193,7 @@ def test_killed_again_and_again_it_sends_everything_once(
             run = run_script("replay.py", "--since", "1h", "--rate", "0")
             enough = written() + dice.randrange(1, 5_000)
             while run.running() and written() < enough:
-                time.sleep(0.002)
+                time.sleep(0.01)
             if not run.running():
                 break
             run.kill()
@@ -267,15 +271,6 @@ def _lines(settings: Settings) -> int:
     return settings.log_file.read_bytes().count(b"\n")
 
 
-@contextmanager
-def watching(settings: Settings) -> Iterator[Callable[[], int]]:
-    """_written, as often as is asked for: over one connection."""
-    with closing(KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)) as consumer:
-        partitions = consumer.partitions_for_topic(settings.kafka_topic)
-        ats = [TopicPartition(settings.kafka_topic, partition) for partition in partitions]
-        yield lambda: sum(consumer.end_offsets(ats).values())
-
-
 def _written(settings: Settings) -> int:
     """Offsets in use, with those of what was taken back."""
     return sum(end_offsets(settings).values())
@@ -303,7 +298,8 @@ def test_kafka_killed_for_a_while_loses_and_doubles_nothing(
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
     env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap}
     put_letters(mine, events(3_000))
-    run = run_script("replay.py", "--since", "1h", "--rate", "500", env=env)
+    options = ["--since", "1h", "--rate", "1000"]
+    run = run_script("replay.py", *options, env=env, constants=SOON)
     until(lambda: _written(mine) > 200, 60)
     own_kafka.kill()
     run.wait_for("cannot send, retrying", 60)
