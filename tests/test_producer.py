@@ -37,7 +37,7 @@ from tests.support.waiting import until
 
 SEED = 5
 MEMORY = 80 * 2**20  # bytes that it may take
-SOON = {"logpipeline.kafka.outbox.QUIET": 1.5}
+SOON = {"logpipeline.kafka.outbox.QUIET": 1.5, "logpipeline.kafka.outbox.PROBE": 0.5}
 
 
 def without_time(value: bytes) -> bytes:
