@@ -278,9 +278,7 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
             process: Process
             if forked and name in SCRIPTS and popen in ({}, {"stdin": PIPE}):
                 piped = bool(popen)
-                process = Forked(
-                    name, [*args], log_file, chosen, constants=constants, piped=piped
-                )
+                process = Forked(name, [*args], log_file, chosen, constants=constants, piped=piped)
             else:
                 process = Process([*script(name, constants), *args], log_file, chosen, **popen)
             cleanup.callback(process.kill)

@@ -89,7 +89,8 @@ def test_each_rotation_gives_each_line_once(
         }
 
     def follow() -> Process:
-        return run_script("producer.py", "--follow", *patterns)
+        soon = {"logpipeline.producer.follow.DISCOVER": 0.3}
+        return run_script("producer.py", "--follow", *patterns, constants=soon)
 
     def all_arrived() -> None:
         with suppress(AssertionError):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from config import Settings
+from logpipeline import shutdown
 from logpipeline.events import event
 from logpipeline.events.lines import MOST
 from logpipeline.kafka.outbox import Outbox
@@ -194,8 +195,12 @@ def test_threads_lose_nothing_and_keep_their_order(
 
 
 def test_kafka_away_at_the_start_and_later(
-    settings: Settings, logger: logging.Logger, new_kafka: Kafka
+    settings: Settings,
+    logger: logging.Logger,
+    new_kafka: Kafka,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(shutdown, "LONGEST_WAIT", 0.5)
     attach(logger, handler(on(settings, new_kafka)))
     logger.info("before Kafka")
     time.sleep(1)

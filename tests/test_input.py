@@ -181,9 +181,7 @@ def test_what_was_taken_from_a_pipe_but_not_delivered_is_counted(
 ) -> None:
     env = away(environment, own_kafka)
     soon = {"logpipeline.kafka.outbox.FLUSH": 1.0}
-    run = run_script(
-        "producer.py", "--input", "-", env=env, constants=soon, stdin=subprocess.PIPE
-    )
+    run = run_script("producer.py", "--input", "-", env=env, constants=soon, stdin=subprocess.PIPE)
     assert run.popen.stdin
     with run.popen.stdin as pipe:
         pipe.write(b"one\n")

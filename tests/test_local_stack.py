@@ -81,9 +81,7 @@ def refused(tmp_path: Path, stack_environment: dict[str, str]) -> Callable[..., 
     """How it ends with more variables, that it does not start with: without a start of Python."""
 
     def run(**variables: str) -> Completed:
-        return completed_text(
-            "logpipeline.localstack", [], tmp_path, stack_environment | variables
-        )
+        return completed_text("logpipeline.localstack", [], tmp_path, stack_environment | variables)
 
     return run
 

@@ -272,7 +272,9 @@ def test_kafka_unavailable_at_start_is_reported_once_and_retried(
     run_script: RunScript, environment: dict[str, str], new_kafka: Kafka, settings: Settings
 ) -> None:
     env = away(environment, new_kafka)
-    run = run_script("producer.py", "--count", "50", "--rate", "0", "--seed", str(SEED), env=env)
+    options = ["--count", "50", "--rate", "0", "--seed", str(SEED)]
+    soon = {"logpipeline.shutdown.LONGEST_WAIT": 0.5}
+    run = run_script("producer.py", *options, env=env, constants=soon)
     run.wait_for("waiting: Kafka does not answer")
     time.sleep(1)  # it has tried again, after 0.2 and 0.4 s
     new_kafka.start()
@@ -344,8 +346,13 @@ def test_memory_is_bounded_in_an_outage_whatever_the_lines(
 
 def until_still(pid: int) -> None:
     """Wait until the process reads no more: all that may wait is waiting."""
-    seen = deque[int](maxlen=10)
-    until(lambda: seen.append(_has_read(pid)) or len(seen) == 10 and len({*seen}) == 1, 30)
+    looks = deque[int](maxlen=10)
+
+    def still() -> bool:
+        looks.append(_has_read(pid))
+        return looks.count(looks[0]) == 10
+
+    until(still, 30)
 
 
 def _has_read(pid: int) -> int:

@@ -35,8 +35,9 @@ from tests.support.waiting import until
 
 BAD = b"no event"
 SOON = {
-    "logpipeline.kafka.transactions.OPEN_MS": 3_000,
-    "logpipeline.kafka.transactions.PATIENCE": 4.5,
+    "logpipeline.kafka.transactions.OPEN_MS": 2_000,
+    "logpipeline.kafka.transactions.PATIENCE": 3.0,
+    "logpipeline.shutdown.LONGEST_WAIT": 0.5,
 }
 
 

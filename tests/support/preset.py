@@ -22,7 +22,7 @@ def preset(name: str, value: Any) -> None:
 
 
 if __name__ == "__main__":
-    _, constants, script, *_ = sys.argv
+    constants, script = sys.argv[1:3]
     sys.argv = sys.argv[2:]
     sys.path[0] = str(Path(script).parent)
     for name, value in json.loads(constants).items():

@@ -115,6 +115,6 @@ def is_running(pid: int) -> bool:
 
 
 def script(name: str, constants: Mapping[str, Any] | None = None) -> list[str]:
-    """The command that runs one of the repository's scripts, with these constants of its modules."""
+    """The command that runs one of the repository's scripts; `constants` are set first."""
     first = [str(PRESET), json.dumps(constants)] if constants else []
     return [sys.executable, *first, str(ROOT / name)]
