@@ -10,6 +10,7 @@ from types import FrameType
 log = logging.getLogger(__name__)
 
 STEP = 0.05  # seconds; kafka-python has no wakeup(), so every wait polls the flag
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0  # seconds between retries
 
 
 class Shutdown:
@@ -54,14 +55,14 @@ class Shutdown:
             time.sleep(min(STEP, left))
         return self._requested
 
-    def backoff(self, first: float = 0.2, most: float = 5.0) -> Iterator[int]:
+    def backoff(self) -> Iterator[int]:
         """Count retries, with doubling waits between them; ends on a request to stop."""
-        seconds, tries = first, 0
+        seconds, tries = FIRST_WAIT, 0
         while not self:
             yield tries
             tries += 1
             self.wait(seconds)
-            seconds = min(2 * seconds, most)
+            seconds = min(2 * seconds, LONGEST_WAIT)
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         if _has_terminal():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tests.support.browser import Tab
 
 IN_CI = os.environ.get("CI") == "true"
-SERVERS = {"kafka_servers", "redis_server", "seaweed", "own_kafka", "own_redis"}  # their fixtures
+SERVERS = {"kafka_servers", "redis_server", "seaweed", "new_kafka", "own_redis"}  # their fixtures
 EXPENSIVE = {"seaweed", "settled", "settled_rotated"}  # one worker gets all tests of such a fixture
 RunScript = Callable[..., Process]
 
@@ -256,8 +257,8 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
 
     It runs in `tmp_path`, with `environment` unless `env` is given, and is killed at the end.
     It is forked from a process that has imported it, which saves a start of Python, but with
-    `forked=False`, as for a test of its memory, with `popen`, or for a program that is not ours.
-    Only if it is forked, `constants` of its modules are set first: see Forked.
+    `forked=False`, as for a test of its memory, with `popen` other than `stdin=PIPE`, or for a
+    program that is not ours. `constants` of its modules are set first: see Forked.
     """
     with ExitStack() as cleanup:
         count = 0
@@ -275,11 +276,11 @@ def run_script(environment: dict[str, str], tmp_path: Path) -> Iterator[RunScrip
             log_file = tmp_path / f"{Path(name).stem}-{count}.output"
             chosen = environment if env is None else env
             process: Process
-            if forked and name in SCRIPTS and not popen:
-                process = Forked(name, [*args], log_file, chosen, constants=constants)
+            if forked and name in SCRIPTS and popen in ({}, {"stdin": PIPE}):
+                piped = bool(popen)
+                process = Forked(name, [*args], log_file, chosen, constants=constants, piped=piped)
             else:
-                assert not constants
-                process = Process([*script(name), *args], log_file, chosen, **popen)
+                process = Process([*script(name, constants), *args], log_file, chosen, **popen)
             cleanup.callback(process.kill)
             return process
 
@@ -294,12 +295,24 @@ def formatted(run_folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def own_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
-    """A broker of this test alone, to kill, pause and start again with its data."""
+def new_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
+    """A broker of this test alone that has never run."""
     folder = tmp_path / "own-kafka"
     shutil.copytree(formatted, folder / "data")
-    with servers.started(Kafka(folder, free_port())) as broker:
+    broker = Kafka(folder, free_port(), servers.QUICK)
+    try:
         yield broker
+    finally:
+        broker.resume()
+        broker.kill()
+
+
+@pytest.fixture
+def own_kafka(new_kafka: Kafka) -> Kafka:
+    """A broker of this test alone, to kill, pause and start again with its data."""
+    new_kafka.start()
+    new_kafka.wait_ready()
+    return new_kafka
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.drain import watching
 from tests.support.kills import kills
 from tests.support.process import Process, script
 from tests.support.refusal import refusal
@@ -25,7 +26,7 @@ from tests.support.rotations import PATTERNS, ROTATIONS, Writer
 from tests.support.topics import read_until, records
 from tests.support.waiting import until
 from tests.test_input import arrived, key_of, messages
-from tests.test_producer import away
+from tests.test_producer import SOON, away
 from tests.test_tail import copytruncate, numbered, rename, write
 
 
@@ -88,7 +89,8 @@ def test_each_rotation_gives_each_line_once(
         }
 
     def follow() -> Process:
-        return run_script("producer.py", "--follow", *patterns)
+        soon = {"logpipeline.producer.follow.DISCOVER": 0.3}
+        return run_script("producer.py", "--follow", *patterns, constants=soon)
 
     def all_arrived() -> None:
         with suppress(AssertionError):
@@ -154,7 +156,7 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
                 old = len(list(tmp_path.glob("app.log.*")))
                 name = log.with_name(f"app.log.{old + 1}")
                 copytruncate(log, name) if dice.random() < 0.5 else log.rename(name)
-            done.wait(0.01 * wanted)
+            done.wait(0.007 * wanted)
         done.set()
 
     write(log, "the beginning")
@@ -165,13 +167,14 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     thread.start()
     killed, dice = 0, random.Random(2)
     try:
-        while not done.is_set() or killed < wanted:
-            run = run_script("producer.py", "--follow", "app.log")
-            before = len(of(made, log))
-            until(lambda n=before: len(of(made, log)) > n or done.is_set(), 60)  # type: ignore[misc]
-            done.wait(dice.random())
-            run.kill()
-            killed += 1
+        with watching(made) as arrivals:
+            while not done.is_set() or killed < wanted:
+                before = arrivals()
+                run = run_script("producer.py", "--follow", "app.log")
+                until(lambda n=before: arrivals() > n or done.is_set(), 60)  # type: ignore[misc]
+                done.wait(dice.random())
+                run.kill()
+                killed += 1
     finally:
         thread.join()
     write(log, "the end")
@@ -250,7 +253,7 @@ def test_lines_that_kafka_never_got_are_sent_again_after_a_kill(
     env = away(environment, own_kafka)
     log = tmp_path / "app.log"
     write(log, "one")
-    run = run_script("producer.py", "--follow", "app.log", env=env)
+    run = run_script("producer.py", "--follow", "app.log", env=env, constants=SOON)
     mine = own_kafka.bootstrap, settings.kafka_topic
     run.wait_for("created topic " + settings.kafka_topic, 60)
     until(lambda: any(records(*mine).values()), 60)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from config import Settings
+from logpipeline import shutdown
 from logpipeline.events import event
 from logpipeline.events.lines import MOST
 from logpipeline.kafka.outbox import Outbox
@@ -194,22 +195,24 @@ def test_threads_lose_nothing_and_keep_their_order(
 
 
 def test_kafka_away_at_the_start_and_later(
-    settings: Settings, logger: logging.Logger, own_kafka: Kafka
+    settings: Settings,
+    logger: logging.Logger,
+    new_kafka: Kafka,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    mine = on(settings, own_kafka)
-    own_kafka.kill()
-    attach(logger, handler(mine))
+    monkeypatch.setattr(shutdown, "LONGEST_WAIT", 0.5)
+    attach(logger, handler(on(settings, new_kafka)))
     logger.info("before Kafka")
     time.sleep(1)
-    own_kafka.start()
-    own_kafka.wait_ready()
+    new_kafka.start()
+    new_kafka.wait_ready()
     logger.info("after")
     flush(logger)
-    own_kafka.pause()
+    new_kafka.pause()
     logger.info("while it is away")
-    own_kafka.resume()
+    new_kafka.resume()
     flush(logger)
-    got = arrived(own_kafka.bootstrap, settings.kafka_topic)
+    got = arrived(new_kafka.bootstrap, settings.kafka_topic)
     assert [each["message"] for each in got] == ["before Kafka", "after", "while it is away"]
 
 
@@ -226,8 +229,10 @@ def test_beyond_its_bound_it_drops_counts_and_tells_but_never_waits_long(
     settings: Settings,
     logger: logging.Logger,
     own_kafka: Kafka,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(delivery, "REPORT", 1.0)
     attach(logger, handler(on(settings, own_kafka), capacity=50))
     logger.info("first")
     flush(logger)
@@ -321,10 +326,11 @@ def test_a_programs_end_does_not_wait_for_kafka_for_ever(
     run_script: RunScript, environment: dict[str, str], settings: Settings, tmp_path: Path
 ) -> None:
     env = importing(environment) | {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    body = "from logpipeline.producer import delivery\ndelivery.EXIT = 1.0\nwork('a')"
     start = time.monotonic()
-    run = run_script(program(tmp_path, "work('a')"), env=env)
+    run = run_script(program(tmp_path, body), env=env)
     assert run.wait(60) == 0, run
-    assert time.monotonic() - start < EXIT + JOIN + 10
+    assert time.monotonic() - start < 1 + JOIN + 10
     assert "KafkaLogHandler: records not delivered: 100, dropped: 0" in run.output()
     assert "Traceback" not in run.output()
 

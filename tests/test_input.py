@@ -180,7 +180,8 @@ def test_what_was_taken_from_a_pipe_but_not_delivered_is_counted(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:
     env = away(environment, own_kafka)
-    run = run_script("producer.py", "--input", "-", env=env, stdin=subprocess.PIPE)
+    soon = {"logpipeline.kafka.outbox.FLUSH": 1.0}
+    run = run_script("producer.py", "--input", "-", env=env, constants=soon, stdin=subprocess.PIPE)
     assert run.popen.stdin
     with run.popen.stdin as pipe:
         pipe.write(b"one\n")

@@ -17,12 +17,13 @@ import pytest
 from config import Settings
 from logpipeline.localstack.kafka import Kafka
 from tests.conftest import RunScript
+from tests.support.forked import Constants
 from tests.support.kills import kills
 from tests.support.process import ROOT, Process, children, is_running
 from tests.support.topics import records
 from tests.support.waiting import until
 from tests.test_input import _has_topic, arrived, key_of, messages, totals
-from tests.test_producer import MEMORY, away
+from tests.test_producer import MEMORY, SOON, away, until_still
 
 KILLED = "input not read to its end: its process was killed by SIGKILL"
 
@@ -40,9 +41,12 @@ def arrives(run: Process, settings: Settings) -> None:
 
 
 @contextmanager
-def piped(run_script: RunScript, settings: Settings, *given: str) -> Iterator[Process]:
+def piped(
+    run_script: RunScript, settings: Settings, *given: str, constants: Constants | None = None
+) -> Iterator[Process]:
     """producer.py, of which an event has arrived, and whose pipe has one line and stays open."""
-    run = run_script("producer.py", "--input", *given, stdin=subprocess.PIPE)
+    options = ["--input", *given]
+    run = run_script("producer.py", *options, constants=constants, stdin=subprocess.PIPE)
     assert run.popen.stdin
     with run.popen.stdin as pipe:
         pipe.write(b"one\n")
@@ -160,7 +164,8 @@ def test_signals_to_the_whole_group_stop_it_as_one_to_the_parent_does(
 
 
 def test_a_child_that_hangs_does_not_hold_a_stop(run_script: RunScript, settings: Settings) -> None:
-    with piped(run_script, settings, "-") as run:
+    soon = {"logpipeline.producer.input_process.PATIENCE": 0.5}
+    with piped(run_script, settings, "-", constants=soon) as run:
         reader = child(run)
         os.kill(reader, signal.SIGSTOP)
         run.terminate()
@@ -201,14 +206,16 @@ def test_the_memory_of_both_is_bounded_in_an_outage(
     env = away(environment, own_kafka)
     path = tmp_path / "app.log"
     with path.open("w") as file:
-        file.writelines(f"{os.urandom(size // 2).hex()}\n" for _ in range(30_000_000 // size))
+        file.writelines(f"{os.urandom(size // 2).hex()}\n" for _ in range(3_000_000 // size))
     endless = ["sh", "-c", 'while cat "$1"; do :; done', "", str(path)]
     with subprocess.Popen(endless, stdout=subprocess.PIPE) as lines:
-        run = run_script("producer.py", "--input", "-", env=env, forked=False, stdin=lines.stdout)
+        given = {"env": env, "forked": False, "constants": SOON, "stdin": lines.stdout}
+        run = run_script("producer.py", "--input", "-", **given)
         mine = own_kafka.bootstrap, settings.kafka_topic
         until(lambda: _has_topic(run) and any(records(*mine).values()), 60)
         own_kafka.pause()
         run.wait_for("Kafka unavailable")
+        until_still(child(run))  # there is no room for more
         assert proportional(run.pid) + proportional(child(run)) < MEMORY
         own_kafka.resume()
         run.kill()

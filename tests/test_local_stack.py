@@ -24,10 +24,12 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import Server, ServerError, free_port
 from logpipeline.terminal import printable
+from tests.support.forked import completed_text
 from tests.support.process import ROOT, Process
 from tests.support.waiting import until
 
 Start = Callable[..., Process]
+Completed = subprocess.CompletedProcess[str]
 
 
 def running_in(folder: Path) -> list[int]:
@@ -72,6 +74,16 @@ def start(tmp_path: Path, stack_environment: dict[str, str]) -> Iterator[Start]:
     yield run
     for process in processes:
         process.kill()
+
+
+@pytest.fixture
+def refused(tmp_path: Path, stack_environment: dict[str, str]) -> Callable[..., Completed]:
+    """How it ends with more variables, that it does not start with: without a start of Python."""
+
+    def run(**variables: str) -> Completed:
+        return completed_text("logpipeline.localstack", [], tmp_path, stack_environment | variables)
+
+    return run
 
 
 def test_kafka_keeps_its_data_over_a_stop_and_a_crash(own_kafka: Kafka) -> None:
@@ -245,13 +257,14 @@ def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
     ],
 )
 def test_a_used_port_is_named_with_its_setting_before_anything_starts(
-    start: Start, tmp_path: Path, name: str, value: str, advice: str
+    refused: Callable[..., Completed], tmp_path: Path, name: str, value: str, advice: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        stack = start(**{name: value.format(port)})
-        assert stack.wait() == 1
-    assert stack.output() == f"local: port {port} is in use: set {advice}\n"
+        stack = refused(**{name: value.format(port)})
+    assert stack.returncode == 1
+    assert stack.stdout == ""
+    assert stack.stderr == f"local: port {port} is in use: set {advice}\n"
     assert not (tmp_path / ".local/kafka").exists()
 
 
@@ -273,19 +286,19 @@ def test_a_used_port_is_named_with_its_setting_before_anything_starts(
     ],
 )
 def test_a_setting_that_the_local_stack_cannot_serve_is_one_line(
-    start: Start, name: str, value: str, words: str
+    refused: Callable[..., Completed], name: str, value: str, words: str
 ) -> None:
-    stack = start(**{name: value})
-    assert stack.wait() in (1, 2)
-    assert words in stack.output()
-    assert stack.output().count("\n") == 1
-    assert "secret" not in stack.output()
+    stack = refused(**{name: value})
+    assert stack.returncode in (1, 2)
+    assert stack.stdout == ""
+    assert words in stack.stderr
+    assert stack.stderr.count("\n") == 1
+    assert "secret" not in stack.stderr
 
 
-def show(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "logpipeline.recent", *arguments]
-    environment = {**environment, "PYTHONPATH": str(ROOT), "TZ": "UTC"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+def show(environment: dict[str, str], *arguments: str) -> Completed:
+    folder = Path(environment["LOG_FILE"]).parent
+    return completed_text("logpipeline.recent", [*arguments], folder, environment | {"TZ": "UTC"})
 
 
 def event(level: str, message: str, **fields: object) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -22,13 +22,14 @@ import producer
 from config import Settings
 from logpipeline import pace
 from logpipeline.events import event
-from logpipeline.kafka import outbox
+from logpipeline.kafka import outbox, topics
 from logpipeline.kafka.outbox import Outbox
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.pace import CATCH_UP, Pace, bursts, paced
 from logpipeline.producer.simulator import simulate
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.drain import watching
 from tests.support.process import ROOT, Process
 from tests.support.refusal import refusal
 from tests.support.topics import Pair, records
@@ -36,6 +37,7 @@ from tests.support.waiting import until
 
 SEED = 5
 MEMORY = 80 * 2**20  # bytes that it may take
+SOON = {"logpipeline.kafka.outbox.QUIET": 1.5, "logpipeline.kafka.outbox.PROBE": 0.5}
 
 
 def without_time(value: bytes) -> bytes:
@@ -267,17 +269,18 @@ def test_outbox_is_bounded_in_events_and_bytes(
 
 
 def test_kafka_unavailable_at_start_is_reported_once_and_retried(
-    run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
+    run_script: RunScript, environment: dict[str, str], new_kafka: Kafka, settings: Settings
 ) -> None:
-    own_kafka.kill()
-    env = away(environment, own_kafka)
-    run = run_script("producer.py", "--count", "50", "--rate", "0", "--seed", str(SEED), env=env)
+    env = away(environment, new_kafka)
+    options = ["--count", "50", "--rate", "0", "--seed", str(SEED)]
+    soon = {"logpipeline.shutdown.LONGEST_WAIT": 0.5}
+    run = run_script("producer.py", *options, env=env, constants=soon)
     run.wait_for("waiting: Kafka does not answer")
-    time.sleep(2)
-    own_kafka.start()
+    time.sleep(1)  # it has tried again, after 0.2 and 0.4 s
+    new_kafka.start()
     assert run.wait(60) == 0, run
     assert run.output().count("waiting:") == 1
-    assert_each_once_in_order(records(own_kafka.bootstrap, settings.kafka_topic), 50, 0)
+    assert_each_once_in_order(records(new_kafka.bootstrap, settings.kafka_topic), 50, 0)
 
 
 def test_stopped_while_kafka_was_never_there(
@@ -295,16 +298,18 @@ def test_kafka_killed_for_a_while_loses_doubles_and_reorders_nothing(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:
     env = away(environment, own_kafka)
-    sent = "300000"
+    sent = "150000"
     options = ["--rate", "0", "--count", sent, "--seed", str(SEED)]
-    run = run_script("producer.py", *options, env=env, forked=False)
-    run.wait_for("--seed")
-    time.sleep(0.2)  # it takes a second or more for all
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    assert topics.ensure(mine, Shutdown(), topics.to_send(mine))
+    with watching(mine) as written:
+        run = run_script("producer.py", *options, env=env, forked=False, constants=SOON)
+        while not written():
+            time.sleep(0.01)  # it takes a second or more for all
     own_kafka.kill()
-    run.wait_for(
-        "Kafka unavailable, retrying: "
-    )  # how many are waiting by then is the machine's speed
-    time.sleep(12)
+    # How many are waiting by then is the machine's speed.
+    run.wait_for("Kafka unavailable, retrying: ")
+    time.sleep(4)  # in which it tries to connect again and again
     assert _resident(run) < MEMORY
     own_kafka.start()
     assert run.wait(120) == 0, run
@@ -325,17 +330,34 @@ def test_memory_is_bounded_in_an_outage_whatever_the_lines(
     path = tmp_path / "app.log"
     with path.open("w") as file:
         file.writelines(f"{os.urandom(5_000).hex()}\n" for _ in range(4_000))
-    assert run_script("producer.py", "--rate", "0", "--count", "1", env=env).wait(60) == 0
-    run = run_script("producer.py", "--input", str(path), "--rate", "500", env=env, forked=False)
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
+    assert topics.ensure(mine, Shutdown(), topics.to_send(mine))
+    options = ["--input", str(path), "--rate", "1000"]
+    run = run_script("producer.py", *options, env=env, forked=False, constants=SOON)
     until(lambda: _end(mine) > 1)
     own_kafka.pause()
     run.wait_for("Kafka unavailable")
-    time.sleep(3)  # more lines than may wait
+    until_still(run.pid)  # more lines than may wait
     assert _resident(run) < MEMORY
     own_kafka.resume()
     assert run.wait(60) == 0, run
     assert "sent 4,000 events" in run.output()
+
+
+def until_still(pid: int) -> None:
+    """Wait until the process reads no more: all that may wait is waiting."""
+    looks = deque[int](maxlen=10)
+
+    def still() -> bool:
+        looks.append(_has_read(pid))
+        return looks.count(looks[0]) == 10
+
+    until(still, 30)
+
+
+def _has_read(pid: int) -> int:
+    """Bytes from files, pipes and sockets."""
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
 
 
 def _resident(run: Process) -> int:
@@ -347,14 +369,17 @@ def _resident(run: Process) -> int:
 def test_a_stop_while_kafka_is_unavailable_reports_undelivered_events(
     run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
 ) -> None:
+    """Within FLUSH seconds and a few, but not the 7 that it usually is."""
     env = away(environment, own_kafka)
-    run = run_script("producer.py", "--rate", "100", "--seed", str(SEED), env=env)
-    run.wait_for("--seed")
-    time.sleep(1)
+    soon = SOON | {"logpipeline.kafka.outbox.FLUSH": 1.0}
+    options = ["--rate", "100", "--seed", str(SEED)]
+    run = run_script("producer.py", *options, env=env, constants=soon)
+    run.wait_for("created topic")
+    time.sleep(0.5)
     own_kafka.pause()
     run.wait_for("Kafka unavailable")
     run.terminate()
-    assert run.wait(10) == 1, run
+    assert run.wait(6) == 1, run
     [totals] = [line for line in run.output().splitlines() if "undelivered" in line]
     assert int(totals.split()[-2].replace(",", "")) > 100
     assert "Traceback" not in run.output()

@@ -4,10 +4,9 @@ import gzip
 import json
 import random
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
 
@@ -27,13 +26,19 @@ from logpipeline.moment import moment
 from logpipeline.replay.ranges import Ranges
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.drain import end_offsets
-from tests.support.process import ROOT, Process
+from tests.support.drain import end_offsets, watching
+from tests.support.forked import Forked
+from tests.support.process import Process
 from tests.support.records import event
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
 
 BAD = b"no event"
+SOON = {
+    "logpipeline.kafka.transactions.OPEN_MS": 2_000,
+    "logpipeline.kafka.transactions.PATIENCE": 3.0,
+    "logpipeline.shutdown.LONGEST_WAIT": 0.5,
+}
 
 
 def put_letters(
@@ -180,26 +185,27 @@ def test_the_rate_is_not_exceeded(run_script: RunScript, settings: Settings) -> 
 def test_killed_again_and_again_it_sends_everything_once(
     run_script: RunScript, settings: Settings
 ) -> None:
-    letters = events(20_000)
+    letters = events(5_000)
+    blocks = {"logpipeline.replay.run.MOST_EVENTS": 250}  # 20 of them
     put_letters(settings, letters)
     dice, killed = random.Random(8), 0
     consumer = run_script("consumer.py")
     with watching(settings) as written:
         while True:
-            run = run_script("replay.py", "--since", "1h", "--rate", "0")
-            enough = written() + dice.randrange(1, 5_000)
+            run = run_script("replay.py", "--since", "1h", "--rate", "0", constants=blocks)
+            enough = written() + dice.randrange(1, 1_250)
             while run.running() and written() < enough:
-                time.sleep(0.002)
+                time.sleep(0.01)
             if not run.running():
                 break
             run.kill()
             killed += 1
     assert killed >= 3
     assert run.wait() == 0, run
-    assert _written(settings) > 20_000 + killed  # with what was taken back
+    assert _written(settings) > 5_000 + killed  # with what was taken back
     expected = sorted(value for _, value in letters)
     assert_has(settings, expected)
-    until(lambda: _lines(settings) >= 20_000, 60)
+    until(lambda: _lines(settings) >= 5_000, 60)
     consumer.terminate()
     assert consumer.wait() == 0, consumer
     assert sorted(settings.log_file.read_bytes().splitlines()) == expected
@@ -246,8 +252,7 @@ def test_after_a_fix_everything_is_in_logs_txt_and_verify_agrees(
     assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     mixed = [event(number, level="SILLY" if number % 3 else "INFO") for number in range(300)]
     send(settings.kafka_bootstrap_servers, settings.kafka_topic, [*mixed, BAD])
-    command = [sys.executable, "-c", BEFORE_THE_FIX]
-    old = Process(command, tmp_path / "old.output", environment | {"PYTHONPATH": str(ROOT)})
+    old = Forked("-c", [BEFORE_THE_FIX], tmp_path / "old.output", environment)
     until(lambda: settings.log_file.exists() and _lines(settings) == 100, 60, str(old))
     old.terminate()
     assert old.wait() == 0, old
@@ -265,15 +270,6 @@ def test_after_a_fix_everything_is_in_logs_txt_and_verify_agrees(
 
 def _lines(settings: Settings) -> int:
     return settings.log_file.read_bytes().count(b"\n")
-
-
-@contextmanager
-def watching(settings: Settings) -> Iterator[Callable[[], int]]:
-    """_written, as often as is asked for: over one connection."""
-    with closing(KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)) as consumer:
-        partitions = consumer.partitions_for_topic(settings.kafka_topic)
-        ats = [TopicPartition(settings.kafka_topic, partition) for partition in partitions]
-        yield lambda: sum(consumer.end_offsets(ats).values())
 
 
 def _written(settings: Settings) -> int:
@@ -303,7 +299,8 @@ def test_kafka_killed_for_a_while_loses_and_doubles_nothing(
     mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
     env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap}
     put_letters(mine, events(3_000))
-    run = run_script("replay.py", "--since", "1h", "--rate", "500", env=env)
+    options = ["--since", "1h", "--rate", "1000"]
+    run = run_script("replay.py", *options, env=env, constants=SOON)
     until(lambda: _written(mine) > 200, 60)
     own_kafka.kill()
     run.wait_for("cannot send, retrying", 60)

@@ -130,11 +130,12 @@ class Outbox:
         """Events that Kafka has not acknowledged yet."""
         return self._events
 
-    def close(self, patience: float = FLUSH) -> None:
-        """Wait until Kafka has every event; after a request to stop, at most `patience` seconds."""
+    def close(self, patience: float | None = None) -> None:
+        """Wait until Kafka has every event; after a request to stop, at most `patience` seconds,
+        FLUSH if it is None."""
         while self.settle() and not self._stop:
             time.sleep(STEP)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + (FLUSH if patience is None else patience)
         while self.settle() and time.monotonic() < deadline:
             time.sleep(STEP)
         if self._waiting:

@@ -1,6 +1,7 @@
-"""Drain: the lag of a consumer group's logs.txt behind Kafka."""
+"""Drain: how much a topic has, and the lag of a consumer group's logs.txt behind it."""
 
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 from config import Settings
 from logpipeline.archive.checkpoint import Checkpoint
@@ -15,6 +16,18 @@ def end_offsets(settings: Settings) -> dict[int, int]:
         partitions = consumer.partitions_for_topic(settings.kafka_topic) or ()
         ats = [TopicPartition(settings.kafka_topic, partition) for partition in partitions]
         return {at.partition: end for at, end in consumer.end_offsets(ats).items()}
+
+
+@contextmanager
+def watching(settings: Settings) -> Iterator[Callable[[], int]]:
+    """The number of offsets in use, as often as it is asked for: over one connection."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    servers = settings.kafka_bootstrap_servers.split(",")
+    with closing(KafkaConsumer(bootstrap_servers=servers)) as consumer:
+        partitions = consumer.partitions_for_topic(settings.kafka_topic)
+        ats = [TopicPartition(settings.kafka_topic, partition) for partition in partitions]
+        yield lambda: sum(consumer.end_offsets(ats).values())
 
 
 def lag(settings: Settings, ends: dict[int, int]) -> int:

@@ -4,7 +4,6 @@ They are forked from a server process that has imported what they need: multipro
 """
 
 import ctypes
-import importlib
 import multiprocessing
 import os
 import runpy
@@ -15,11 +14,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from logpipeline.localstack.child import PR_SET_PDEATHSIG
+from tests.support.preset import preset
 from tests.support.process import ROOT, Process
 
 SCRIPTS = {path.name for path in ROOT.glob("*.py")}
@@ -38,7 +39,8 @@ CONTEXT.set_forkserver_preload(PRELOADED)
 class Forked(Process):
     """`program` is a script of the repository, such as "consumer.py", a module of it or its tests,
     or "-c" with code as the first of its arguments. It starts in `folder`, or that of `log_file`;
-    its stderr goes to `errors`, if there is one. `constants` are set before it runs, such as
+    its stderr goes to `errors`, if there is one; its stdin is empty, or with `piped` a pipe, of
+    which `popen.stdin` is the other end. `constants` are set before it runs, such as
     {"logpipeline.kafka.outbox.QUIET": 1.0}, so that a test need not wait out a timeout."""
 
     def __init__(
@@ -50,6 +52,7 @@ class Forked(Process):
         errors: Path | None = None,
         folder: Path | None = None,
         constants: Constants | None = None,
+        piped: bool = False,
     ) -> None:
         self.command = [program, *arguments]
         self.log_file = log_file
@@ -57,7 +60,7 @@ class Forked(Process):
         for stream in streams:
             stream.touch()
         self.popen = _Popen(  # type: ignore[assignment]
-            self.command, streams, folder or log_file.parent, env, constants or {}
+            piped, self.command, streams, folder or log_file.parent, env, constants or {}
         )
 
     def kill(self) -> None:
@@ -76,10 +79,16 @@ class _Popen:
 
     lock = threading.Lock()  # each start asks after all children, as a wait of another thread does
 
-    def __init__(self, *run: Any) -> None:
-        self._process = CONTEXT.Process(target=_run, args=run)
-        with self.lock:
-            self._process.start()
+    def __init__(self, piped: bool, *run: Any) -> None:
+        self.stdin: IO[bytes] | None = None
+        with ExitStack() as ends:
+            theirs = None
+            if piped:
+                theirs, ours = map(ends.enter_context, CONTEXT.Pipe(duplex=False))
+                self.stdin = os.fdopen(os.dup(ours.fileno()), "wb")
+            self._process = CONTEXT.Process(target=_run, args=(theirs, *run))
+            with self.lock:
+                self._process.start()
         self.pid = self._process.pid
 
     @property
@@ -125,6 +134,7 @@ def completed_text(
 
 
 def _run(
+    stdin: connection.Connection | None,
     command: list[str],
     streams: tuple[Path, Path],
     folder: Path,
@@ -135,7 +145,9 @@ def _run(
     os.setsid()
     if sys.platform == "linux":  # as the server ends with the test, so does this
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(stdin.fileno() if stdin else os.open(os.devnull, os.O_RDONLY), 0)
+    if stdin:
+        stdin.close()
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_APPEND), number)
     for output in (sys.stdout, sys.stderr):
@@ -147,7 +159,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
     sys.argv = command
     for name, value in constants.items():
-        _set(name, value)
+        preset(name, value)
     if command[0] == "-c":
         sys.argv = ["-c", *command[2:]]
         exec(command[1], {"__name__": "__main__"})  # noqa: S102 - the test's own
@@ -155,11 +167,3 @@ def _run(
         runpy.run_path(str(ROOT / command[0]), run_name="__main__")
     else:
         runpy.run_module(command[0], run_name="__main__", alter_sys=True)
-
-
-def _set(name: str, value: Any) -> None:
-    """Set a module's constant. Raises ImportError, AttributeError if there is none."""
-    module, _, constant = name.rpartition(".")
-    owner = importlib.import_module(module)
-    getattr(owner, constant)
-    setattr(owner, constant, value)

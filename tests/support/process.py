@@ -1,10 +1,11 @@
 """Process: a script that a test runs, watches and kills."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from logpipeline.localstack.server import free_port
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
+PRESET = Path(__file__).with_name("preset.py")
 
 
 class Process:
@@ -112,6 +114,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def script(name: str) -> list[str]:
-    """The command that runs one of the repository's scripts."""
-    return [sys.executable, str(ROOT / name)]
+def script(name: str, constants: Mapping[str, Any] | None = None) -> list[str]:
+    """The command that runs one of the repository's scripts; `constants` are set first."""
+    first = [str(PRESET), json.dumps(constants)] if constants else []
+    return [sys.executable, *first, str(ROOT / name)]
