@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.support.browser import Tab
 
 IN_CI = os.environ.get("CI") == "true"
-SERVERS = {"kafka_servers", "redis_server", "seaweed", "own_kafka", "own_redis"}  # their fixtures
+SERVERS = {"kafka_servers", "redis_server", "seaweed", "new_kafka", "own_redis"}  # their fixtures
 EXPENSIVE = {"seaweed", "settled", "settled_rotated"}  # one worker gets all tests of such a fixture
 RunScript = Callable[..., Process]
 
@@ -294,12 +294,24 @@ def formatted(run_folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def own_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
-    """A broker of this test alone, to kill, pause and start again with its data."""
+def new_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
+    """A broker of this test alone that has never run."""
     folder = tmp_path / "own-kafka"
     shutil.copytree(formatted, folder / "data")
-    with servers.started(Kafka(folder, free_port())) as broker:
+    broker = Kafka(folder, free_port(), servers.QUICK)
+    try:
         yield broker
+    finally:
+        broker.resume()
+        broker.kill()
+
+
+@pytest.fixture
+def own_kafka(new_kafka: Kafka) -> Kafka:
+    """A broker of this test alone, to kill, pause and start again with its data."""
+    new_kafka.start()
+    new_kafka.wait_ready()
+    return new_kafka
 
 
 @pytest.fixture

@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 MOST_BETWEEN_POLLS_MS = 60_000  # until the group gives this consumer's partitions to others
+SESSION_MS = 6_000  # without a heartbeat, until it does
+HEARTBEAT_MS = 1_500
+METADATA_MS = 15_000  # at most, until new partitions and a new topic are noticed
 SEEK_PAUSE = 0.05  # seconds between polls while no position is certain
 CLOSE_MS = 2_000  # twice: for the last commit, and for leaving the group
 MOST_RECORDS = 10_000  # a batch: more gains nothing, and keeps the lock and memory longer
@@ -78,10 +81,10 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]
             client_rack=settings.kafka_client_rack,
             auto_offset_reset="none",
             partition_assignment_strategy=(CooperativeStickyAssignor,),
-            session_timeout_ms=6_000,
-            heartbeat_interval_ms=1_500,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             max_poll_interval_ms=MOST_BETWEEN_POLLS_MS,
-            metadata_max_age_ms=15_000,  # how soon new partitions and a new topic are noticed
+            metadata_max_age_ms=METADATA_MS,
             max_poll_records=MOST_RECORDS,
             fetch_max_bytes=FETCH_BYTES,
         )

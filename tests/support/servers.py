@@ -23,6 +23,10 @@ REDIS_IMAGE = "redis:8.2"
 # It writes into copies of these files, which it can't where they were built read-only.
 KAFKA_COMMAND = ["sh", "-c", "chmod -Rf u+w /etc/kafka/docker; exec /etc/kafka/docker/run"]
 READY = 90.0  # seconds
+SHORTEST_SESSION_MS = 500  # of a group's member: a test need not wait for 6 s until one is missed
+GROUPS = f"group.min.session.timeout.ms={SHORTEST_SESSION_MS}\n"
+# A broker that is killed and started again waits until the one before it is missed.
+QUICK = f"{GROUPS}broker.session.timeout.ms=1400\nbroker.heartbeat.interval.ms=300\n"
 AnyServer = TypeVar("AnyServer", bound=Server)
 
 
@@ -65,6 +69,7 @@ def kafka_container() -> Iterator[str]:
         "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
         "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "4",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "200",
+        "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": f"{SHORTEST_SESSION_MS}",
         "KAFKA_HEAP_OPTS": "-Xmx512m",
     }
     container = DockerContainer(KAFKA_IMAGE, env=variables).with_command(KAFKA_COMMAND)
@@ -95,7 +100,7 @@ def kafka_data(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def kafka_process(folder: Path) -> Iterator[str]:
     """A broker without Docker; gives host:port. Raises ServerError."""
-    with started(Kafka(folder, free_port())) as broker:
+    with started(Kafka(folder, free_port(), GROUPS)) as broker:
         yield broker.bootstrap
 
 
