@@ -9,12 +9,11 @@ import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions
 from kafka.consumer.fetcher import ConsumerRecord
 from redis import Redis as RedisClient
@@ -178,15 +177,10 @@ def is_stable(admin: KafkaAdminClient, settings: Settings, count: int) -> bool:
     return len(shares) == len(with_some) == count
 
 
-def committed(settings: Settings) -> dict[int, int]:
+def committed(admin: KafkaAdminClient, settings: Settings) -> dict[int, int]:
     """Partition → offset that the consumer group has committed."""
-    with closing(
-        KafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id
-        )
-    ) as consumer:
-        ats = [TopicPartition(settings.kafka_topic, n) for n in range(settings.kafka_partitions)]
-        return {at.partition: consumer.committed(at) or 0 for at in ats}
+    found = admin.list_group_offsets(settings.kafka_group_id)[settings.kafka_group_id]
+    return {at.partition: commit.offset for at, commit in found.items()}
 
 
 def hostile(count: int) -> list[bytes | None]:
@@ -241,7 +235,7 @@ def test_metadata_that_came_too_early_is_asked_for_again_at_once(
 
 
 def test_good_events_arrive_byte_for_byte_among_two_thousand_hostile_records(
-    run_script: RunScript, made: Settings, redis: RedisClient
+    run_script: RunScript, made: Settings, redis: RedisClient, kafka_admin: KafkaAdminClient
 ) -> None:
     good = numbered(0, 2_000)
     good += [
@@ -279,7 +273,7 @@ def test_good_events_arrive_byte_for_byte_among_two_thousand_hostile_records(
     newest = redis.lrange(made.redis_key, 0, -1)
     assert len(newest) == len({*newest}) == CAP
     assert {*newest} <= {*lines(made)}
-    assert sum(committed(made).values()) == len(records)
+    assert sum(committed(kafka_admin, made).values()) == len(records)
 
 
 def test_a_dead_letter_topic_for_smaller_records_gets_the_beginning(
@@ -368,7 +362,7 @@ def test_a_killed_consumers_share_is_taken_over_and_a_paused_one_repeats_nothing
     newest = redis.lrange(made.redis_key, 0, -1)
     assert len(newest) == len({*newest}) == CAP
     offsets = {int(p): int(n) for p, n in redis.hgetall(f"{made.redis_key}:offsets").items()}
-    assert offsets == committed(made)
+    assert offsets == committed(kafka_admin, made)
 
 
 def test_kafka_away_at_start_and_later_is_waited_for(
@@ -519,11 +513,11 @@ def test_logs_txt_in_a_folder_that_is_missing_is_one_line_and_waited_for(
 
 
 def test_a_corrupt_checkpoint_is_said_once_and_its_removal_heals(
-    run_script: RunScript, made: Settings
+    run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient
 ) -> None:
     consumer = run_script("consumer.py", constants=MISSED_SOON)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
-    until(lambda: sum(committed(made).values()) == 10, PATIENCE)
+    until(lambda: sum(committed(kafka_admin, made).values()) == 10, PATIENCE)
     consumer.kill()
     checkpoint = made.log_file.with_name("logs.txt.checkpoint")
     checkpoint.write_bytes(b"{")
@@ -546,7 +540,7 @@ def test_what_kafka_has_deleted_unread_is_counted_as_a_gap(
 ) -> None:
     consumer = run_script("consumer.py", constants=MISSED_SOON)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10), partition=1)
-    until(lambda: committed(made)[1] == 10, PATIENCE)
+    until(lambda: committed(kafka_admin, made).get(1) == 10, PATIENCE)
     consumer.kill()
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(10, 40), partition=1)
     kafka_admin.delete_records({TopicPartition(made.kafka_topic, 1): 25})
@@ -565,7 +559,7 @@ def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
 ) -> None:
     consumer = run_script("consumer.py", constants=MISSED_SOON | LOOKS_SOON)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
-    until(lambda: committed(made)[0] == 20, PATIENCE)
+    until(lambda: committed(kafka_admin, made).get(0) == 20, PATIENCE)
     if not running:
         consumer.kill()
     delete_topic(kafka_admin, made.kafka_topic)
@@ -587,7 +581,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     at = TopicPartition(made.kafka_topic, 0)
     consumer = run_script("consumer.py")
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
-    until(lambda: committed(made)[0] == 20, PATIENCE)
+    until(lambda: committed(kafka_admin, made).get(0) == 20, PATIENCE)
     consumer.terminate()
     assert consumer.wait(10) == 0, consumer
     outlives = kafka_admin.list_group_offsets(made.kafka_group_id)[made.kafka_group_id][at]
@@ -604,7 +598,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     kafka_admin.alter_group_offsets(
         made.kafka_group_id, {at: OffsetAndMetadata(outlives.offset, mark, -1)}
     )
-    assert committed(made)[0] == 20
+    assert committed(kafka_admin, made).get(0) == 20
     run_script("consumer.py")
     arrive(made, 50)
     assert lines(made) == numbered(0, 20) + numbered(100, 130)
@@ -662,15 +656,15 @@ def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 1), partition=0)
     arrive(made, 1)
     own_redis.kill()
-    count = 1
+    count, size = 1, made.log_file.stat().st_size
     for _ in range(6):
-        values = [
-            event(count + n, level=LEVELS[n % 5], message=large) if n % 2 else large.encode()
-            for n in range(100)
-        ]
+        good = [event(count + n, level=LEVELS[n % 5], message=large) for n in range(1, 100, 2)]
+        values = [value for each in good for value in (large.encode(), each)]
         send(made.kafka_bootstrap_servers, made.kafka_topic, values, partition=0)
-        count += 50
-        arrive(made, count)
+        count += len(good)
+        size += sum(len(each) + 1 for each in good)
+        until(lambda: made.log_file.stat().st_size >= size, PATIENCE, str(consumer))  # noqa: B023
+    assert len(lines(made)) == count
     assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"
     own_redis.start()
     consumer.wait_for("Redis available again, with the newest events")
