@@ -8,12 +8,13 @@ import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions
+from kafka.consumer.fetcher import ConsumerRecord
 from redis import Redis as RedisClient
 
 from config import Settings
@@ -34,6 +35,13 @@ from tests.support.waiting import until
 
 CAP = 50
 PATIENCE = 60.0  # seconds; this machine may be busy with something else
+# What is only waited for: until the group misses a member, and metadata is asked for again, …
+MISSED_SOON = {
+    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
+    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
+}
+LOOKS_SOON = {"logpipeline.consumer.subscription.METADATA_MS": 1_000}
+SAID_SOON = {"logpipeline.consumer.availability.QUIET": 1.5}
 
 
 @pytest.fixture
@@ -92,8 +100,19 @@ def lines(settings: Settings) -> list[bytes]:
 
 
 def arrive(settings: Settings, count: int, timeout: float = PATIENCE) -> None:
+    seen, found = -1, 0
+
+    def there() -> bool:
+        """It reads logs.txt only when that has grown."""
+        nonlocal seen, found
+        path = settings.log_file
+        size = path.stat().st_size if path.exists() else 0
+        if size != seen:
+            seen, found = size, path.read_bytes().count(b"\n") if size else 0
+        return found >= count
+
     try:
-        until(lambda: len(lines(settings)) >= count, timeout)
+        until(there, timeout)
     except AssertionError:
         outputs = sorted(settings.log_file.parent.glob("*.output"))
         said = "\n".join(f"{path.name}:\n{path.read_text()}" for path in outputs)
@@ -104,18 +123,24 @@ def numbered(start: int, end: int, **fields: object) -> list[bytes]:
     return [event(number, **fields) for number in range(start, end)]
 
 
-def assert_each_once_in_order(settings: Settings) -> None:
-    """That logs.txt has every event of the topic, as in its partition, and nothing else."""
+def all_sent(settings: Settings) -> list[ConsumerRecord]:
+    """The records of the topic."""
+    return read_all(settings.kafka_bootstrap_servers, settings.kafka_topic)
+
+
+def assert_each_once_in_order(
+    settings: Settings, records: list[ConsumerRecord] | None = None
+) -> None:
+    """That logs.txt has every event of the topic, as in its partition, and nothing else; the
+    topic's `records` are read if they are not given."""
     found = lines(settings)
     assert settings.log_file.read_bytes() == b"".join(line + b"\n" for line in found)
     places: dict[bytes, list[int]] = defaultdict(list)
     for place, line in enumerate(found):
         places[line].append(place)
     last: dict[int, int] = defaultdict(lambda: -1)
-    for record in read_all(settings.kafka_bootstrap_servers, settings.kafka_topic):
-        try:
-            parse(record.value)
-        except InvalidRecord:
+    for record in all_sent(settings) if records is None else records:
+        if reason_of(record.value):
             continue
         line = one_line(record.value)
         where = f"{record.topic}[{record.partition}]@{record.offset}"
@@ -136,15 +161,18 @@ def pause_between_batches(consumer: Process) -> None:
         time.sleep(0.01)
 
 
-def committed(settings: Settings) -> dict[int, int]:
+def is_stable(admin: KafkaAdminClient, settings: Settings, count: int) -> bool:
+    """Whether the group has so many members, each with partitions."""
+    group = admin.describe_groups([settings.kafka_group_id])[settings.kafka_group_id]
+    shares = [member["member_assignment"] for member in group["members"]]
+    with_some = [share for share in shares if share and share["assigned_partitions"]]
+    return len(shares) == len(with_some) == count
+
+
+def committed(admin: KafkaAdminClient, settings: Settings) -> dict[int, int]:
     """Partition → offset that the consumer group has committed."""
-    with closing(
-        KafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id
-        )
-    ) as consumer:
-        ats = [TopicPartition(settings.kafka_topic, n) for n in range(settings.kafka_partitions)]
-        return {at.partition: consumer.committed(at) or 0 for at in ats}
+    found = admin.list_group_offsets(settings.kafka_group_id)[settings.kafka_group_id]
+    return {at.partition: commit.offset for at, commit in found.items()}
 
 
 def hostile(count: int) -> list[bytes | None]:
@@ -199,7 +227,7 @@ def test_metadata_that_came_too_early_is_asked_for_again_at_once(
 
 
 def test_good_events_arrive_byte_for_byte_among_two_thousand_hostile_records(
-    run_script: RunScript, made: Settings, redis: RedisClient
+    run_script: RunScript, made: Settings, redis: RedisClient, kafka_admin: KafkaAdminClient
 ) -> None:
     good = numbered(0, 2_000)
     good += [
@@ -220,15 +248,13 @@ def test_good_events_arrive_byte_for_byte_among_two_thousand_hostile_records(
     assert f"{len(records) - bad.total():,} events to the archive" in consumer.output()
     assert f"{bad.total():,} dead letters" in consumer.output()
     assert "Traceback" not in consumer.output()
-    assert_each_once_in_order(made)
+    sent = all_sent(made)
+    assert_each_once_in_order(made, sent)
     assert {one_line(value) for value in good} <= {*lines(made)}
 
     letters = read_all(made.kafka_bootstrap_servers, made.kafka_dead_letter_topic)
     assert Counter(letter.value for letter in letters) == bad
-    sources = {
-        (record.partition, record.offset): record
-        for record in read_all(made.kafka_bootstrap_servers, made.kafka_topic)
-    }
+    sources = {(record.partition, record.offset): record for record in sent}
     for letter in letters:
         headers = {name: value.decode() for name, value in letter.headers}
         assert headers["source.topic"] == made.kafka_topic
@@ -239,7 +265,7 @@ def test_good_events_arrive_byte_for_byte_among_two_thousand_hostile_records(
     newest = redis.lrange(made.redis_key, 0, -1)
     assert len(newest) == len({*newest}) == CAP
     assert {*newest} <= {*lines(made)}
-    assert sum(committed(made).values()) == len(records)
+    assert sum(committed(kafka_admin, made).values()) == len(records)
 
 
 def test_a_dead_letter_topic_for_smaller_records_gets_the_beginning(
@@ -273,12 +299,12 @@ def test_sigterm_under_full_load_ends_in_order_and_nothing_is_done_again(
         assert consumer.output().splitlines()[-1].count("events to the archive") == 1
         consumer = run_script("consumer.py")
     assert producer.wait(PATIENCE) == 0, producer
-    records = read_all(made.kafka_bootstrap_servers, made.kafka_topic)
+    records = all_sent(made)
     events = sum(reason_of(record.value) is None for record in records)
     arrive(made, events)
     consumer.terminate()
     assert consumer.wait(10) == 0, consumer
-    assert_each_once_in_order(made)
+    assert_each_once_in_order(made, records)
     letters = read_all(made.kafka_bootstrap_servers, made.kafka_dead_letter_topic)
     assert len(letters) == len(records) - events
     counts: Counter[str] = Counter()
@@ -289,57 +315,68 @@ def test_sigterm_under_full_load_ends_in_order_and_nothing_is_done_again(
 
 
 def test_a_killed_consumers_share_is_taken_over_and_a_paused_one_repeats_nothing(
-    run_script: RunScript, made: Settings, redis: RedisClient
+    run_script: RunScript, made: Settings, redis: RedisClient, kafka_admin: KafkaAdminClient
 ) -> None:
-    consumers = [run_script("consumer.py") for _ in range(3)]
-    producer = run_script("producer.py", "--rate", "2000", "--count", "60000")
+    """The events keep coming until all of it has happened."""
+    consumers = [run_script("consumer.py", constants=MISSED_SOON) for _ in range(3)]
+    producer = run_script("producer.py", "--rate", "2000")
     arrive(made, 4_000)
     pause_between_batches(consumers[1])
     consumers[0].kill()
     killed = time.time()
+    place, moving = made.log_file.stat().st_size, set()
 
     def every_partition_moves() -> bool:
         """Whether logs.txt has of each partition what was sent after the kill."""
-        newest: dict[str, float] = {}
-        for line in lines(made)[-30_000:]:
-            fields = json.loads(line)
-            newest[fields["service"]] = fields["timestamp"]
-        return len(newest) == 8 and min(newest.values()) > killed
+        nonlocal place
+        with made.log_file.open("rb") as log:
+            log.seek(place)
+            added = log.read()
+        place += added.rfind(b"\n") + 1
+        for line in added.split(b"\n")[:-1]:
+            with suppress(ValueError):  # the first may be the rest of one that was being written
+                fields = json.loads(line)
+                if fields["timestamp"] > killed:
+                    moving.add(fields["service"])
+        return len(moving) == 8
 
     until(every_partition_moves, PATIENCE, "the killed consumer's partitions stand still")
     consumers[1].signal(signal.SIGCONT)
-    consumers.append(run_script("consumer.py"))
+    consumers.append(run_script("consumer.py", constants=MISSED_SOON))
+    until(lambda: is_stable(kafka_admin, made, len(consumers) - 1), PATIENCE, "a member is missing")
+    arrive(made, len(lines(made)) + 8_000)
+    producer.terminate()
     assert producer.wait(PATIENCE) == 0, producer
-    arrive(made, 60_000)
+    sent = all_sent(made)
+    arrive(made, len(sent))
     time.sleep(1)
     for consumer in consumers[1:]:
         consumer.terminate()
         assert consumer.wait() == 0, consumer
         assert "Traceback" not in consumer.output()
-    assert_each_once_in_order(made)
+    assert_each_once_in_order(made, sent)
     newest = redis.lrange(made.redis_key, 0, -1)
     assert len(newest) == len({*newest}) == CAP
     offsets = {int(p): int(n) for p, n in redis.hgetall(f"{made.redis_key}:offsets").items()}
-    assert offsets == committed(made)
+    assert offsets == committed(kafka_admin, made)
 
 
 def test_kafka_away_at_start_and_later_is_waited_for(
-    run_script: RunScript, environment: dict[str, str], own_kafka: Kafka, settings: Settings
+    run_script: RunScript, environment: dict[str, str], new_kafka: Kafka, settings: Settings
 ) -> None:
-    mine = settings.model_copy(update={"kafka_bootstrap_servers": own_kafka.bootstrap})
-    own_kafka.kill()
-    env = environment | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap}
-    consumer = run_script("consumer.py", env=env)
+    mine = settings.model_copy(update={"kafka_bootstrap_servers": new_kafka.bootstrap})
+    env = environment | {"KAFKA_BOOTSTRAP_SERVERS": new_kafka.bootstrap}
+    consumer = run_script("consumer.py", env=env, constants=SAID_SOON)
     consumer.wait_for("waiting: Kafka does not answer")
-    own_kafka.start()
+    new_kafka.start()
     consumer.wait_for("Kafka available", PATIENCE)
-    send(own_kafka.bootstrap, mine.kafka_topic, numbered(0, 100))
+    send(new_kafka.bootstrap, mine.kafka_topic, numbered(0, 100))
     arrive(mine, 100)
-    own_kafka.kill()
+    new_kafka.kill()
     consumer.wait_for("Kafka unavailable", PATIENCE)
-    own_kafka.start()
-    own_kafka.wait_ready()
-    send(own_kafka.bootstrap, mine.kafka_topic, [b"no", *numbered(100, 200)])
+    new_kafka.start()
+    new_kafka.wait_ready()
+    send(new_kafka.bootstrap, mine.kafka_topic, [b"no", *numbered(100, 200)])
     arrive(mine, 200)
     consumer.wait_for("Kafka available again", PATIENCE)
     consumer.terminate()
@@ -419,7 +456,11 @@ def test_logs_txt_is_rotated_and_packed_while_redis_gets_the_newest_from_all_fil
 ) -> None:
     port = free_port()
     settings = {"LOG_MAX_BYTES": "2000", "LOG_COMPRESS": "gz", "METRICS_PORT": str(port)}
-    consumer = run_script("consumer.py", env=environment | settings)
+    consumer = run_script(
+        "consumer.py",
+        env=environment | settings,
+        constants={"logpipeline.recent.recent.LOOK_AFTER": 0.5},
+    )
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 300), partition=0)
     everything = numbered(0, 300)
 
@@ -468,11 +509,11 @@ def test_logs_txt_in_a_folder_that_is_missing_is_one_line_and_waited_for(
 
 
 def test_a_corrupt_checkpoint_is_said_once_and_its_removal_heals(
-    run_script: RunScript, made: Settings
+    run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient
 ) -> None:
-    consumer = run_script("consumer.py")
+    consumer = run_script("consumer.py", constants=MISSED_SOON)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
-    until(lambda: sum(committed(made).values()) == 10, PATIENCE)
+    until(lambda: sum(committed(kafka_admin, made).values()) == 10, PATIENCE)
     consumer.kill()
     checkpoint = made.log_file.with_name("logs.txt.checkpoint")
     checkpoint.write_bytes(b"{")
@@ -493,9 +534,9 @@ def test_a_corrupt_checkpoint_is_said_once_and_its_removal_heals(
 def test_what_kafka_has_deleted_unread_is_counted_as_a_gap(
     run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient
 ) -> None:
-    consumer = run_script("consumer.py")
+    consumer = run_script("consumer.py", constants=MISSED_SOON)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10), partition=1)
-    until(lambda: committed(made)[1] == 10, PATIENCE)
+    until(lambda: committed(kafka_admin, made).get(1) == 10, PATIENCE)
     consumer.kill()
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(10, 40), partition=1)
     kafka_admin.delete_records({TopicPartition(made.kafka_topic, 1): 25})
@@ -512,9 +553,9 @@ def test_what_kafka_has_deleted_unread_is_counted_as_a_gap(
 def test_a_topic_made_again_is_noticed_and_read_from_its_first_record(
     run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient, running: bool
 ) -> None:
-    consumer = run_script("consumer.py")
+    consumer = run_script("consumer.py", constants=MISSED_SOON | LOOKS_SOON)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
-    until(lambda: committed(made)[0] == 20, PATIENCE)
+    until(lambda: committed(kafka_admin, made).get(0) == 20, PATIENCE)
     if not running:
         consumer.kill()
     delete_topic(kafka_admin, made.kafka_topic)
@@ -536,7 +577,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     at = TopicPartition(made.kafka_topic, 0)
     consumer = run_script("consumer.py")
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 20), partition=0)
-    until(lambda: committed(made)[0] == 20, PATIENCE)
+    until(lambda: committed(kafka_admin, made).get(0) == 20, PATIENCE)
     consumer.terminate()
     assert consumer.wait(10) == 0, consumer
     outlives = kafka_admin.list_group_offsets(made.kafka_group_id)[made.kafka_group_id][at]
@@ -553,7 +594,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
     kafka_admin.alter_group_offsets(
         made.kafka_group_id, {at: OffsetAndMetadata(outlives.offset, mark, -1)}
     )
-    assert committed(made)[0] == 20
+    assert committed(kafka_admin, made).get(0) == 20
     run_script("consumer.py")
     arrive(made, 50)
     assert lines(made) == numbered(0, 20) + numbered(100, 130)
@@ -562,7 +603,7 @@ def test_a_commit_that_outlives_its_topic_is_not_taken_for_the_new_ones(
 def test_partitions_that_are_added_are_read_too(
     run_script: RunScript, made: Settings, kafka_admin: KafkaAdminClient
 ) -> None:
-    consumer = run_script("consumer.py")
+    consumer = run_script("consumer.py", constants=LOOKS_SOON)
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 10))
     arrive(made, 10)
     kafka_admin.create_partitions({made.kafka_topic: NewPartitions(6)})
@@ -611,15 +652,15 @@ def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said
     send(made.kafka_bootstrap_servers, made.kafka_topic, numbered(0, 1), partition=0)
     arrive(made, 1)
     own_redis.kill()
-    count = 1
+    count, size = 1, made.log_file.stat().st_size
     for _ in range(6):
-        values = [
-            event(count + n, level=LEVELS[n % 5], message=large) if n % 2 else large.encode()
-            for n in range(100)
-        ]
+        good = [event(count + n, level=LEVELS[n % 5], message=large) for n in range(1, 100, 2)]
+        values = [value for each in good for value in (large.encode(), each)]
         send(made.kafka_bootstrap_servers, made.kafka_topic, values, partition=0)
-        count += 50
-        arrive(made, count)
+        count += len(good)
+        size += sum(len(each) + 1 for each in good)
+        until(lambda: made.log_file.stat().st_size >= size, PATIENCE, str(consumer))  # noqa: B023
+    assert len(lines(made)) == count
     assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"
     own_redis.start()
     consumer.wait_for("Redis available again, with the newest events")

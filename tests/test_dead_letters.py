@@ -1,6 +1,7 @@
 """Dead letters while Kafka, or their topic alone, is unavailable: none is lost or sent twice.
 
-Each consumer is a process whose group expects a poll every SECONDS, instead of every minute.
+Each consumer is a process whose group expects a poll every SECONDS, instead of every minute, and
+which notices sooner that Kafka does not answer.
 """
 
 import time
@@ -25,7 +26,13 @@ from tests.support.records import event
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
 
-SECONDS = 8.0  # above the session's 6
+SECONDS = 5.0  # above the session's
+CONSTANTS = {
+    "logpipeline.consumer.subscription.MOST_BETWEEN_POLLS_MS": int(1_000 * SECONDS),
+    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
+    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
+    "logpipeline.consumer.availability.QUIET": 1.5,
+}
 PATIENCE = 60.0
 Started = Callable[[Settings], "Held"]
 
@@ -39,8 +46,8 @@ class Held:
         mine = environment | variables(settings)
         mine |= {"METRICS_PORT": str(self.port)}
         output = settings.log_file.parent / "held.output"
-        arguments = [str(self._file), str(SECONDS)]
-        self.process = Forked("tests.support.held", arguments, output, mine)
+        arguments = [str(self._file)]
+        self.process = Forked("tests.support.held", arguments, output, mine, constants=CONSTANTS)
 
     def hold(self) -> None:
         self._file.touch()
@@ -196,7 +203,7 @@ def test_partitions_that_move_while_letters_wait_are_stored_once_and_so_are_the_
     for n in range(settings.kafka_partitions):
         send(servers, topic, [b"broken %d" % n, event(n)], partition=n, key=None)
     held.process.wait_for("cannot send dead letters, retrying: ", 30)
-    second = run_script("consumer.py")
+    second = run_script("consumer.py", constants=CONSTANTS)
 
     def shared() -> bool:
         found = kafka_admin.describe_groups([settings.kafka_group_id])[settings.kafka_group_id]

@@ -1,7 +1,5 @@
 """Hosts with partitions of their own, each with its own logs.txt: each event is once in one."""
 
-import subprocess
-import sys
 import time
 import urllib.request
 from collections import Counter
@@ -19,7 +17,7 @@ from logpipeline.kafka import topics
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.process import ROOT, Process, script
+from tests.support.process import Process
 from tests.support.records import event
 from tests.support.topics import send
 from tests.support.waiting import until
@@ -27,7 +25,15 @@ from verify import main as verify_main
 
 PATIENCE = 60.0
 PARTITIONS = 4
+# How soon others, added partitions and an outage are noticed.
+SOON = {
+    "logpipeline.consumer.assignment.LOOK_EVERY": 1.0,
+    "logpipeline.consumer.assignment.TWIN_EVERY": 1.0,
+    "logpipeline.consumer.availability.QUIET": 1.5,
+    "logpipeline.consumer.subscription.METADATA_MS": 1_000,
+}
 StartHost = Callable[..., Process]
+Verify = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def start(run_script: RunScript, tmp_path: Path) -> StartHost:
         path.parent.mkdir(exist_ok=True)
         own = ["--kafka-consumers", str(n), "--kafka-consumer-index", str(index)]
         flags = ["--log-file", str(path), "--metrics-port", str(port), *(own if n else [])]
-        return run_script("consumer.py", *flags)
+        return run_script("consumer.py", *flags, constants=SOON)
 
     return started
 
@@ -236,30 +242,24 @@ def test_a_group_that_joins_later_is_an_error_in_the_log(
     stop(host, member)
 
 
-OFTEN = """
-import sys
-from logpipeline.consumer import assignment
-assignment.COMMIT_EVERY = 1.0
-import consumer
-sys.exit(consumer.main())
-"""
-
-
 def test_a_commit_that_kafka_has_forgotten_of_a_quiet_partition_is_made_again(
-    made: Settings, kafka_admin: KafkaAdminClient, environment: dict[str, str], tmp_path: Path
+    made: Settings,
+    kafka_admin: KafkaAdminClient,
+    environment: dict[str, str],
+    run_script: RunScript,
 ) -> None:
     """It forgets one after a week; here a commit is repeated each second, not each hour."""
-    mine = environment | {"KAFKA_CONSUMERS": "2", "PYTHONPATH": str(ROOT)}
-    host = Process([sys.executable, "-c", OFTEN], tmp_path / "often.output", mine)
-    try:
-        put(made, 0, 40)
-        until(lambda: committed(kafka_admin, made) == {0: 10, 2: 10}, PATIENCE, str(host))
-        ats = [TopicPartition(made.kafka_topic, n) for n in (0, 2)]
-        kafka_admin.delete_group_offsets(made.kafka_group_id, ats)
-        until(lambda: committed(kafka_admin, made) == {0: 10, 2: 10}, PATIENCE, str(host))
-        stop(host)
-    finally:
-        host.kill()
+    host = run_script(
+        "consumer.py",
+        env=environment | {"KAFKA_CONSUMERS": "2"},
+        constants={"logpipeline.consumer.assignment.COMMIT_EVERY": 1.0},
+    )
+    put(made, 0, 40)
+    until(lambda: committed(kafka_admin, made) == {0: 10, 2: 10}, PATIENCE, str(host))
+    ats = [TopicPartition(made.kafka_topic, n) for n in (0, 2)]
+    kafka_admin.delete_group_offsets(made.kafka_group_id, ats)
+    until(lambda: committed(kafka_admin, made) == {0: 10, 2: 10}, PATIENCE, str(host))
+    stop(host)
 
 
 def test_two_hosts_with_the_same_index_are_an_error_in_the_log(
@@ -277,13 +277,16 @@ def test_two_hosts_with_the_same_index_are_an_error_in_the_log(
     stop(*hosts)
 
 
-def verify(
-    folder: Path, environment: dict[str, str], *hosts: int
-) -> subprocess.CompletedProcess[str]:
-    flags = [flag for host in hosts for flag in ("--archive", str(logs_txt(folder, host)))]
-    return subprocess.run(
-        [*script("verify.py"), *flags], env=environment, cwd=folder, capture_output=True, text=True
-    )
+@pytest.fixture
+def verify(run_script: RunScript, tmp_path: Path) -> Verify:
+    """Runs verify.py for these hosts. Returns its exit status and what it prints."""
+
+    def run(*hosts: int) -> tuple[int, str]:
+        flags = [flag for host in hosts for flag in ("--archive", str(logs_txt(tmp_path, host)))]
+        process = run_script("verify.py", *flags)
+        return process.wait(PATIENCE), process.output()
+
+    return run
 
 
 @pytest.fixture
@@ -300,17 +303,17 @@ def three(start: StartHost, made: Settings, tmp_path: Path) -> tuple[Path, Setti
 
 
 def test_the_archives_of_all_hosts_agree_with_kafka_and_redis(
-    three: tuple[Path, Settings], environment: dict[str, str]
+    three: tuple[Path, Settings], verify: Verify
 ) -> None:
-    done = verify(three[0], environment, 0, 1, 2)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("agrees: ") == 8
-    assert "together agrees: 4 partitions, each record in one of 3 files\n" in done.stdout
-    assert "Redis    agrees: 121 newest events and those of each level" in done.stdout
+    status, said = verify(0, 1, 2)
+    assert status == 0, said
+    assert said.count("agrees: ") == 8
+    assert "together agrees: 4 partitions, each record in one of 3 files\n" in said
+    assert "Redis    agrees: 121 newest events and those of each level" in said
 
 
 def test_a_redis_that_two_hosts_share_and_that_is_emptied_doubles_nothing(
-    start: StartHost, made: Settings, environment: dict[str, str], tmp_path: Path
+    start: StartHost, made: Settings, verify: Verify, tmp_path: Path
 ) -> None:
     hosts = [start(0, 2), start(1, 2)]
     put(made, 0, 40)
@@ -326,23 +329,22 @@ def test_a_redis_that_two_hosts_share_and_that_is_emptied_doubles_nothing(
         newest = Counter(redis.lrange(made.redis_key, 0, -1))
         assert Counter() < newest <= of(0, 1, 0, 80)
     stop(*hosts)
-    done = verify(tmp_path, environment, 0, 1)
-    assert done.returncode == 0, done.stdout + done.stderr
+    status, said = verify(0, 1)
+    assert status == 0, said
 
 
 def test_the_events_of_a_host_that_is_left_out_are_in_none_of_the_files(
-    three: tuple[Path, Settings], environment: dict[str, str]
+    three: tuple[Path, Settings], verify: Verify
 ) -> None:
-    folder, settings = three
-    done = verify(folder, environment, 0, 2)
-    assert done.returncode == 1
-    topic = settings.kafka_topic
+    status, said = verify(0, 2)
+    assert status == 1
+    topic = three[1].kafka_topic
     text = f"together DIFFERS: 31 in none of them: {topic}[1]@0 to 29, {topic}[1]@31"
-    assert text in done.stdout, done.stdout + done.stderr
+    assert text in said
 
 
 def test_a_batch_that_a_second_host_repeats_is_named(
-    three: tuple[Path, Settings], run_script: RunScript, environment: dict[str, str]
+    three: tuple[Path, Settings], run_script: RunScript, verify: Verify
 ) -> None:
     """A consumer of another group stores all of it again."""
     folder, settings = three
@@ -351,23 +353,23 @@ def test_a_batch_that_a_second_host_repeats_is_named(
     other = run_script("consumer.py", "--log-file", str(logs_txt(folder, 8)), *flags)
     assert_has(folder, 8, of(0, 1, 0, 121), other)
     stop(other)
-    done = verify(folder, environment, 0, 1, 2, 8)
-    assert done.returncode == 1
+    status, said = verify(0, 1, 2, 8)
+    assert status == 1
     both = f"in both {logs_txt(folder, 1)} and {logs_txt(folder, 8)}"
     topic = settings.kafka_topic
-    assert f"; 31 {both}: {topic}[1]@0 to 29, {topic}[1]@31; " in done.stdout
+    assert f"; 31 {both}: {topic}[1]@0 to 29, {topic}[1]@31; " in said
 
 
 def test_a_damaged_file_among_several_is_named(
-    three: tuple[Path, Settings], environment: dict[str, str]
+    three: tuple[Path, Settings], verify: Verify
 ) -> None:
     folder, settings = three
     path = logs_txt(folder, 2)
     damaged = path.read_bytes().replace(b'event 2"', b'event X"')
     path.write_bytes(damaged)
-    done = verify(folder, environment, 0, 1, 2)
-    assert done.returncode == 1
-    [line] = [row for row in done.stdout.splitlines() if row.startswith(f"{path} ")]
+    status, said = verify(0, 1, 2)
+    assert status == 1
+    [line] = [row for row in said.splitlines() if row.startswith(f"{path} ")]
     assert f"DIFFERS: 1 missing: {settings.kafka_topic}[2]@0; 1 unknown to Kafka: line 1" in line
 
 

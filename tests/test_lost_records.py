@@ -7,8 +7,6 @@ three brokers one becomes the leader that lacks what the others had (unclean lea
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -26,15 +24,18 @@ from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.brokers import Broker
-from tests.support.process import ROOT, Process
+from tests.support.process import Process
 from tests.support.records import event
-from tests.support.servers import started
 from tests.support.topics import read_all, send, sockets_left
 from tests.support.waiting import until
 
 PATIENCE = 90.0  # seconds; this machine may be busy with something else
 CAP = 40
 BAD = 5, 25, 45, 125  # numbers of records that are invalid
+MISSED_SOON = {  # by their group, once they are killed
+    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
+    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
+}
 
 
 def records(start: int, end: int) -> list[bytes]:
@@ -60,26 +61,19 @@ def arrive(settings: Settings, expected: list[bytes], consumer: Process) -> None
     assert lines(settings) == expected
 
 
-def verdict(settings: Settings) -> str:
+def verdict(settings: Settings, run_script: RunScript) -> str:
     """What verify.py prints, when all agree."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "verify.py")],
-        env=os.environ | variables(settings),
-        cwd=settings.log_file.parent,
-        capture_output=True,
-        text=True,
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    verify = run_script("verify.py", env=os.environ | variables(settings))
+    assert verify.wait(PATIENCE) == 0, verify
+    return verify.output()
 
 
-def assert_two_generations(settings: Settings, consumer: Process) -> None:
+def assert_two_generations(settings: Settings, consumer: Process, run_script: RunScript) -> None:
     """That records 0 to 49 were sent, those from 20 on were lost, and 100 to 199 sent after it:
     and that everything knows it."""
     everything = archived(0, 50) + archived(100, 200)
     arrive(settings, everything, consumer)
-    said = verdict(settings)
+    said = verdict(settings, run_script)
     assert f"{len(everything)} events, each once and in its partition's order" in said
     assert "28 of them are no longer in Kafka, which has lost 30 records" in said
 
@@ -101,9 +95,9 @@ def assert_two_generations(settings: Settings, consumer: Process) -> None:
 
 
 @pytest.fixture
-def settings(settings: Settings, own_kafka: Kafka) -> Settings:
+def settings(settings: Settings, new_kafka: Kafka) -> Settings:
     """With one partition, of a broker of the test's own."""
-    mine = {"kafka_bootstrap_servers": own_kafka.bootstrap, "kafka_partitions": 1}
+    mine = {"kafka_bootstrap_servers": new_kafka.bootstrap, "kafka_partitions": 1}
     return settings.model_copy(update=mine | {"redis_max_logs": CAP})
 
 
@@ -118,7 +112,7 @@ def test_a_partition_put_back_to_an_older_copy(
     shutil.copytree(folder, tmp_path / "copy")
     own_kafka.start()
     own_kafka.wait_ready()
-    consumer = run_script("consumer.py")
+    consumer = run_script("consumer.py", constants=MISSED_SOON)
     send(own_kafka.bootstrap, settings.kafka_topic, records(20, 50))
     arrive(settings, archived(0, 50), consumer)
 
@@ -135,9 +129,9 @@ def test_a_partition_put_back_to_an_older_copy(
     until(lambda: leader(settings) == 1, PATIENCE)
     send(own_kafka.bootstrap, settings.kafka_topic, records(100, 200))
     if meanwhile == "stopped":
-        consumer = run_script("consumer.py")
+        consumer = run_script("consumer.py", constants=MISSED_SOON)
     consumer.signal(signal.SIGCONT)
-    assert_two_generations(settings, consumer)
+    assert_two_generations(settings, consumer, run_script)
 
     consumer.kill()  # and nothing is done again, or otherwise, by the next one
     consumer = run_script("consumer.py")
@@ -148,26 +142,25 @@ def test_a_partition_put_back_to_an_older_copy(
 
 @pytest.fixture
 def brokers(tmp_path: Path, formatted: Path) -> Iterator[list[Broker]]:
-    """Three brokers that form a cluster."""
+    """Three brokers that form a cluster, which start at the same time."""
     controller = free_port()
+    three = [Broker(tmp_path / f"broker-{n}", n, controller, formatted) for n in (1, 2, 3)]
     with ExitStack() as cleanup:
-        yield [
-            cleanup.enter_context(
-                started(Broker(tmp_path / f"broker-{n}", n, controller, formatted))
-            )
-            for n in (1, 2, 3)
-        ]
+        for broker in three:
+            cleanup.callback(broker.kill)
+            broker.start()
+        for broker in three:
+            broker.wait_ready()
+        yield three
 
 
 def test_an_unclean_leader_election_among_three_brokers(
     run_script: RunScript,
     environment: dict[str, str],
     settings: Settings,
-    own_kafka: Kafka,
     brokers: list[Broker],
 ) -> None:
     """The third broker is away when records 20 to 49 are sent, and then leads alone."""
-    own_kafka.kill()
     first, second, third = brokers
     mine = settings.model_copy(update={"kafka_bootstrap_servers": first.bootstrap})
     create(mine, [3, 2])
@@ -185,7 +178,7 @@ def test_an_unclean_leader_election_among_three_brokers(
     send(first.bootstrap, mine.kafka_topic, records(100, 200))
     second.start()
     second.wait_ready()
-    assert_two_generations(mine, consumer)
+    assert_two_generations(mine, consumer, run_script)
 
 
 def create(settings: Settings, replicas: list[int]) -> None:

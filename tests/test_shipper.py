@@ -12,7 +12,7 @@ import pytest
 
 import consumer
 from config import Settings
-from logpipeline.archive import uploader
+from logpipeline.archive import retention, uploader
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
 from logpipeline.archive.index import index_path
@@ -36,6 +36,12 @@ from tests.test_metrics import samples
 from tests.test_rotated import LINE
 
 BESIDE = (".checkpoint", ".index")
+SOON = {
+    "logpipeline.archive.retention.LOOK": 0.2,
+    "logpipeline.archive.uploader.RETRY": 1.0,
+    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
+    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
+}
 
 
 @pytest.fixture
@@ -117,6 +123,7 @@ def test_a_store_that_comes_back_is_found_again(
 ) -> None:
     caplog.set_level("INFO")
     monkeypatch.setattr(uploader, "RETRY", 0.1)
+    monkeypatch.setattr(retention, "LOOK", 0.1)
     finish(path, 2)
     nas.rmdir()
     settings = Settings(_env_file=None, log_file=path)
@@ -132,8 +139,9 @@ def test_a_store_that_comes_back_is_found_again(
 
 
 def test_what_was_deleted_there_is_sent_again_before_it_is_deleted_here(
-    path: Path, nas: Path
+    path: Path, nas: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(retention, "LOOK", 0.1)
     settings = Settings(_env_file=None, log_file=path, log_keep_files=1)
     found = finish(path, 1)
     with closing(Retention(settings, ArchiveMetrics(), Store(f"file://{nas}"))) as keeper:
@@ -221,7 +229,7 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
 
     assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
     for _ in range(3):
-        killed = run_script("consumer.py")
+        killed = run_script("consumer.py", constants=SOON)
         enough = rotated_there() + 2
         emit(2_000)
         until(partial(sent_at_least, enough, killed), 60)
@@ -229,7 +237,7 @@ def test_consumers_and_store_fail_and_each_event_is_somewhere_once(
         killed.wait()
     seaweed.stop()
     try:
-        runs = run_script("consumer.py")
+        runs = run_script("consumer.py", constants=SOON)
         emit(3_000)
         runs.wait_for("cannot upload rotated files, keeping them: ", 60)
         until(lambda: len(rotated(settings.log_file)) > 5, 60)

@@ -1,8 +1,8 @@
 """Held: runs consumer.py, which waits before it sends dead letters while a file exists.
 
-    python -m tests.support.held FILE SECONDS [consumer.py's arguments]
+    python -m tests.support.held FILE [consumer.py's arguments]
 
-FILE.reached appears when it has got there. SECONDS are those in which the group expects a poll.
+FILE.reached appears when it has got there.
 """
 
 import sys
@@ -11,14 +11,12 @@ from functools import wraps
 from pathlib import Path
 
 import consumer
-from logpipeline.consumer import subscription
 from logpipeline.consumer.dead_letters import DeadLetters
 from logpipeline.events.slices import Slice
 
 
 def main() -> int:
-    file, seconds = Path(sys.argv[1]), float(sys.argv[2])
-    subscription.MOST_BETWEEN_POLLS_MS = int(1_000 * seconds)
+    file = Path(sys.argv[1])
     real = DeadLetters.send
 
     @wraps(real)
@@ -30,7 +28,7 @@ def main() -> int:
         return real(letters, batch)
 
     DeadLetters.send = send  # type: ignore[assignment,method-assign]
-    return consumer.main(sys.argv[3:])
+    return consumer.main(sys.argv[2:])
 
 
 if __name__ == "__main__":

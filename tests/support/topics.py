@@ -10,6 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 Pair = tuple[bytes, bytes]
+PROMPT = 5  # milliseconds, not 100, until kafka-python asks for metadata a second time
 
 
 def records(servers: str, topic: str) -> dict[int, list[Pair]]:
@@ -64,6 +65,7 @@ def _read_all(servers: str, topic: str) -> list[ConsumerRecord]:
             isolation_level="read_committed",
         )
     ) as consumer:
+        consumer._cluster.config["retry_backoff_ms"] = PROMPT
         partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)
         consumer.seek_to_beginning()
@@ -89,6 +91,7 @@ def send(
         sockets_left(),
         closing(KafkaProducer(bootstrap_servers=servers, linger_ms=60_000)) as producer,
     ):
+        producer._metadata.config["retry_backoff_ms"] = PROMPT
         futures = [producer.send(topic, value, key, partition=partition) for value in values]
         producer.flush(timeout=60)
         for future in futures:
