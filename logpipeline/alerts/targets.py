@@ -46,6 +46,7 @@ class Target:
         self._service = service
         self._supervision = supervision
         self._waiting: deque[Notice] = deque()
+        self._in_hand: Notice | None = None  # is being sent
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"target {name}", daemon=True)
@@ -90,21 +91,27 @@ class Target:
         """Wait for these tries, at most `seconds`."""
         self._thread.join(seconds)
         with self._changed:
+            if self._in_hand:
+                self._lose(self._in_hand, "no answer until alerts.py stops")
             while self._waiting:
                 self._lose(self._waiting.popleft(), "alerts.py stops")
 
     def _run(self) -> None:
         while notice := self._next():
-            if self._deliver(notice):
-                self.sent += 1
-            else:
-                self._lose(notice, "not accepted")
+            delivered = self._deliver(notice)
+            with self._changed:
+                self._in_hand = None
+                if delivered:
+                    self.sent += 1
+                else:
+                    self._lose(notice, "not accepted")
 
     def _next(self) -> Notice | None:
         """The oldest queued notice, once there is one; None after close()."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            return self._waiting.popleft() if self._waiting else None
+            self._in_hand = self._waiting.popleft() if self._waiting else None
+            return self._in_hand
 
     def _deliver(self, notice: Notice) -> bool:
         give_up = time.monotonic() + GIVE_UP
