@@ -8,6 +8,7 @@ alert on the web page. Several alerts.py may run: one sends the notices, the oth
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         endpoint.serve(settings.metrics_host, settings.alerts_metrics_port, "ALERTS_METRICS_PORT")
         run(watch, targets, stop)
     log.info("done: open alerts: %d", len(watch.alerts))
+    if targets.is_sending():
+        os._exit(0)  # Python would wait for Apprise's thread
     return 0
 
 

@@ -57,6 +57,10 @@ class Target:
         """Notices in the queue, without the one that is being sent."""
         return len(self._waiting)
 
+    @property
+    def is_sending(self) -> bool:
+        return self._in_hand is not None
+
     def notify(self, notice: Notice) -> None:
         """Queue the notice; never wait."""
         with self._changed:
@@ -171,6 +175,10 @@ class Targets:
             target.close()
         for target in self.each:
             target.join(max(0.0, deadline - time.monotonic()))
+
+    def is_sending(self) -> bool:
+        """Whether a target has still not answered."""
+        return any(target.is_sending for target in self.each)
 
 
 def message(notice: Notice) -> tuple[str, str, apprise.NotifyType]:
