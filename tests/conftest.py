@@ -299,7 +299,7 @@ def new_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
     """A broker of this test alone that has never run."""
     folder = tmp_path / "own-kafka"
     shutil.copytree(formatted, folder / "data")
-    broker = Kafka(folder, free_port(), servers.QUICK)
+    broker = Kafka(folder, free_port(), servers.GROUPS)
     try:
         yield broker
     finally:

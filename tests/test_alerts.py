@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from logpipeline.supervision import Supervision
 from tests.support.forked import Forked
-from tests.support.process import ROOT, Process
+from tests.support.process import Process, script
 from tests.support.records import event
 from tests.support.waiting import until
 
@@ -54,13 +53,6 @@ severity = "critical"
 """
 HIDDEN = "s3cr3t-t0ken"
 SOON = {"logpipeline.alerts.watch.INTERVAL": 0.1, "logpipeline.alerts.targets.MOST_WAIT": 0.5}
-UNFORKED = """
-import sys
-import alerts
-from logpipeline.alerts import watch
-watch.INTERVAL = 0.1
-sys.exit(alerts.main())
-"""
 
 
 class Webhook:
@@ -129,12 +121,7 @@ def start(own_redis: Redis, tmp_path: Path, client: Client) -> Iterator[Start]:
     arguments."""
     with ExitStack() as cleanup:
 
-        def run(
-            *args: str,
-            rules: str = RULES,
-            urls: str = "",
-            forked: bool = True,
-        ) -> Process:
+        def run(*args: str, rules: str = RULES, urls: str = "", forked: bool = True) -> Process:
             number = len(list(tmp_path.glob("alerts-*.toml")))
             (tmp_path / f"alerts-{number}.toml").write_text(rules)
             names = {name.upper() for name in config.Settings.model_fields}
@@ -144,13 +131,12 @@ def start(own_redis: Redis, tmp_path: Path, client: Client) -> Iterator[Start]:
                 "ALERTS_FILE": f"alerts-{number}.toml",
                 "ALERT_URLS": urls,
                 "ALERTS_METRICS_PORT": "0",
-                "PYTHONPATH": str(ROOT),
             }
             output = tmp_path / f"alerts-{number}.output"
             process = (
                 Forked("alerts.py", [*args], output, environment, constants=SOON)
                 if forked
-                else Process([sys.executable, "-c", UNFORKED, *args], output, environment)
+                else Process([*script("alerts.py", SOON), *args], output, environment)
             )
             cleanup.callback(process.kill)
             return process

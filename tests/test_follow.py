@@ -18,7 +18,6 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.drain import watching
 from tests.support.kills import kills
 from tests.support.process import Process, script
 from tests.support.refusal import refusal
@@ -156,7 +155,7 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
                 old = len(list(tmp_path.glob("app.log.*")))
                 name = log.with_name(f"app.log.{old + 1}")
                 copytruncate(log, name) if dice.random() < 0.5 else log.rename(name)
-            done.wait(0.007 * wanted)
+            done.wait(0.01 * wanted)
         done.set()
 
     write(log, "the beginning")
@@ -167,14 +166,13 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     thread.start()
     killed, dice = 0, random.Random(2)
     try:
-        with watching(made) as arrivals:
-            while not done.is_set() or killed < wanted:
-                before = arrivals()
-                run = run_script("producer.py", "--follow", "app.log")
-                until(lambda n=before: arrivals() > n or done.is_set(), 60)  # type: ignore[misc]
-                done.wait(dice.random())
-                run.kill()
-                killed += 1
+        while not done.is_set() or killed < wanted:
+            run = run_script("producer.py", "--follow", "app.log")
+            before = len(of(made, log))
+            until(lambda n=before: len(of(made, log)) > n or done.is_set(), 60)  # type: ignore[misc]
+            done.wait(dice.random())
+            run.kill()
+            killed += 1
     finally:
         thread.join()
     write(log, "the end")

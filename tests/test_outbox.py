@@ -26,7 +26,7 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.support.kills import kills
-from tests.support.servers import QUICK, started
+from tests.support.servers import GROUPS, started
 from tests.support.topics import Pair, records
 from tests.support.waiting import until
 
@@ -186,7 +186,7 @@ def joined(first: Kafka, folder: Path, controller: int) -> Iterator[Kafka]:
         f"controller.quorum.voters=1@127.0.0.1:{controller}",
         f"listeners=PLAINTEXT://127.0.0.1:{port}",
     ]
-    second = Kafka(folder, port, QUICK + "\n".join(more))
+    second = Kafka(folder, port, GROUPS + "\n".join(more))
     try:
         second.start()
         yield second
@@ -213,7 +213,7 @@ def test_of_two_brokers_one_may_be_killed(
         f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
     ]
     acknowledged = list[int]()
-    with started(Kafka(tmp_path / "first", port, QUICK + "\n".join(more))) as first:
+    with started(Kafka(tmp_path / "first", port, GROUPS + "\n".join(more))) as first:
         settings = settings_for(settings, first)
         with joined(first, tmp_path / "second", controller) as second:
             with closing(KafkaAdminClient(bootstrap_servers=first.bootstrap)) as admin:

@@ -25,8 +25,6 @@ KAFKA_COMMAND = ["sh", "-c", "chmod -Rf u+w /etc/kafka/docker; exec /etc/kafka/d
 READY = 90.0  # seconds
 SHORTEST_SESSION_MS = 500  # of a group's member: a test need not wait for 6 s until one is missed
 GROUPS = f"group.min.session.timeout.ms={SHORTEST_SESSION_MS}\n"
-# A broker that is killed and started again waits until the one before it is missed.
-QUICK = f"{GROUPS}broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=400\n"
 AnyServer = TypeVar("AnyServer", bound=Server)
 
 
