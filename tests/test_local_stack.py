@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from config import Settings
 from logpipeline.events.shown import shown
-from logpipeline.localstack import jars
+from logpipeline.localstack import jars, server
 from logpipeline.localstack.child import spawn
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
@@ -128,6 +129,14 @@ def test_a_server_that_ends_at_once_reports_the_reason(tmp_path: Path) -> None:
         server.start()
         with pytest.raises(ServerError, match=r"redis ended with status 1: .+"):
             server.wait_ready()
+
+
+def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = free_port()
+    monkeypatch.setattr(server, "PORTS", (begin, begin + 10))
+    assert len({free_port() for _ in range(5)} - {begin}) == 5
+    monkeypatch.setattr(server, "_given", deque(maxlen=1))
+    assert begin not in [free_port(besides=begin) for _ in range(50)]
 
 
 def test_jars_are_downloaded_once_and_again_when_one_is_missing(

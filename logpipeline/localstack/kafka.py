@@ -60,7 +60,8 @@ class Kafka(Server):
         data = self.folder / "data"
         properties = self.folder / "server.properties"
         # The controller's port may change: only this file names its voters.
-        text = PROPERTIES.format(port=self.port, controller=free_port(), data=data)
+        controller = free_port(besides=self.port)
+        text = PROPERTIES.format(port=self.port, controller=controller, data=data)
         replace_file(properties, (text + self._more).encode())
         if not (data / "meta.properties").exists():
             # "k" first: the formatter reads an id that begins with "-" as an option.

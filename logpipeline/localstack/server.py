@@ -5,6 +5,7 @@ import random
 import socket
 import subprocess
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from logpipeline.localstack.child import Child
 STEP = 0.05  # seconds between checks of a server that is starting or stopping
 PORTS = (10_000, 32_768)  # below Linux' net.ipv4.ip_local_port_range
 LOG_BYTES = 2**20  # a larger log of earlier starts is deleted
+_given: deque[int] = deque(maxlen=100)
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -86,9 +88,13 @@ class Server(Child):
         return lines[-1] if lines else "no output"
 
 
-def free_port() -> int:
-    """A free port of 127.0.0.1, outside the range that Linux gives to connections."""
+def free_port(besides: int = 0) -> int:
+    """A free port of 127.0.0.1 other than `besides` and those it has returned lately, which may
+    not be in use yet. It is outside the range that Linux gives to connections."""
     while True:
         port = random.randrange(*PORTS)
+        if port == besides or port in _given:
+            continue
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _given.append(port)
             return port
