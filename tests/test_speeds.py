@@ -27,14 +27,10 @@ from tests.support.holding import Holding, event
 from tests.support.process import dashboard
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.server, pytest.mark.xdist_group("speeds")]
 
 LONG = "a-very-long-service-name-" * 4 + "end"
 SERVICES = [LONG, *(f"service-{number}" for number in range(1, 12))]
-SPEEDS = [  # events a second; one worker has the page of each
-    pytest.param(300, marks=pytest.mark.xdist_group("300/s"), id="300/s"),
-    pytest.param(5_000, marks=pytest.mark.xdist_group("5000/s"), id="5000/s"),
-]
 MESSAGES = (
     "order {0} \x1b[31mfailed\x1b[0m: see https://example.org/orders?id={0}",
     'order {0} got {{"order": {{"id": {0}}}}}',
@@ -60,7 +56,7 @@ class Live:
     redis: Redis
 
 
-@pytest.fixture(scope="module", params=SPEEDS)
+@pytest.fixture(scope="module", params=[300, 5_000], ids=["300/s", "5000/s"])
 def live(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Live]:
