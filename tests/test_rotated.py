@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from config import Settings
-from logpipeline.archive import packing
+from logpipeline.archive import packing, retention
 from logpipeline.archive.archive import Archive
 from logpipeline.archive.checkpoint import Checkpoint
 from logpipeline.archive.index import index_path
@@ -27,6 +27,7 @@ from logpipeline.archive.rotated import RotatedFile, rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
 from logpipeline.consumer.metrics import Metrics
 from logpipeline.events.slices import Slice, pieces, read
+from logpipeline.files import sync
 from logpipeline.localstack.child import spawn
 from tests.support.disk import Disk
 from tests.support.forked import Forked
@@ -306,6 +307,23 @@ def test_the_oldest_are_deleted_as_far_as_the_settings_say(path: Path, opened: O
     assert rotated(path) == found[3:]
     assert not found[2].sidecar.exists()
     assert messages(path) == numbered(10)
+
+
+def test_what_is_deleted_while_its_packing_fails_leaves_nothing(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oldest, newest = finish(path, opened, 2)
+
+    def fail_once(folder: Path) -> None:
+        monkeypatch.setattr(retention, "sync", sync)
+        assert oldest.plain.exists()
+        raise OSError("I/O error")
+
+    monkeypatch.setattr(retention, "sync", fail_once)
+    with pytest.raises(OSError, match="I/O error"):
+        keep(path, log_keep_files=1)
+    assert rotated(path) == [newest]
+    assert not [*path.parent.glob(f"*{oldest.stamp}*")]
 
 
 def test_one_keeper_works_at_a_time(path: Path, opened: Opened) -> None:

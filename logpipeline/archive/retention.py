@@ -164,7 +164,8 @@ class Retention:
             if self._uploader and not self._uploader.has(file):
                 break
             log.info("deleting %s, by LOG_KEEP_…", file.path())
-            file.path().unlink()
+            for path in file.forms():
+                path.unlink(missing_ok=True)
             sync(self._log_file.parent)  # or a file might come back without its checkpoint
             file.sidecar.unlink(missing_ok=True)
             index_path(file).unlink(missing_ok=True)

@@ -48,10 +48,13 @@ class RotatedFile:
     def packed(self, suffix: str) -> Path:
         return self.plain.with_name(self.plain.name + suffix)
 
+    def forms(self) -> list[Path]:
+        """The paths that it may have; both a packed one and the plain one until packing is over."""
+        return [*(self.packed(suffix) for suffix in PACKED), self.plain]
+
     def path(self) -> Path:
         """Where its lines are now. Raises FileNotFoundError."""
-        names = [self.packed(suffix) for suffix in PACKED]
-        found = next((path for path in [*names, self.plain] if path.exists()), None)
+        found = next((path for path in self.forms() if path.exists()), None)
         if found is None:
             raise FileNotFoundError(f"{self.plain} does not exist, neither plain nor packed")
         return found
