@@ -299,12 +299,8 @@ def new_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
     """A broker of this test alone that has never run."""
     folder = tmp_path / "own-kafka"
     shutil.copytree(formatted, folder / "data")
-    broker = Kafka(folder, free_port(), servers.GROUPS)
-    try:
+    with servers.killed_at_end(Kafka(folder, free_port(), servers.GROUPS)) as broker:
         yield broker
-    finally:
-        broker.resume()
-        broker.kill()
 
 
 @pytest.fixture

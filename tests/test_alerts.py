@@ -432,8 +432,8 @@ def test_an_outage_of_redis_is_logged_once_and_is_not_silence(
     back = time.time()
     alerts.wait_for("Redis available again")
     alerts.wait_for("open: quiet (warning): no record for")
-    (told,) = client.lrange(f"{KEY}:alerts:history", 0, -1)
-    assert json.loads(told)["at"] > back + 3
+    (notice,) = client.lrange(f"{KEY}:alerts:history", 0, -1)
+    assert json.loads(notice)["at"] > back + 3
     assert alerts.output().count("Redis unavailable") == 1
 
 

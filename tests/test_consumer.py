@@ -30,16 +30,12 @@ from tests.conftest import RunScript
 from tests.support.forked import Forked
 from tests.support.process import Process
 from tests.support.records import event
+from tests.support.servers import MISSED_SOON
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
 
 CAP = 50
 PATIENCE = 60.0  # seconds; this machine may be busy with something else
-# What is only waited for: until the group misses a member, and metadata is asked for again, …
-MISSED_SOON = {
-    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
-    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
-}
 LOOKS_SOON = {"logpipeline.consumer.subscription.METADATA_MS": 1_000}
 SAID_SOON = {"logpipeline.consumer.availability.QUIET": 1.5}
 

@@ -10,6 +10,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
@@ -23,14 +24,14 @@ from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.forked import Forked
 from tests.support.records import event
+from tests.support.servers import MISSED_SOON
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
+from tests.test_consumer import is_stable
 
 SECONDS = 5.0  # above the session's
-CONSTANTS = {
+CONSTANTS = MISSED_SOON | {
     "logpipeline.consumer.subscription.MOST_BETWEEN_POLLS_MS": int(1_000 * SECONDS),
-    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
-    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
     "logpipeline.consumer.availability.QUIET": 1.5,
 }
 PATIENCE = 60.0
@@ -205,11 +206,7 @@ def test_partitions_that_move_while_letters_wait_are_stored_once_and_so_are_the_
     held.process.wait_for("cannot send dead letters, retrying: ", 30)
     second = run_script("consumer.py", constants=CONSTANTS)
 
-    def shared() -> bool:
-        found = kafka_admin.describe_groups([settings.kafka_group_id])[settings.kafka_group_id]
-        shares = [member["member_assignment"] for member in found["members"]]
-        return len([share for share in shares if share and share["assigned_partitions"]]) == 2
-
+    shared = partial(is_stable, kafka_admin, settings, 2)
     until(shared, PATIENCE, f"{held.process}\n{second}")
     second.wait_for("cannot send dead letters, retrying: ", PATIENCE)
     assert lines(settings) == []

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -86,9 +87,7 @@ pytestmark = pytest.mark.xdist_group("guard")
 
 @contextlib.contextmanager
 def running(folder: Path, constants: Constants, **variables: str) -> Iterator[Server]:
-    def start(name: str, log_file: Path, env: dict[str, str]) -> Process:
-        return Forked(name, [], log_file, env, constants=constants)
-
+    start = partial(forked, constants=constants)
     with dashboard(folder, start, REDIS_URL=NOWHERE, **variables) as (process, address):
         yield Server(process, address)
 

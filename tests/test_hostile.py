@@ -21,16 +21,13 @@ from tests.support import segments
 from tests.support.process import Process
 from tests.support.raw import CODECS, giant, produce, record, sealed, varint, zstd_of
 from tests.support.records import event
+from tests.support.servers import MISSED_SOON
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
 
 PATIENCE = 120.0  # seconds; this machine may be busy with something else
 MOST_MEMORY = 300 * 10**6  # bytes that consumer.py may take
 LARGE = 2**20 - 2**13  # bytes of a large event
-MISSED_SOON = {  # by its group, once it is killed
-    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
-    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
-}
 
 
 @pytest.fixture

@@ -26,16 +26,13 @@ from tests.conftest import RunScript
 from tests.support.brokers import Broker
 from tests.support.process import Process
 from tests.support.records import event
+from tests.support.servers import MISSED_SOON
 from tests.support.topics import read_all, send, sockets_left
 from tests.support.waiting import until
 
 PATIENCE = 90.0  # seconds; this machine may be busy with something else
 CAP = 40
 BAD = 5, 25, 45, 125  # numbers of records that are invalid
-MISSED_SOON = {  # by their group, once they are killed
-    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
-    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
-}
 
 
 def records(start: int, end: int) -> list[bytes]:

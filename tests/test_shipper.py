@@ -29,6 +29,7 @@ from tests.conftest import RunScript
 from tests.support.process import Process
 from tests.support.records import event, events
 from tests.support.seaweed import Seaweed
+from tests.support.servers import MISSED_SOON
 from tests.support.topics import send
 from tests.support.waiting import until
 from tests.test_archive import ID, TOPIC
@@ -36,11 +37,9 @@ from tests.test_metrics import samples
 from tests.test_rotated import LINE
 
 BESIDE = (".checkpoint", ".index")
-SOON = {
+SOON = MISSED_SOON | {
     "logpipeline.archive.retention.LOOK": 0.2,
     "logpipeline.archive.uploader.RETRY": 1.0,
-    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
-    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
 }
 
 

@@ -96,7 +96,7 @@ class Target:
         self._thread.join(seconds)
         with self._changed:
             if self._in_hand:
-                self._lose(self._in_hand, "no answer until alerts.py stops")
+                self._lose(self._in_hand, "no answer before alerts.py stopped")
             while self._waiting:
                 self._lose(self._waiting.popleft(), "alerts.py stops")
 

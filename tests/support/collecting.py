@@ -15,7 +15,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from config import Settings
 from logpipeline.localstack.server import free_port
 from tests.support import topics
-from tests.support.forked import Constants, Forked
+from tests.support.forked import Constants, forked
 from tests.support.process import Process
 from tests.support.waiting import until
 
@@ -145,14 +145,11 @@ class _Reader:
 
     def read(self, begin: Ends) -> list[ConsumerRecord]:
         """The records from `begin` on."""
-        ends, found = self.ends(), []
+        ends = self.ends()
         self._committed.assign([*ends])
         for at in ends:
             self._committed.seek(at, begin.get(at, 0))
-        while any(self._committed.position(at) < end for at, end in ends.items()):
-            for batch in self._committed.poll(500, max_records=10_000).values():
-                found += batch
-        return found
+        return topics.read_to(self._committed, ends)
 
 
 def started(
@@ -185,8 +182,7 @@ def shared(
     processes: list[Process] = []
 
     def run(name: str, env: dict[str, str], constants: Constants | None) -> Process:
-        output = folder / "collector.output"
-        processes.append(Forked(name, [], output, env, constants=constants))
+        processes.append(forked(name, folder / "collector.output", env, constants))
         return processes[0]
 
     try:

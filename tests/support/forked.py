@@ -69,9 +69,11 @@ class Forked(Process):
         self.popen.wait()
 
 
-def forked(name: str, log_file: Path, env: dict[str, str]) -> Process:
+def forked(
+    name: str, log_file: Path, env: dict[str, str], constants: Constants | None = None
+) -> Process:
     """A script, without options."""
-    return Forked(name, [], log_file, env)
+    return Forked(name, [], log_file, env, constants=constants)
 
 
 class _Popen:
@@ -158,8 +160,7 @@ def _run(
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
     sys.argv = command
-    for name, value in constants.items():
-        preset(name, value)
+    preset(constants)
     if command[0] == "-c":
         sys.argv = ["-c", *command[2:]]
         exec(command[1], {"__name__": "__main__"})  # noqa: S102 - the test's own

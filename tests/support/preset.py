@@ -9,22 +9,23 @@ import importlib
 import json
 import runpy
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
-def preset(name: str, value: Any) -> None:
-    """Set a module's constant. Raises ImportError, AttributeError if there is none."""
-    module, _, constant = name.rpartition(".")
-    owner = importlib.import_module(module)
-    getattr(owner, constant)
-    setattr(owner, constant, value)
+def preset(constants: Mapping[str, Any]) -> None:
+    """Set constants of modules. Raises ImportError, AttributeError if there is no such one."""
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        owner = importlib.import_module(module)
+        getattr(owner, constant)
+        setattr(owner, constant, value)
 
 
 if __name__ == "__main__":
     constants, script = sys.argv[1:3]
     sys.argv = sys.argv[2:]
     sys.path[0] = str(Path(script).parent)
-    for name, value in json.loads(constants).items():
-        preset(name, value)
+    preset(json.loads(constants))
     runpy.run_path(script, run_name="__main__")

@@ -25,6 +25,10 @@ KAFKA_COMMAND = ["sh", "-c", "chmod -Rf u+w /etc/kafka/docker; exec /etc/kafka/d
 READY = 90.0  # seconds
 SHORTEST_SESSION_MS = 500  # of a group's member: a test need not wait for 6 s until one is missed
 GROUPS = f"group.min.session.timeout.ms={SHORTEST_SESSION_MS}\n"
+MISSED_SOON = {  # constants of a consumer, whose group gives its partitions to others after 2 s
+    "logpipeline.consumer.subscription.SESSION_MS": 2_000,
+    "logpipeline.consumer.subscription.HEARTBEAT_MS": 500,
+}
 AnyServer = TypeVar("AnyServer", bound=Server)
 
 
@@ -112,9 +116,16 @@ def redis_process(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def started(server: AnyServer) -> Iterator[AnyServer]:
     """A local server that answers, killed at the end."""
-    try:
+    with killed_at_end(server):
         server.start()
         server.wait_ready()
+        yield server
+
+
+@contextlib.contextmanager
+def killed_at_end(server: AnyServer) -> Iterator[AnyServer]:
+    """A local server that may have been started, paused or stopped meanwhile."""
+    try:
         yield server
     finally:
         server.resume()

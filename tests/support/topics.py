@@ -3,7 +3,7 @@
 import gc
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -56,8 +56,16 @@ def read_until(servers: str, topic: str, count: int, patience: float) -> list[Co
     return found
 
 
-def _read_all(servers: str, topic: str) -> list[ConsumerRecord]:
+def read_to(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[ConsumerRecord]:
+    """The records from the consumer's positions to these offsets."""
     found = []
+    while any(consumer.position(at) < end for at, end in ends.items()):
+        for batch in consumer.poll(500, max_records=10_000).values():
+            found += batch
+    return found
+
+
+def _read_all(servers: str, topic: str) -> list[ConsumerRecord]:
     with closing(
         KafkaConsumer(
             bootstrap_servers=servers,
@@ -69,11 +77,7 @@ def _read_all(servers: str, topic: str) -> list[ConsumerRecord]:
         partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)
         consumer.seek_to_beginning()
-        ends = consumer.end_offsets(partitions)
-        while any(consumer.position(at) < ends[at] for at in partitions):
-            for batch in consumer.poll(500, max_records=10_000).values():
-                found += batch
-    return found
+        return read_to(consumer, consumer.end_offsets(partitions))
 
 
 def send(
