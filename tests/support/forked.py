@@ -28,6 +28,7 @@ PRELOADED = [
     *sorted(name.removesuffix(".py") for name in SCRIPTS),
     "kafka",
     "kafka.admin",
+    "aiokafka.record._crecords",
     "tests.support.records",
     "tests.support.forked",
 ]
