@@ -30,7 +30,16 @@ BELOW = {
     "replay": {"events", "kafka", "archive"},
     "report": {"events", "archive"},
     "find": {"events", "archive"},
-    "localstack": {"alerts", "archive", "collector", "consumer", "dashboard", "events", "producer"},
+    "localstack": {
+        "alerts",
+        "archive",
+        "collector",
+        "consumer",
+        "dashboard",
+        "events",
+        "kafka",
+        "producer",
+    },
 }
 FRONT_DOOR = ("__init__.py", "logpipeline.producer.handler")  # imported when it is asked for
 # What a room needs of one above it: nothing but a setting's name.
