@@ -29,6 +29,7 @@ PRELOADED = [
     "kafka",
     "kafka.admin",
     "tests.support.records",
+    "tests.support.built",
     "tests.support.forked",
 ]
 Constants = Mapping[str, Any]
