@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -39,6 +39,9 @@ RATE = 2_000  # events/s of producer.py
 REPLAYED = 50  # events/s of replay.py
 CYCLE = 60  # seconds that may pass between two kills
 PATIENCE = 90.0  # seconds until all send again
+# It yields once it sends, and again once it sends no more: so that none runs on while another's
+# events are read and checked.
+Load = Generator[Settings, None, None]
 
 
 @dataclass(frozen=True)
@@ -70,37 +73,40 @@ def stop(run: Process, status: int = 0) -> None:
     assert run.wait(60) == status, run.output()
 
 
-def simulator(place: Place) -> Iterator[Settings]:
+def simulator(place: Place) -> Load:
     mine = place.settings_of("simulator")
     run = place.run(mine, "producer.py", "--rate", str(RATE), "--seed", str(SEED))
     yield mine
     stop(run)
+    yield mine
     found = records(mine.kafka_bootstrap_servers, mine.kafka_topic)
     assert_each_once_in_order(found, sent_by(run), RATE)
 
 
-def input_of_a_file(place: Place) -> Iterator[Settings]:
+def input_of_a_file(place: Place) -> Load:
     mine, log = place.settings_of("input"), place.folder / "input.log"
     lines = numbered("line", RATE * CYCLE * (KILLS + 1))
     write(log, *lines)
     run = place.run(mine, "producer.py", "--input", str(log), "--rate", str(RATE))
     yield mine
     stop(run, 1)  # before the end of the file
+    yield mine
     assert messages(arrived(mine)[key_of(log)]) == lines[: sent_by(run)]
 
 
-def follow(place: Place) -> Iterator[Settings]:
+def follow(place: Place) -> Load:
     mine, log = place.settings_of("follow"), place.folder / "followed.log"
     run = place.run(mine, "producer.py", "--follow", str(log))
     with repeating(lambda number: write(log, f"line {number}"), 0.002) as wrote:
         yield mine
     write(log, "the end")
+    yield mine
     until(lambda: of(mine, log)[-1:] == ["the end"], PATIENCE, run.output())
     stop(run)
     assert of(mine, log) == [*numbered("line", wrote()), "the end"]
 
 
-def handler(place: Place) -> Iterator[Settings]:
+def handler(place: Place) -> Load:
     mine = place.settings_of("handler")
     logger = logging.Logger("under load", logging.INFO)
     test_handler.attach(logger, test_handler.handler(mine))
@@ -108,11 +114,12 @@ def handler(place: Place) -> Iterator[Settings]:
         with repeating(lambda number: logger.info("%d", number), 0.01) as logged:
             yield mine
         test_handler.flush(logger)
+    yield mine
     got = test_handler.arrived(mine.kafka_bootstrap_servers, mine.kafka_topic)
     assert [each["message"] for each in got] == [str(number) for number in range(logged())]
 
 
-def bulk(place: Place) -> Iterator[Settings]:
+def bulk(place: Place) -> Load:
     refused: list[int] = []
 
     def send(box: Outbox, number: int) -> None:
@@ -122,7 +129,7 @@ def bulk(place: Place) -> Iterator[Settings]:
     assert {*refused} == {0}
 
 
-def one_by_one(place: Place) -> Iterator[Settings]:
+def one_by_one(place: Place) -> Load:
     def send(box: Outbox, number: int) -> None:
         [pair] = events(number, number + 1)
         assert box.send(*pair)
@@ -130,9 +137,7 @@ def one_by_one(place: Place) -> Iterator[Settings]:
     yield from outbox(place.settings_of("one-by-one"), send, 1)
 
 
-def outbox(
-    settings: Settings, send: Callable[[Outbox, int], None], together: int
-) -> Iterator[Settings]:
+def outbox(settings: Settings, send: Callable[[Outbox, int], None], together: int) -> Load:
     """An outbox that gets so many events together by `send`."""
     stop = Shutdown()
     box = Outbox.when_ready(settings, stop)
@@ -144,16 +149,18 @@ def outbox(
         except BaseException:
             stop.request()  # otherwise it waits for Kafka
             raise
+    yield settings
     assert (box.delivered, box.undelivered) == (calls() * together, 0)
     assert numbers(settings) == in_turn(calls() * together)
 
 
-def replay(place: Place) -> Iterator[Settings]:
+def replay(place: Place) -> Load:
     mine, letters = place.settings_of("replay"), REPLAYED * CYCLE * (KILLS + 1)
     test_replay.put_letters(mine, test_replay.events(letters))
     run = place.run(mine, "replay.py", "--since", "1h", "--rate", str(REPLAYED))
     yield mine
     stop(run, 1)
+    yield mine
     rest = place.run(mine, "replay.py", "--since", "1h", "--rate", "0")
     assert rest.wait(120) == 0, rest.output()
     test_replay.assert_has(mine, test_replay.bodies(letters))
@@ -209,7 +216,10 @@ def test_a_broker_killed_again_and_again_loses_doubles_and_reorders_nothing(
 ) -> None:
     place, dice = Place(own_kafka, settings, run_script, tmp_path), random.Random(1)
     with ExitStack() as running:
-        started = [running.enter_context(contextmanager(load)(place)) for load in LOADS]
+        loads = [load(place) for load in LOADS]
+        for load in loads:
+            running.callback(load.close)
+        started = [*map(next, loads)]
         for _ in range(KILLS):
             wait_for_more(started)
             own_kafka.kill()
@@ -217,3 +227,7 @@ def test_a_broker_killed_again_and_again_loses_doubles_and_reorders_nothing(
             own_kafka.start()
             own_kafka.wait_ready()
         wait_for_more(started)
+        for load in loads:
+            next(load)
+        for load in loads:
+            assert not [*load]

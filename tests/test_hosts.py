@@ -19,7 +19,7 @@ from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import Process
 from tests.support.records import event
-from tests.support.topics import send
+from tests.support.topics import send, sending
 from tests.support.waiting import until
 from verify import main as verify_main
 
@@ -68,9 +68,10 @@ def lines(folder: Path, host: int) -> list[bytes]:
 
 def put(settings: Settings, start: int, end: int, partitions: int = PARTITIONS) -> None:
     """Send the events of these numbers, each to the partition of its number."""
-    for partition in range(partitions):
-        values = [event(n) for n in range(start, end) if n % partitions == partition]
-        send(settings.kafka_bootstrap_servers, settings.kafka_topic, values, partition=partition)
+    with sending(settings.kafka_bootstrap_servers) as send_to:
+        for partition in range(partitions):
+            values = [event(n) for n in range(start, end) if n % partitions == partition]
+            send_to(settings.kafka_topic, values, partition=partition)
 
 
 def of(index: int, n: int, start: int, end: int, partitions: int = PARTITIONS) -> Counter[bytes]:

@@ -1,17 +1,18 @@
-"""Crash: runs consumer.py, and ends it by SIGKILL at a chosen step of its second batch.
+"""Crash: runs consumer.py, and ends it by SIGKILL at a chosen step of the batch at an offset.
 
-    python -m tests.support.crash STEP [consumer.py's arguments]
+    python -m tests.support.crash STEP OFFSET [consumer.py's arguments]
 
 A step is a call of the operating system, of Redis or of Kafka that the pipeline makes between
 poll and commit, or the return of one, in the main thread and in that of Redis. What the keeper
-does is none, as it has its own time. With step 0 it runs on, and prints each step.
+does is none, as it has its own time. With an empty STEP it runs on, and prints each step, such as
+"MainThread c_return write 2": the second return of a write in this batch, in that thread.
 """
 
-import itertools
 import os
 import signal
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,9 +29,9 @@ LIBRARY = {"__call__", "execute", "send", "commit_async"}  # of redis and kafka
 class Killer:
     """A profile function that counts the steps of a batch, and kills at the chosen one."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: str) -> None:
         self.step = step
-        self.count = itertools.count(1)  # of two threads: the main one, and Redis'
+        self.count: Counter[str] = Counter()
         self.armed = False
 
     def of_thread(self, frame: FrameType, what: str, argument: Any) -> None:
@@ -53,28 +54,30 @@ class Killer:
         return frame is not None and frame.f_code.co_filename.startswith(PIPELINE)
 
     def _reach(self, name: str) -> None:
-        count = next(self.count)
-        if count == self.step:
+        name = f"{threading.current_thread().name} {name}"
+        self.count[name] += 1
+        step = f"{name} {self.count[name]}"
+        if step == self.step:
             os.kill(os.getpid(), signal.SIGKILL)
         if not self.step:
-            print(f"step {count} {name}\n", end="", flush=True)
+            print(f"step {step}\n", end="", flush=True)
 
 
 def main() -> int:
-    killer = Killer(int(sys.argv[1]))
-    poll, batches = Subscription.poll, 0
+    killer, offset = Killer(sys.argv[1]), int(sys.argv[2])
+    poll = Subscription.poll
 
-    def counting_poll(subscription: Subscription) -> Any:
-        nonlocal batches
+    def arming_poll(subscription: Subscription) -> Any:
+        sys.setprofile(None)  # of the main thread, in which it would double the time of a start
         batch = poll(subscription)
-        batches += bool(batch)
-        killer.armed = batches == 2
-        sys.setprofile(killer if killer.armed else None)  # it would double the time of a start
+        if any(part.start == offset for part in batch):
+            killer.armed = True
+            sys.setprofile(killer)
         return batch
 
-    Subscription.poll = counting_poll  # type: ignore
+    Subscription.poll = arming_poll  # type: ignore
     threading.setprofile(killer.of_thread)
-    return consumer.main(sys.argv[2:])
+    return consumer.main(sys.argv[3:])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ PRELOADED = [
     "kafka.admin",
     "aiokafka.record._crecords",
     "tests.support.records",
+    "tests.support.built",
     "tests.support.forked",
 ]
 Constants = Mapping[str, Any]

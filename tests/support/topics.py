@@ -3,13 +3,14 @@
 import gc
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 Pair = tuple[bytes, bytes]
+Send = Callable[..., None]
 PROMPT = 5  # milliseconds, not 100, until kafka-python asks for metadata a second time
 
 
@@ -91,12 +92,28 @@ def send(
 
     Few and short ones are one batch, so that a consumer gets all of them at once.
     """
+    with sending(servers) as put:
+        put(topic, values, partition, key)
+
+
+@contextmanager
+def sending(servers: str) -> Iterator[Send]:
+    """`send` by one producer, to be called several times."""
+
+    def put(
+        topic: str,
+        values: Iterable[bytes | None],
+        partition: int | None = None,
+        key: bytes | None = b"key",
+    ) -> None:
+        futures = [producer.send(topic, value, key, partition=partition) for value in values]
+        producer.flush(timeout=60)
+        for future in futures:
+            future.get(timeout=30)
+
     with (
         sockets_left(),
         closing(KafkaProducer(bootstrap_servers=servers, linger_ms=60_000)) as producer,
     ):
         producer._metadata.config["retry_backoff_ms"] = PROMPT
-        futures = [producer.send(topic, value, key, partition=partition) for value in values]
-        producer.flush(timeout=60)
-        for future in futures:
-            future.get(timeout=30)
+        yield put
