@@ -14,11 +14,11 @@ from logpipeline.alerts.alert import Alert, Notice, follow
 from logpipeline.alerts.rules import Reading, Rules, RulesError, load
 from logpipeline.alerts.snapshot import History, PipelineSnapshot, newest
 from logpipeline.events import slices
+from logpipeline.events.columns import Columns
 from logpipeline.producer import simulator
 from logpipeline.producer.simulator import Incident, incidents, simulate
 from logpipeline.recent.backlog import News
 from tests.support.process import ROOT
-from tests.support.records import Record
 
 DAY = 24 * simulator.HOUR  # seconds: the simulator's hours last a minute
 NOON = 1_700_000_000.0
@@ -45,11 +45,12 @@ class Pipeline:
         events = simulate(self.seed, self.rate, clock=lambda: clock)
         news = News(CAP)
         for second in range(1, int(DAY) + 1):
-            records = []
-            for offset, (key, value) in enumerate(islice(events, self.rate)):
-                records.append(Record((second - 1) * self.rate + offset, value, key))
+            records = Columns(list(range((second - 1) * self.rate, second * self.rate)))
+            for key, value in islice(events, self.rate):
+                records.keys.append(key)
+                records.values.append(value)
                 clock += 1 / self.rate
-            news.add(slices.read(0, records[0].offset, records))
+            news.add(slices.read(0, records.offsets[0], records))
             if second % every == 0:
                 yield self.look(news, clock, second * self.rate)
 

@@ -27,6 +27,7 @@ from logpipeline.localstack.stack import variables
 from logpipeline.locks import locked
 from logpipeline.verify import interleaving, snapshot
 from tests.conftest import RunScript
+from tests.support.drain import end_offsets, lag
 from tests.support.forked import Forked, completed_text
 from tests.support.records import event
 from tests.support.waiting import until
@@ -728,7 +729,8 @@ def test_consumers_under_load_agree_all_the_time_and_so_does_what_kafka_deletes(
             beside += 1
         assert beside
         assert producer.wait() == 0
-        until(lambda: " not yet read" not in pipeline.verify(capsys)[1]["Kafka"], 60)
+        ends = end_offsets(settings)
+        until(lambda: lag(settings, ends) == 0, 60)
         for consumer in consumers:
             consumer.terminate()
         assert [consumer.wait() for consumer in consumers] == [0, 0]

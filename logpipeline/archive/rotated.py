@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,9 +48,10 @@ class RotatedFile:
     def packed(self, suffix: str) -> Path:
         return self.plain.with_name(self.plain.name + suffix)
 
-    def forms(self) -> list[Path]:
+    def forms(self) -> Iterator[Path]:
         """The paths that it may have; both a packed one and the plain one until packing is over."""
-        return [*(self.packed(suffix) for suffix in PACKED), self.plain]
+        yield from map(self.packed, PACKED)
+        yield self.plain
 
     def path(self) -> Path:
         """Where its lines are now. Raises FileNotFoundError."""
@@ -155,10 +156,13 @@ def moved_to(log_file: Path, inode: int) -> Path | None:
 
 def by_name(path: Path, log_file: Path) -> RotatedFile | None:
     """The rotated file that `path` names, whether it exists or not."""
-    found = path.name.removeprefix(f"{log_file.stem}-")
+    name, prefix, suffix = path.name, f"{log_file.stem}-", log_file.suffix
+    if not name.startswith(prefix):
+        return None
+    found = name.removeprefix(prefix)
     stamp, end = found[:STAMP_LENGTH], found[STAMP_LENGTH:]
-    if found == path.name or not STAMPED.fullmatch(stamp):
+    if not STAMPED.fullmatch(stamp) or not end.startswith(suffix):
         return None
-    if end not in (log_file.suffix, *(log_file.suffix + packed for packed in PACKED)):
+    if end.removeprefix(suffix) not in ("", *PACKED):
         return None
-    return RotatedFile(stamp, path.with_name(f"{log_file.stem}-{stamp}{log_file.suffix}"))
+    return RotatedFile(stamp, path.with_name(f"{prefix}{stamp}{suffix}"))

@@ -1,9 +1,12 @@
 """Line reader: the lines in a file's bytes, each with its position, in any encoding."""
 
+import re
+
 from logpipeline.events.lines import HELD, Splitter
 
 Line = tuple[bytes, int, int]  # without its newline, its length, the position after it
 UTF_8 = "utf-8"
+NULS = re.compile(rb"\0*")
 
 
 class LineReader:
@@ -24,12 +27,13 @@ class LineReader:
     def feed(self, data: bytes) -> list[Line]:
         """The lines that `data` completes."""
         found: list[Line] = []
-        while data:
-            if not self.unfinished and data[0] == 0:
-                data = self._without_nuls(data)
-            end = data.find(b"\n\0") + 1 or len(data)
-            found += self._split(data[:end])
-            data = data[end:]
+        begin = 0
+        while begin < len(data):
+            if not self.unfinished and data[begin] == 0:
+                begin = self._after_nuls(data, begin)
+            end = data.find(b"\n\0", begin) + 1 or len(data)
+            found += self._split(data[begin:end])
+            begin = end
         return found
 
     def whole(self, data: bytes) -> list[bytes]:
@@ -43,11 +47,12 @@ class LineReader:
         self.unfinished = 0
         return [(line, size, self.at) for line, size in self._splitter.end()]
 
-    def _without_nuls(self, data: bytes) -> bytes:
-        text = data.lstrip(b"\0")
-        self.at += len(data) - len(text)
-        self.nuls += len(data) - len(text)
-        return text
+    def _after_nuls(self, data: bytes, begin: int) -> int:
+        found = NULS.match(data, begin)
+        end = found.end() if found else begin
+        self.at += end - begin
+        self.nuls += end - begin
+        return end
 
     def _split(self, data: bytes) -> list[Line]:
         at = self.at

@@ -152,8 +152,10 @@ def simulate(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Endless events: (service, JSON). `rate` is in events a second; 0 counts as UNPACED."""
     random = Random(f"events {seed}")
+    durations = Random(f"durations {seed}")
+    factors = [durations.lognormvariate(0, 0.7) for _ in range(1_000)]  # of the median
     lines = [
-        _line(name, level, message, random, clock)
+        _line(name, level, message, factors, random, clock)
         for name, service in SERVICES.items()
         for level, messages in zip(LEVELS, service.messages, strict=True)
         for message in messages
@@ -213,7 +215,12 @@ def _chances(hour: int, failing: str) -> list[float]:
 
 
 def _line(
-    name: str, level: str, message: str, random: Random, clock: Callable[[], float]
+    name: str,
+    level: str,
+    message: str,
+    factors: Sequence[float],
+    random: Random,
+    clock: Callable[[], float],
 ) -> tuple[bytes, bytes, tuple[Callable[[], object], ...]]:
     """One kind of event as (key, template, fields): its JSON is template % the fields' results."""
     service = SERVICES[name]
@@ -229,8 +236,7 @@ def _line(
         fields.append(partial(random.getrandbits, 64))
     if level in {"INFO", "WARNING"}:
         template += ',"duration_ms":%.1f'
-        durations = [service.duration * random.lognormvariate(0, 0.7) for _ in range(1_000)]
-        fields.append(_any_of(durations, random))
+        fields.append(_any_of([service.duration * factor for factor in factors], random))
     return name.encode(), f"{template}}}".encode(), tuple(fields)
 
 

@@ -4,13 +4,14 @@ Kafka sends what comes after the archive's position: the same records, or, in ev
 others, as the power cut has taken Kafka's last ones, too.
 """
 
-import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+
+import msgspec
 
 from logpipeline.archive.checkpoint import CheckpointError
 from logpipeline.archive.packing import unpacked
@@ -87,14 +88,15 @@ class Judge:
 
         Raises Broken.
         """
-        lines = [line for part in kafka.batch({}) for line in part.lines]
+        lines = kafka.events()
+        archived = list(self._archived())
         wanted = Counter(lines) | Counter(kept)
-        found = Counter(self._archived())
+        found = Counter(archived)
         extra = found - (wanted | Counter(maybe))
         for kind, odd in ("lost", wanted - found), ("doubled or torn", extra):
             if odd:
                 raise Broken(f"{kind}: {odd.total()} lines, such as {next(iter(odd))[:90]!r}")
-        self._compare_order(lines)
+        _compare_order(archived, lines)
         for file in rotated(self.place.log_file):
             known = file.checkpoint()
             with file.open() as contents:
@@ -109,16 +111,6 @@ class Judge:
         ]
         if left:
             raise Broken(f"left behind: {left}")
-
-    def _compare_order(self, lines: list[bytes]) -> None:
-        """Raises Broken. The lines that Kafka has are in its order."""
-        number = {line: n for n, line in enumerate(lines)}
-        reached = dict.fromkeys(PARTITIONS, -1)
-        for line in self._archived():
-            partition = json.loads(line)["partition"]
-            if number.get(line, len(lines)) < reached[partition]:
-                raise Broken(f"out of order: {line[:90]!r}")
-            reached[partition] = number.get(line, reached[partition])
 
     def _archived(self) -> Iterator[bytes]:
         """The lines of all files, here or in the store, oldest first. Raises Broken."""
@@ -137,6 +129,17 @@ class Judge:
     @property
     def _cut_file(self) -> Path:
         return self.place.log_file.with_name("logs.txt.cut")
+
+
+def _compare_order(archived: list[bytes], lines: list[bytes]) -> None:
+    """Raises Broken. The lines that Kafka has are in its order."""
+    number = {line: n for n, line in enumerate(lines)}
+    reached = dict.fromkeys(PARTITIONS, -1)
+    for line in archived:
+        partition = msgspec.json.decode(line)["partition"]
+        if number.get(line, len(lines)) < reached[partition]:
+            raise Broken(f"out of order: {line[:90]!r}")
+        reached[partition] = number.get(line, reached[partition])
 
 
 def _lines(name: str, data: bytes) -> list[bytes]:

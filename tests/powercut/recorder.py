@@ -9,6 +9,7 @@ import errno
 import fcntl
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class Recorder:
     ) -> None:
         self.operations: list[Operation] = []
         self.calls: list[str] = []
-        self._folder = folder
+        self._folder = str(folder)
         self._pool = pool
         self._fault = fault
         self._is_real = real
@@ -110,9 +111,13 @@ class Recorder:
     def _name(self, path: Any) -> str | None:
         """The path relative to the folder; None if it is not below the folder."""
         try:
-            return str(Path(path).relative_to(self._folder))
-        except (TypeError, ValueError):
+            name = os.fsdecode(path)
+        except TypeError:
             return None
+        if name == self._folder:
+            return "."
+        below = f"{self._folder}/"
+        return name.removeprefix(below) if name.startswith(below) else None
 
     def _open(self, path: Any, flags: int, *rest: Any, **more: Any) -> int:
         name = self._name(path)
@@ -127,10 +132,11 @@ class Recorder:
         return fd
 
     def _opened(self, fd: int, path: Any, name: str, new: bool, flags: int) -> None:
-        if Path(path).is_dir():
+        state = os.fstat(fd)
+        if stat.S_ISDIR(state.st_mode):
             self._folders[fd] = name
             return
-        inode = self._inodes[fd] = os.fstat(fd).st_ino
+        inode = self._inodes[fd] = state.st_ino
         if new:
             os.link(path, self._pool / str(inode))
             self.note(Create(name, inode))

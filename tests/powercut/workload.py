@@ -29,6 +29,7 @@ PARTITIONS = (0, 1, 2)
 LIMITS = RotationPolicy(bytes=12_000)
 TRIES = 12
 T = TypeVar("T")
+REJECT = b"invalid"
 INVALID = 0.1  # share of records
 LONGEST = 2_000  # bytes of padding
 
@@ -59,6 +60,10 @@ class Kafka:
         """All from these offsets on."""
         return [self._slice(p, begin.get(p, 0), records) for p, records in self.records.items()]
 
+    def events(self) -> list[bytes]:
+        """The records that logs.txt has to have, by partition."""
+        return [each for records in self.records.values() for each in records if each != REJECT]
+
     def lose(self, ends: dict[int, int]) -> None:
         """From these offsets on. What is sent next is something else."""
         for partition, records in self.records.items():
@@ -70,7 +75,7 @@ class Kafka:
 
     def _made(self, partition: int, offset: int) -> bytes:
         if self._dice.random() < INVALID:
-            return b"invalid"
+            return REJECT
         pad = "x" * int(LONGEST * self._dice.random() ** 4)
         made = self._dice.getrandbits(32)  # unlike that of an offset that was lost
         return event(offset, partition=partition, made=made, pad=pad)

@@ -66,7 +66,7 @@ def zstd_of(parts: Iterable[bytes]) -> bytes:
 
 
 def gzip_of(parts: Iterable[bytes]) -> bytes:
-    packer = zlib.compressobj(wbits=31)
+    packer = zlib.compressobj(wbits=31, strategy=zlib.Z_RLE)
     return b"".join(map(packer.compress, parts)) + packer.flush()
 
 
