@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.servers == "auto":  # the workers of pytest-xdist get what is found here
-        config.option.servers = "docker" if servers.docker_has_images() else "local"
+        config.option.servers = "docker" if containers().have_images() else "local"
     # Brokers that live for a test are gone before Java's second compiler is of use.
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     # kafka-python 3.0.12 loads its schemas so; it must be imported after this line.
@@ -110,6 +111,13 @@ def in_docker(config: pytest.Config) -> bool:
     return bool(config.option.servers == "docker")
 
 
+def containers() -> ModuleType:
+    """Imported only where Docker is used: its client takes each worker as long as forty tests."""
+    from tests.support import containers
+
+    return containers
+
+
 @pytest.fixture(autouse=True)
 def no_server_unless_marked(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -136,7 +144,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kafka_servers(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[str]:
     """A broker for all tests: "127.0.0.1:port"."""
     local = partial(servers.kafka_process, run_folder / "kafka")
-    start = servers.kafka_container if in_docker(pytestconfig) else local
+    start = containers().kafka if in_docker(pytestconfig) else local
     with shared(run_folder, "kafka", start) as address:
         yield address
 
@@ -145,7 +153,7 @@ def kafka_servers(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[str
 def redis_server(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[str]:
     """A Redis for all tests: its URL, without a database's number."""
     local = partial(servers.redis_process, run_folder / "redis")
-    start = servers.redis_container if in_docker(pytestconfig) else local
+    start = containers().redis if in_docker(pytestconfig) else local
     with shared(run_folder, "redis", start) as url:
         yield url
 
