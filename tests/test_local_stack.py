@@ -247,6 +247,34 @@ def test_a_signal_at_the_start_of_a_child_leaves_nothing(
     assert done.stderr.splitlines()[-1] == "ChildProcessError: [Errno 10] No child processes"
 
 
+# A signal while a script has been started, but nothing reads its output yet.
+SIGNALLED_EARLY = """\
+import os, signal, threading
+from pathlib import Path
+from logpipeline.localstack.settings import StackSettings
+from logpipeline.localstack.stack import Stack
+
+class Reader(threading.Thread):
+    def start(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        super().start()
+
+threading.Thread = Reader
+Stack._start = lambda stack: stack._begin(stack._producer)
+Stack(StackSettings(), Path(".local"), "1").run()
+"""
+
+
+def test_a_signal_before_a_scripts_output_is_read_ends_the_stack_cleanly(
+    stack_environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = completed_text("-c", [SIGNALLED_EARLY], tmp_path, stack_environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "local     | stopping"
+    assert done.stdout.splitlines()[-1] == "local     | stopped"
+    assert running_in(tmp_path) == []
+
+
 @pytest.mark.server
 def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
     stack = start()
