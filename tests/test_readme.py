@@ -3,6 +3,7 @@
 `docker` commands are run by test_compose.py.
 """
 
+import json
 import os
 import re
 import shutil
@@ -30,6 +31,13 @@ from tests.support.waiting import until
 BY_OTHERS = {"make up", "make install", "make lint", "make check", "make test"}
 ENDLESS = ("tail -F",)
 PATIENCE = 120.0
+
+# What commands look for, and what seldom comes at the rate of `make up` here.
+RARE: list[dict[str, object]] = [
+    {"level": "INFO", "message": "order 7 placed", "service": "shop", "duration_ms": 12},
+    {"level": "WARNING", "message": "order 7 is late", "service": "shop"},
+    {"level": "ERROR", "message": "order 7 failed", "service": "shop"},
+]
 
 # For machines without redis-cli: the same command through redis-py.
 REDIS_CLI = f"""#!{sys.executable}
@@ -134,7 +142,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, formatted: Path) -> Iterator
     stack = Process(["make", "up", "RATE=2"], folder / "up.output", environment(folder))
     try:
         stack.wait_for("Ctrl-C", PATIENCE)
-        until(lambda: takes_an_error(collector), PATIENCE, str(stack))
+        until(lambda: takes(RARE, collector), PATIENCE, str(stack))
         logs = folder / "logs.txt"
         until(lambda: logs.exists() and b'"ERROR"' in logs.read_bytes(), PATIENCE, str(stack))
         yield folder
@@ -145,10 +153,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory, formatted: Path) -> Iterator
         stack.kill()
 
 
-def takes_an_error(collector: int) -> bool:
-    """Whether it has taken an event that commands look for, and seldom come by at this rate."""
-    event = b'{"level":"ERROR","message":"order 7 failed","service":"shop"}'
-    with suppress(OSError), urlopen(f"http://127.0.0.1:{collector}/events", event, 60):
+def takes(events: list[dict[str, object]], collector: int) -> bool:
+    """Whether the collector at that port has taken them."""
+    body = json.dumps(events).encode()
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{collector}/events", body, 60):
         return True
     return False
 
