@@ -27,7 +27,7 @@ from logpipeline.archive.packing import Stopped, pack
 from logpipeline.archive.retention import Retention
 from logpipeline.archive.rotated import rotated
 from logpipeline.archive.rotation_policy import RotationPolicy
-from tests.support.forked import completed
+from tests.support.forked import Forked, completed
 from tests.support.process import ROOT, Process, children, is_running, script
 from tests.support.records import event, events
 from tests.support.waiting import until
@@ -380,6 +380,38 @@ def test_no_process_outlives_a_search_that_is_killed(large: Path) -> None:
         workers = children(process.pid)
         process.kill()
     until(lambda: not any(map(is_running, workers)), 60)
+
+
+# find.py with workers that are slow: each asks to end with its parent once that is dead.
+SLOW_TO_ASK = """\
+import os, sys, time
+from logpipeline.find import search
+
+ask = search.end_with_parent
+def ask_late(parent):
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    ask(parent)
+
+search.end_with_parent = ask_late
+import find
+sys.exit(find.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("argument", ["no such word", "--index"])
+def test_no_process_outlives_a_parent_that_is_killed_right_after_the_fork(
+    logs: Path, argument: str
+) -> None:
+    several = {"logpipeline.find.search.SMALL": 0}
+    command, output = [SLOW_TO_ASK, argument], logs.with_name("output")
+    process = Forked("-c", command, output, environment(logs), constants=several)
+    try:
+        until(lambda: len(children(process.pid)) > 1)
+        workers = children(process.pid)
+    finally:
+        process.kill()
+    until(lambda: not any(map(is_running, workers)))
 
 
 def test_ctrl_c_keeps_what_was_found(large: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,11 +26,11 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import Server, ServerError, free_port
 from logpipeline.terminal import printable
-from tests.support.forked import completed_text
+from tests.support.forked import Forked, completed_text
 from tests.support.process import ROOT, Process
 from tests.support.waiting import until
 
-Start = Callable[..., Process]
+Start = Callable[[], Process]
 Completed = subprocess.CompletedProcess[str]
 
 
@@ -63,13 +64,13 @@ def stack_environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def start(tmp_path: Path, stack_environment: dict[str, str]) -> Iterator[Start]:
-    """Start `python -m logpipeline.localstack`, with more variables: `start(METRICS_PORT="9")`."""
+    """Start `python -m logpipeline.localstack`."""
     processes: list[Process] = []
 
-    def run(**variables: str) -> Process:
+    def run() -> Process:
         log_file = tmp_path / f"local-{len(processes)}.output"
-        command = [sys.executable, "-m", "logpipeline.localstack"]
-        processes.append(Process(command, log_file, stack_environment | variables))
+        few = ["--rate", "1"]
+        processes.append(Forked("logpipeline.localstack", few, log_file, stack_environment))
         return processes[-1]
 
     yield run
@@ -79,7 +80,7 @@ def start(tmp_path: Path, stack_environment: dict[str, str]) -> Iterator[Start]:
 
 @pytest.fixture
 def refused(tmp_path: Path, stack_environment: dict[str, str]) -> Callable[..., Completed]:
-    """How it ends with more variables, that it does not start with: without a start of Python."""
+    """How it ends when it cannot start, with more variables: `refused(METRICS_PORT="9")`."""
 
     def run(**variables: str) -> Completed:
         return completed_text("logpipeline.localstack", [], tmp_path, stack_environment | variables)
@@ -87,16 +88,26 @@ def refused(tmp_path: Path, stack_environment: dict[str, str]) -> Callable[..., 
     return run
 
 
+@pytest.fixture
+def formatted_here(tmp_path: Path, formatted: Path) -> None:
+    """Spare a stack of the test the formatting of Kafka's storage."""
+    shutil.copytree(formatted, tmp_path / ".local/kafka/data")
+
+
 def test_kafka_keeps_its_data_over_a_stop_and_a_crash(own_kafka: Kafka) -> None:
     with closing(KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap)) as admin:
         admin.create_topics([NewTopic("kept", 1, 1)])
-    for end in (own_kafka.stop, own_kafka.kill):
+
+    def offset() -> int:
         with closing(KafkaProducer(bootstrap_servers=own_kafka.bootstrap)) as producer:
-            offset = producer.send("kept", b"event").get(timeout=20).offset
+            return int(producer.send("kept", b"event").get(timeout=20).offset)
+
+    assert offset() == 0
+    for number, end in enumerate((own_kafka.stop, own_kafka.kill), 1):
         end()
         own_kafka.start()
         own_kafka.wait_ready()
-    assert offset == 1
+        assert offset() == number
 
 
 def test_redis_keeps_its_data_over_a_stop_and_a_crash(own_redis: Redis) -> None:
@@ -179,14 +190,14 @@ def cmdlines(folder: Path) -> list[bytes]:
 
 @pytest.mark.server
 def test_the_stack_restarts_what_dies_and_ctrl_c_leaves_nothing(
-    start: Start, tmp_path: Path
+    start: Start, refused: Callable[..., Completed], tmp_path: Path
 ) -> None:
     first = start()
     first.wait_for("Ctrl-C", 90)
     first.wait_for("watching logs: error-share")
-    second = start()
-    assert second.wait() == 1
-    assert second.output() == f"local: make up is already running in {tmp_path / '.local'}\n"
+    second = refused()
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == f"local: make up is already running in {tmp_path / '.local'}\n"
     first.wait_for("the page is at", 60)
     identity = tmp_path / ".local/kafka/data/meta.properties"
     before = identity.read_text()
@@ -232,22 +243,45 @@ os.waitpid(-1, os.WNOHANG)
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("formatted_here")
 def test_a_signal_at_the_start_of_a_child_leaves_nothing(
     stack_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SIGNALLED],
-        cwd=tmp_path,
-        env=stack_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = completed_text("-c", [SIGNALLED], tmp_path, stack_environment)
     assert done.stdout.splitlines() == ["local     | stopping", "local     | stopped"]
     assert done.stderr.splitlines()[-1] == "ChildProcessError: [Errno 10] No child processes"
 
 
+# A signal while a script has been started, but nothing reads its output yet.
+SIGNALLED_EARLY = """\
+import os, signal, threading
+from pathlib import Path
+from logpipeline.localstack.settings import StackSettings
+from logpipeline.localstack.stack import Stack
+
+class Reader(threading.Thread):
+    def start(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        super().start()
+
+threading.Thread = Reader
+Stack._start = lambda stack: stack._begin(stack._producer)
+Stack(StackSettings(), Path(".local"), "1").run()
+"""
+
+
+def test_a_signal_before_a_scripts_output_is_read_ends_the_stack_cleanly(
+    stack_environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = completed_text("-c", [SIGNALLED_EARLY], tmp_path, stack_environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "local     | stopping"
+    assert done.stdout.splitlines()[-1] == "local     | stopped"
+    assert running_in(tmp_path) == []
+
+
 @pytest.mark.server
+@pytest.mark.usefixtures("formatted_here")
 def test_nothing_outlives_a_killed_stack(start: Start, tmp_path: Path) -> None:
     stack = start()
     stack.wait_for("Ctrl-C", 90)

@@ -10,6 +10,7 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -57,12 +58,15 @@ PROGRAMS = {
 }
 
 
+index = cache(configured)  # asks pip
+
+
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
     """What it prints. Raises AssertionError, with that, unless its exit status is 0."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=os.environ | configured() if env is None else env,
+        env=os.environ | index() if env is None else env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -103,9 +107,10 @@ def python(
     folder = tmp_path_factory.mktemp("environment")
     found = folder / "bin" / "python"
     if request.param == "newest":
-        run(sys.executable, "-m", "venv", folder, cwd=folder)
+        run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
         [written] = re.findall(r"^\$ pip (install .*)/path/to/\S+$", PAGES, re.MULTILINE)
-        run(folder / "bin" / "pip", *written.split(), clone, cwd=folder)
+        pip = [sys.executable, "-m", "pip", "--python", str(found)]
+        run(*pip, *written.split(), clone, cwd=folder)
     else:
         wheel = request.getfixturevalue("wheel")
         uv = [sys.executable, "-m", "uv"]
@@ -335,10 +340,15 @@ def imported(*names: str) -> set[str]:
             continue
         seen.add(name)
         if path.is_file():
-            waiting += imports(ast.parse(path.read_text("utf-8")))
+            waiting += imports_of(path)
         elif not name.startswith("logpipeline."):
             found.add(name.partition(".")[0])
     return found - sys.stdlib_module_names - PROGRAMS
+
+
+@cache
+def imports_of(path: Path) -> list[str]:
+    return [*imports(ast.parse(path.read_text("utf-8")))]
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -355,7 +365,11 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def distributions_of(libraries: set[str]) -> set[NormalizedName]:
-    # Of the distributions that share a namespace, those that we import.
-    known = {**packages_distributions(), "google": ["protobuf"]}
-    known["opentelemetry"] = ["opentelemetry-proto"]
-    return {canonicalize_name(known[library][0]) for library in libraries}
+    return {canonicalize_name(installed()[library][0]) for library in libraries}
+
+
+@cache
+def installed() -> dict[str, list[str]]:
+    """The distributions of each library; of those that share a namespace, the one we import."""
+    ours = {"google": ["protobuf"], "opentelemetry": ["opentelemetry-proto"]}
+    return {**packages_distributions(), **ours}

@@ -3,6 +3,7 @@
 `docker` commands are run by test_compose.py.
 """
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -28,6 +31,13 @@ from tests.support.waiting import until
 BY_OTHERS = {"make up", "make install", "make lint", "make check", "make test"}
 ENDLESS = ("tail -F",)
 PATIENCE = 120.0
+
+# What commands look for, and what seldom comes at the rate of `make up` here.
+RARE: list[dict[str, object]] = [
+    {"level": "INFO", "message": "order 7 placed", "service": "shop", "duration_ms": 12},
+    {"level": "WARNING", "message": "order 7 is late", "service": "shop"},
+    {"level": "ERROR", "message": "order 7 failed", "service": "shop"},
+]
 
 # For machines without redis-cli: the same command through redis-py.
 REDIS_CLI = f"""#!{sys.executable}
@@ -97,7 +107,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def clone(tmp_path_factory: pytest.TempPathFactory, formatted: Path) -> Iterator[Path]:
     """A copy of the repository in which `make up` runs, on ports of its own."""
     folder = tmp_path_factory.mktemp("clone")
     copy_files(folder)
@@ -105,6 +115,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / ".local").mkdir()
     jars.FOLDER.mkdir(parents=True, exist_ok=True)
     (folder / ".local" / "jars").symlink_to(jars.FOLDER)
+    shutil.copytree(formatted, folder / ".local" / "kafka" / "data")
     redis_port, collector = free_port(), free_port()
     ports = {
         "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{free_port()}",
@@ -128,9 +139,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         Path(redis_cli).chmod(0o755)
     (tools / "redis-cli").write_text(f'#!/bin/sh\nexec {redis_cli} -p {redis_port} "$@"\n')
     (tools / "redis-cli").chmod(0o755)
-    stack = Process(["make", "up", "RATE=10"], folder / "up.output", environment(folder))
+    stack = Process(["make", "up", "RATE=2"], folder / "up.output", environment(folder))
     try:
         stack.wait_for("Ctrl-C", PATIENCE)
+        until(lambda: takes(RARE, collector), PATIENCE, str(stack))
         logs = folder / "logs.txt"
         until(lambda: logs.exists() and b'"ERROR"' in logs.read_bytes(), PATIENCE, str(stack))
         yield folder
@@ -139,6 +151,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert "| stopped" in stack.output(), stack
     finally:
         stack.kill()
+
+
+def takes(events: list[dict[str, object]], collector: int) -> bool:
+    """Whether the collector at that port has taken them."""
+    body = json.dumps(events).encode()
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{collector}/events", body, 60):
+        return True
+    return False
 
 
 SETTINGS = Settings.model_fields.keys()
@@ -198,7 +218,8 @@ def test_each_python_program_sends_its_log_record(clone: Path, number: int) -> N
     )
     assert (done.returncode, done.stderr) == (0, "")
     logs = clone / "logs.txt"
-    until(lambda: f'"service":"{service}"' in logs.read_text("utf-8"), PATIENCE, program)
-    [line] = [line for line in logs.read_text("utf-8").splitlines() if service in line]
-    assert '"level":"ERROR"' in line
-    assert '"order":7' in line
+    named = f'"service":"{service}"'.encode()
+    until(lambda: named in logs.read_bytes(), PATIENCE, program)
+    [line] = [line for line in logs.read_bytes().splitlines() if service.encode() in line]
+    assert b'"level":"ERROR"' in line
+    assert b'"order":7' in line

@@ -54,7 +54,7 @@ def test_tests_of_a_group_are_run_by_one_worker(tmp_path: Path) -> None:
     """pytest-xdist 3.8 groups by a private name of pytest's, which pytest 9.2 has no more."""
     (tmp_path / "pytest.ini").touch()
     (tmp_path / "test_group.py").write_text(GROUPED)
-    workers = ["-p", "xdist", "--numprocesses=3", "--dist=loadgroup", "-p", "no:cacheprovider"]
+    workers = ["-p", "xdist", "--numprocesses=2", "--dist=loadgroup", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *workers, f"--basetemp={tmp_path / 'inner'}"]
     env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)

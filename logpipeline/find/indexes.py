@@ -23,7 +23,8 @@ def make(log_file: Path) -> int:
     missing = [file for file in files if not is_indexed(file)]
     failed = 0
     forks = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(_processes(missing), forks, end_with_parent) as pool:
+    processes, arguments = _processes(missing), (os.getpid(),)
+    with ProcessPoolExecutor(processes, forks, end_with_parent, arguments) as pool:
         results = pool.map(_index, missing)
         for problem in tqdm(results, total=len(missing), unit=" files", leave=False, disable=None):
             if problem:

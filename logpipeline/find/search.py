@@ -186,9 +186,9 @@ class Search:
         from concurrent.futures import ProcessPoolExecutor
 
         self._searcher.prepare()
-        self._pool = ProcessPoolExecutor(
-            self._processes, multiprocessing.get_context("fork"), _begin, (self._searcher,)
-        )
+        forks = multiprocessing.get_context("fork")
+        arguments = self._searcher, os.getpid()
+        self._pool = ProcessPoolExecutor(self._processes, forks, _begin, arguments)
         self._pool.submit(os.getpid)  # starts all
 
 
@@ -200,16 +200,18 @@ def _is_done(future: "Future[TaskResult]", stop: object) -> bool:
     return False
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """End this process when its parent is killed, instead of waiting for work for ever."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # the parent died before the line above
+        os._exit(1)
 
 
-def _begin(searcher: Searcher) -> None:
+def _begin(searcher: Searcher, parent: int) -> None:
     global _searcher
     _searcher = searcher
-    end_with_parent()
+    end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the parent ends them
 

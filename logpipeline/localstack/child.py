@@ -36,14 +36,17 @@ class Child:
     def start(self) -> None:
         raise NotImplementedError
 
-    def _spawn(self, command: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: Sequence[str], **popen: Any) -> None:
         """As `spawn`, and keep it as `process`."""
         self.starting = True
         try:
             self.process = spawn(command, **popen)
+            self._spawned(self.process)
         finally:
             self.starting = False
-        return self.process
+
+    def _spawned(self, process: subprocess.Popen[bytes]) -> None:
+        """Do what belongs to its start."""
 
     def status(self) -> int | None:
         """The exit status, -N for signal N; None while it runs. 0 when it was never started."""

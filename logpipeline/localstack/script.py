@@ -31,13 +31,15 @@ class Script(Child):
 
     def start(self) -> None:
         """Start or restart it. Raises OSError."""
-        process = self._spawn(
+        self._spawn(
             self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+
+    def _spawned(self, process: subprocess.Popen[bytes]) -> None:
         self._reader = threading.Thread(target=self._read, args=[process], daemon=True)
         self._reader.start()
 

@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from kafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
@@ -11,7 +12,7 @@ from tests.support import segments
 
 CODECS: dict[int, Callable[[bytes], bytes]] = {
     segments.NONE: bytes,
-    segments.GZIP: gzip_encode,
+    segments.GZIP: partial(gzip_encode, compresslevel=1),
     segments.SNAPPY: snappy_encode,
     segments.LZ4: lz4_encode,
     segments.ZSTD: zstd_encode,
@@ -39,15 +40,15 @@ def batch(records: Sequence[Record], compression: int = segments.NONE, offset: i
 
 
 def _record(number: int, record: Record) -> bytes:
-    body = b"\0" + _varint(0) + _varint(number) + _sized(record.key) + _sized(record.value)
-    body += _varint(len(record.headers))
+    parts = [b"\0", _varint(0), _varint(number), *_sized(record.key), *_sized(record.value)]
+    parts.append(_varint(len(record.headers)))
     for key, value in record.headers:
-        body += _sized(key) + _sized(value)
-    return _varint(len(body)) + body
+        parts += [*_sized(key), *_sized(value)]
+    return b"".join([_varint(sum(map(len, parts))), *parts])
 
 
-def _sized(data: bytes | None) -> bytes:
-    return _varint(-1) if data is None else _varint(len(data)) + data
+def _sized(data: bytes | None) -> list[bytes]:
+    return [_varint(-1)] if data is None else [_varint(len(data)), data]
 
 
 def _varint(number: int) -> bytes:

@@ -60,19 +60,22 @@ def value(given: bytes | None) -> Callable[[], None]:
     return compare
 
 
-def sent(given: Any) -> tuple[bytes, Any]:
-    """The bytes that Kafka has, of a batch and of the next one."""
+def sent(given: Any) -> tuple[bytes, list[Record]]:
+    """The bytes that Kafka has, of a batch and of the next one; the batch's records."""
     specs, compression = given
-    made = _records(specs)
-    return batch(made, compression) + batch([Record(None, WELL)], offset=len(made)), specs
+    made = [
+        Record(key, None if parts is None else joined(parts, 2 * MOST), tuple(headers))
+        for key, parts, headers in specs
+    ]
+    return batch(made, compression) + batch([Record(None, WELL)], offset=len(made)), made
 
 
-def fetched(given: tuple[bytes, Any]) -> Callable[[], None]:
+def fetched(given: tuple[bytes, list[Record]]) -> Callable[[], None]:
     """Read them as they come from Kafka."""
-    events, rejects = _read(given[0])
+    data, made = given
+    events, rejects = _read(data)
 
     def compare() -> None:
-        made = _records(given[1])
         whole = sorted([*events, *rejects]) == list(range(len(made) + 1))
         hold(whole, "a record is neither a line nor a reject, or both")
         for offset, each in enumerate(made):
@@ -81,13 +84,6 @@ def fetched(given: tuple[bytes, Any]) -> Callable[[], None]:
                 hold((offset in events) == expected, f"record {offset}: event is {expected}")
 
     return compare
-
-
-def _records(specs: Any) -> list[Record]:
-    return [
-        Record(key, None if parts is None else joined(parts, 2 * MOST), tuple(headers))
-        for key, parts, headers in specs
-    ]
 
 
 def _read(data: bytes) -> tuple[list[int], list[int]]:
