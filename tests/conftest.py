@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.support.browser import Tab
 
 IN_CI = os.environ.get("CI") == "true"
-SERVERS = {"kafka_servers", "redis_server", "seaweed", "new_kafka", "own_redis"}  # their fixtures
+SERVERS = {"kafka_servers", "redis_server", "seaweed", "new_kafka", "own_kafka", "own_redis"}
 EXPENSIVE = {"seaweed", "settled", "settled_rotated"}  # one worker gets all tests of such a fixture
 RunScript = Callable[..., Process]
 
@@ -78,6 +78,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return lines
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what starts a server, and have it first: what is short is better shared at the end.
     Beside other tests, leave out what measures how soon it is answered."""
@@ -91,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("server")
         for name in sorted(EXPENSIVE & fixtures):
             item.add_marker(pytest.mark.xdist_group(name))
+        if "own_kafka" in fixtures and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(f"own_kafka of {item.path.stem}"))
     items.sort(key=lambda item: item.get_closest_marker("server") is None)
 
 
@@ -305,18 +308,32 @@ def formatted(run_folder: Path) -> Iterator[Path]:
 @pytest.fixture
 def new_kafka(tmp_path: Path, formatted: Path) -> Iterator[Kafka]:
     """A broker of this test alone that has never run."""
-    folder = tmp_path / "own-kafka"
+    with never_run(tmp_path / "own-kafka", formatted) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def module_kafka(tmp_path_factory: pytest.TempPathFactory, formatted: Path) -> Iterator[Kafka]:
+    with never_run(tmp_path_factory.mktemp("module-kafka"), formatted) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def never_run(folder: Path, formatted: Path) -> Iterator[Kafka]:
     shutil.copytree(formatted, folder / "data")
     with servers.killed_at_end(Kafka(folder, free_port(), servers.GROUPS)) as broker:
         yield broker
 
 
 @pytest.fixture
-def own_kafka(new_kafka: Kafka) -> Kafka:
-    """A broker of this test alone, to kill, pause and start again with its data."""
-    new_kafka.start()
-    new_kafka.wait_ready()
-    return new_kafka
+def own_kafka(module_kafka: Kafka) -> Kafka:
+    """A broker that no other test uses meanwhile, to kill, pause and start again with its data.
+    It has the topics of the module's earlier tests, too."""
+    module_kafka.resume()
+    if module_kafka.status() is not None:
+        module_kafka.start()
+    module_kafka.wait_ready()
+    return module_kafka
 
 
 @pytest.fixture

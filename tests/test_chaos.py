@@ -1,7 +1,6 @@
 """A short run of chaos, and that its plan follows from the seed."""
 
 import os
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import pytest
 from tests.chaos.faults import FAULTS, plan
 from tests.chaos.local import Consumer, OwnRedis
 from tests.support.disk import Disk
-from tests.support.process import ROOT, Process
+from tests.support.forked import Forked
+from tests.support.process import ROOT
 
 PARTS = {"kafka": OwnRedis, "redis": OwnRedis, "disk": Disk} | {
     f"consumer-{number}": Consumer for number in (1, 2, 3)
@@ -22,8 +22,9 @@ PARTS = {"kafka": OwnRedis, "redis": OwnRedis, "disk": Disk} | {
 def test_nothing_is_lost_doubled_torn_or_out_of_order_whatever_dies(
     tmp_path: Path, hosts: tuple[str, ...]
 ) -> None:
-    command = [sys.executable, "-m", "tests.chaos", "--seconds", "12", "--seed", "2", *hosts]
-    run = Process(command, tmp_path / "chaos.output", dict(os.environ), cwd=ROOT)
+    options = ["--seconds", "12", "--seed", "2", *hosts]
+    output = tmp_path / "chaos.output"
+    run = Forked("tests.chaos", options, output, dict(os.environ), folder=ROOT)
     try:
         assert run.wait(300) == 0, str(run)
     finally:

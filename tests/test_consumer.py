@@ -656,13 +656,14 @@ def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said
         count += len(good)
         size += sum(len(each) + 1 for each in good)
         until(lambda: made.log_file.stat().st_size >= size, PATIENCE, str(consumer))  # noqa: B023
-    assert len(lines(made)) == count
+    found = lines(made)
+    assert len(found) == count
     assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"
     own_redis.start()
     consumer.wait_for("Redis available again, with the newest events")
     with RedisClient.from_url(own_redis.url) as client:
         newest = client.lrange(made.redis_key, 0, -1)
-        assert newest == lines(made)[: -len(newest) - 1 : -1]
+        assert newest == found[: -len(newest) - 1 : -1]
         assert 4 * 2**20 <= sum(map(len, newest)) <= 64 * 2**20
         assert client.info("memory")["used_memory_peak"] < 400 * 2**20
     assert peak(consumer.pid) < most, f"{peak(consumer.pid):,} bytes"

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.drain import watching
 from tests.support.kills import kills
 from tests.support.process import Process, script
 from tests.support.refusal import refusal
@@ -165,16 +166,16 @@ def test_sigkill_and_rotation_at_any_moment_lose_nothing(
     thread = threading.Thread(target=writer)
     thread.start()
     killed, dice = 0, random.Random(2)
-    try:
+    with ExitStack() as cleanup:
+        cleanup.callback(thread.join)
+        written = cleanup.enter_context(watching(made))
         while not done.is_set() or killed < wanted:
             run = run_script("producer.py", "--follow", "app.log")
-            before = len(of(made, log))
-            until(lambda n=before: len(of(made, log)) > n or done.is_set(), 60)  # type: ignore[misc]
+            before = written()
+            until(lambda n=before: written() > n or done.is_set(), 60)  # type: ignore[misc]
             done.wait(dice.random())
             run.kill()
             killed += 1
-    finally:
-        thread.join()
     write(log, "the end")
     run = run_script("producer.py", "--follow", "app.log")
     until(lambda: "the end" in of(made, log), 60)

@@ -92,49 +92,84 @@ def assert_two_generations(settings: Settings, consumer: Process, run_script: Ru
 
 
 @pytest.fixture
-def settings(settings: Settings, new_kafka: Kafka) -> Settings:
-    """With one partition, of a broker of the test's own."""
-    mine = {"kafka_bootstrap_servers": new_kafka.bootstrap, "kafka_partitions": 1}
-    return settings.model_copy(update=mine | {"redis_max_logs": CAP})
+def settings(settings: Settings) -> Settings:
+    """With one partition."""
+    return settings.model_copy(update={"kafka_partitions": 1, "redis_max_logs": CAP})
 
 
-@pytest.mark.parametrize("meanwhile", ["stopped", "paused", "running"])
-def test_a_partition_put_back_to_an_older_copy(
-    run_script: RunScript, settings: Settings, own_kafka: Kafka, tmp_path: Path, meanwhile: str
+def test_partitions_put_back_to_an_older_copy(
+    run_script: RunScript,
+    environment: dict[str, str],
+    settings: Settings,
+    own_kafka: Kafka,
+    tmp_path: Path,
 ) -> None:
-    folder = own_kafka.folder / "data" / f"{settings.kafka_topic}-0"
-    assert topics.ensure(settings, Shutdown(), topics.to_read(settings))
-    send(own_kafka.bootstrap, settings.kafka_topic, records(0, 20))
+    """Each of a topic and a consumer of its own, which meanwhile is stopped, paused or runs."""
+    all_settings = {
+        meanwhile: settings_of(meanwhile, settings, own_kafka)
+        for meanwhile in ("stopped", "paused", "running")
+    }
+    folders = [
+        own_kafka.folder / "data" / f"{mine.kafka_topic}-0" for mine in all_settings.values()
+    ]
+
+    def send_all(values: list[bytes]) -> None:
+        for mine in all_settings.values():
+            send(own_kafka.bootstrap, mine.kafka_topic, values)
+
+    def start(meanwhile: str) -> Process:
+        env = environment | variables(all_settings[meanwhile])
+        return run_script("consumer.py", env=env, constants=MISSED_SOON)
+
+    for mine in all_settings.values():
+        assert topics.ensure(mine, Shutdown(), topics.to_read(mine))
+    send_all(records(0, 20))
     own_kafka.stop()
-    shutil.copytree(folder, tmp_path / "copy")
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "copy" / folder.name)
     own_kafka.start()
     own_kafka.wait_ready()
-    consumer = run_script("consumer.py", constants=MISSED_SOON)
-    send(own_kafka.bootstrap, settings.kafka_topic, records(20, 50))
-    arrive(settings, archived(0, 50), consumer)
+    consumers = {meanwhile: start(meanwhile) for meanwhile in all_settings}
+    send_all(records(20, 50))
+    for meanwhile, mine in all_settings.items():
+        arrive(mine, archived(0, 50), consumers[meanwhile])
 
-    if meanwhile == "stopped":
-        consumer.terminate()
-        assert consumer.wait() == 0, consumer
-    elif meanwhile == "paused":
-        consumer.signal(signal.SIGSTOP)
+    consumers["stopped"].terminate()
+    assert consumers["stopped"].wait() == 0, consumers["stopped"]
+    consumers["paused"].signal(signal.SIGSTOP)
     own_kafka.kill()
-    shutil.rmtree(folder)
-    shutil.copytree(tmp_path / "copy", folder)
+    for folder in folders:
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "copy" / folder.name, folder)
     own_kafka.start()
     own_kafka.wait_ready()
-    until(lambda: leader(settings) == 1, PATIENCE)
-    send(own_kafka.bootstrap, settings.kafka_topic, records(100, 200))
-    if meanwhile == "stopped":
-        consumer = run_script("consumer.py", constants=MISSED_SOON)
-    consumer.signal(signal.SIGCONT)
-    assert_two_generations(settings, consumer, run_script)
+    for mine in all_settings.values():
+        until(lambda: leader(mine) == 1, PATIENCE)  # noqa: B023
+    send_all(records(100, 200))
+    consumers["stopped"] = start("stopped")
+    consumers["paused"].signal(signal.SIGCONT)
+    for meanwhile, mine in all_settings.items():
+        assert_two_generations(mine, consumers[meanwhile], run_script)
 
-    consumer.kill()  # and nothing is done again, or otherwise, by the next one
-    consumer = run_script("consumer.py")
-    send(own_kafka.bootstrap, settings.kafka_topic, [event(200)])
-    arrive(settings, [*archived(0, 50), *archived(100, 200), event(200)], consumer)
-    assert "has lost" not in consumer.output()
+    for consumer in consumers.values():
+        consumer.kill()  # and nothing is done again, or otherwise, by the next one
+    consumers = {meanwhile: start(meanwhile) for meanwhile in all_settings}
+    send_all([event(200)])
+    for meanwhile, mine in all_settings.items():
+        everything = [*archived(0, 50), *archived(100, 200), event(200)]
+        arrive(mine, everything, consumers[meanwhile])
+        assert "has lost" not in consumers[meanwhile].output()
+
+
+def settings_of(meanwhile: str, settings: Settings, kafka: Kafka) -> Settings:
+    """With names of its own."""
+    name = f"{settings.kafka_topic}-{meanwhile}"
+    mine = {"kafka_topic": name, "kafka_dead_letter_topic": f"{name}.dead-letter"}
+    mine |= {"kafka_group_id": name, "redis_key": name}
+    log_file = settings.log_file.parent / meanwhile / "logs.txt"
+    log_file.parent.mkdir()
+    more = {"kafka_bootstrap_servers": kafka.bootstrap, "log_file": log_file}
+    return settings.model_copy(update=mine | more)
 
 
 @pytest.fixture
