@@ -119,11 +119,12 @@ def _add_flags(parser: argparse.ArgumentParser, settings: type[RoomSettings]) ->
         "Each can also be an environment variable or a line of .env: KAFKA_TOPIC=logs. Other users "
         "of this machine can see a secret in a flag: use the variable, or a file.",
     )
+    secrets = settings.secrets()
     for name, field in settings.model_fields.items():
         flag = "--" + name.replace("_", "-")
         help_text = f"{field.description} (default: {field.default})"
         flags.add_argument(flag, default=argparse.SUPPRESS, metavar="VALUE", help=help_text)
-        if name in settings.secrets():
+        if name in secrets:
             help_text = f"read it from this file (also {name.upper()}_FILE)"
             flags.add_argument(
                 f"{flag}-file", default=argparse.SUPPRESS, metavar="FILE", help=help_text

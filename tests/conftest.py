@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name in sorted(EXPENSIVE & fixtures):
             item.add_marker(pytest.mark.xdist_group(name))
         if "own_kafka" in fixtures and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(f"own_kafka of {item.path.stem}"))
+            item.add_marker(pytest.mark.xdist_group(f"kafka_of_{item.path.stem}"))
     items.sort(key=lambda item: item.get_closest_marker("server") is None)
 
 
