@@ -331,7 +331,7 @@ def test_a_hostile_line_costs_no_more_than_its_length(hostile: str) -> None:
     read(hostile)
 
 
-SLOW = 0.005  # seconds of CPU for one line of 8,192 characters
+LONG, SLOW = text_formats.MOST, 0.005  # characters of a line, and its seconds of CPU
 TAILS = [
     *"- \ta0Z:;,./\\|=\"'[](){}<>@#_\x1b\0é",
     *("a ", "- ", "0 ", ". ", "[a] ", "{a}", "(a) ", "a.b - ", "a=", 'a="', '\\"', "0:", "\x1b[0m"),
@@ -380,15 +380,22 @@ OTHERS += [
 ]
 
 
-def slow(work: Callable[[str], object], example: str) -> list[str]:
-    """Of the `example`, cut at each place and continued by each tail, what takes over SLOW."""
+def slow(work: Callable[[str], object], example: str, length: int = LONG) -> list[str]:
+    """Of the `example`, cut at each place and continued by each tail, what takes over SLOW. A time
+    that grows as the square of the length is as much over its bound in shorter lines."""
+    bound = SLOW * (length / LONG) ** 2
     begun = [example[:end] for end in range(len(example) + 1)]
+    tails = [repeated(tail, length) for tail in TAILS]
     return [
-        start + tail
+        start + tail[:10]
         for start in begun
-        for tail in [*TAILS, start[-7:] or "-"]
-        if all(cpu(work, start + (tail * 8_192)[:8_192]) > SLOW for _ in range(3))
+        for tail in [*tails, repeated(start[-7:] or "-", length)]
+        if all(cpu(work, start + tail) > bound for _ in range(3))
     ]
+
+
+def repeated(tail: str, length: int) -> str:
+    return (tail * (length // len(tail) + 1))[:length]
 
 
 def cpu(work: Callable[[str], object], line: str) -> float:
@@ -405,8 +412,8 @@ ALL_FORMATS = (*FORMATS, *formats.TAILS)
 def test_no_end_of_a_line_makes_its_format_slow(form: Format) -> None:
     match = Row(form).match
     begin = form.example.index(" ", 15) if form in formats.TAILS else 0
-    assert slow(lambda line: match(line, begin), form.example) == []
-    assert slow(read, form.example) == []
+    assert slow(lambda line: match(line, begin), form.example, LONG // 2) == []
+    assert slow(read, form.example, LONG // 2) == []
 
 
 @pytest.mark.parametrize(("work", "example"), OTHERS, ids=[example for _, example in OTHERS])

@@ -100,10 +100,11 @@ def test_every_file_is_applied() -> None:
 
 @pytest.fixture(scope="module")
 def kubernetes_validate() -> Any:
-    """Imported here alone: it takes a second, of each worker."""
+    """Imported here alone: it takes a second, as each version's schemas do, of each worker."""
     return importlib.import_module("kubernetes_validate")
 
 
+@pytest.mark.xdist_group("kubernetes")
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_schemas_of_kubernetes_allow_it(
@@ -113,6 +114,7 @@ def test_the_schemas_of_kubernetes_allow_it(
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
+@pytest.mark.xdist_group("kubernetes")
 def test_the_schemas_refuse_what_kubernetes_does_not_know(kubernetes_validate: Any) -> None:
     wrong = yaml.safe_load((FOLDER / "apps" / "producer.yaml").read_text("utf-8"))
     wrong["spec"]["template"]["spec"]["containers"][0]["readOnlyRootFileSystem"] = True
