@@ -29,7 +29,7 @@ from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.forked import Forked
 from tests.support.process import Process
-from tests.support.records import event
+from tests.support.records import event, large_event
 from tests.support.servers import MISSED_SOON
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
@@ -653,8 +653,7 @@ def test_the_largest_events_while_redis_is_away_take_no_more_memory_than_is_said
     own_redis.kill()
     count, size = 1, made.log_file.stat().st_size
     for _ in range(6):
-        short = [event(count + n, level=LEVELS[n % 5], message="large") for n in range(1, 100, 2)]
-        good = [each.replace(b"large", large) for each in short]
+        good = [large_event(count + n, large, level=LEVELS[n % 5]) for n in range(1, 100, 2)]
         values = [value for each in good for value in (large, each)]
         send(made.kafka_bootstrap_servers, made.kafka_topic, values, partition=0)
         count += len(good)
