@@ -30,6 +30,8 @@ PRELOADED = [
     "kafka",
     "kafka.admin",
     "aiokafka.record._crecords",
+    "logpipeline.report.events",
+    "logpipeline.report.page",
     "tests.support.records",
     "tests.support.built",
     "tests.support.forked",
