@@ -20,7 +20,7 @@ from tests.conftest import RunScript
 from tests.support import segments
 from tests.support.process import Process
 from tests.support.raw import CODECS, giant, produce, record, sealed, varint, zstd_of
-from tests.support.records import event
+from tests.support.records import event, large_event
 from tests.support.servers import MISSED_SOON
 from tests.support.topics import read_all, send
 from tests.support.waiting import until
@@ -166,7 +166,7 @@ def test_a_record_that_unpacks_to_200_mb_costs_no_memory_and_no_event(
 def test_a_batch_of_many_events_that_unpacks_to_much_arrives_whole(
     settings: Settings, redis: RedisClient, measured: Callable[..., Process]
 ) -> None:
-    some = [event(number, message="y" * 100_000) for number in range(1_500)]
+    some = [large_event(number, b"y" * 100_000) for number in range(1_500)]
     put(settings, sealed(zstd_of(map(record, range(1_500), some)), 1_500, segments.ZSTD))
     put_events(settings, numbered(5_000, 5_010))
     consumer = measured("consumer.py")
@@ -185,7 +185,7 @@ def test_events_of_1_mib_at_full_rate_take_little_memory(
     consumer = measured("consumer.py")
     for start in range(0, 400, 50):
         some = [
-            event(n, message=dice.randbytes(LARGE // 2 - 100).hex())
+            large_event(n, dice.randbytes(LARGE // 2 - 100).hex().encode())
             for n in range(start, start + 50)
         ]
         put_events(settings, some)

@@ -284,7 +284,7 @@ def test_an_answer_has_nothing_that_a_terminal_obeys(logs: Path) -> None:
 
 def test_long_names_and_messages_are_cut_on_the_page(logs: Path) -> None:
     names = [str(number) + "<\x01>" * 53_333 for number in range(12)]
-    lines = [line(NOON + i, "ERROR", names[i % 12], names[i % 12]) for i in range(240)]
+    lines = [line(NOON + i, "ERROR", name, name) for i, name in enumerate(names * 4)]
     logs.write_bytes(b"".join(lines))
     found = day(logs)
     assert max(len(count.service or "") for count in found.counts) == 101

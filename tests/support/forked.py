@@ -4,6 +4,7 @@ They are forked from a server process that has imported what they need: multipro
 """
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import runpy
@@ -29,6 +30,8 @@ PRELOADED = [
     "kafka",
     "kafka.admin",
     "aiokafka.record._crecords",
+    "logpipeline.report.events",
+    "logpipeline.report.page",
     "tests.support.records",
     "tests.support.built",
     "tests.support.forked",
@@ -146,6 +149,7 @@ def _run(
     constants: Constants,
 ) -> None:
     """Be that program, in a session and with an environment of its own."""
+    gc.freeze()  # each search for garbage would go through all that the server has imported
     os.setsid()
     if sys.platform == "linux":  # as the server ends with the test, so does this
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -22,6 +22,11 @@ def event(number: int = 0, **fields: Any) -> bytes:
     return json.dumps(default | fields).encode()
 
 
+def large_event(number: int, message: bytes, **fields: Any) -> bytes:
+    """An event with a long message, of characters that JSON has as they are."""
+    return event(number, message="long", **fields).replace(b"long", message)
+
+
 def events(partition: int, start: int, end: int, **fields: Any) -> Slice:
     """A slice that has an event at each offset."""
     records = [
