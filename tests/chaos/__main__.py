@@ -12,12 +12,10 @@ alone for a moment, and verify.py compares all their files.
 
 import argparse
 import math
-import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,13 +28,11 @@ from pathlib import Path
 from kafka.errors import KafkaError
 
 from logpipeline.archive.checkpoint import Checkpoint
-from logpipeline.localstack.script import ROOT, Script
 from logpipeline.localstack.server import ServerError
-from logpipeline.localstack.stack import variables
 from tests.chaos.docker import DockerPipeline
 from tests.chaos.faults import Blow, plan
 from tests.chaos.hosts import HostsPipeline
-from tests.chaos.local import Failed, LocalPipeline, Words
+from tests.chaos.local import Failed, LocalPipeline, Program
 from tests.support.drain import end_offsets
 
 CONSUMERS = 3
@@ -68,11 +64,10 @@ class Chaos:
         self, pipeline: LocalPipeline | DockerPipeline, folder: Path, seed: int, rate: float
     ) -> None:
         self._pipeline = pipeline
+        self._folder = folder
         self._settings = pipeline.settings
         load = ["--rate", str(rate), "--malformed", str(MALFORMED), "--seed", str(seed)]
-        self._producer_log = folder / "producer.log"
-        words = Words(self._producer_log)
-        self._producer = Script("producer", load, variables(self._settings), words.say)
+        self._producer = Program("producer", "producer.py", load, self._settings, folder)
         self._began = time.monotonic()
         self._stormed = 0  # records that were archived at the last blow
         self._mending: list[tuple[float, Blow]] = []  # when, and what
@@ -121,7 +116,7 @@ class Chaos:
             raise Failed(f"the producer ended with status {self._producer.status()}")
         ends = end_offsets(self._settings)
         self.records = sum(ends.values())
-        sent = SENT.search(self._producer_log.read_text())
+        sent = SENT.search(self._producer.log_file.read_text())
         if not sent or int(sent[1].replace(",", "")) != self.records:
             raise Failed(f"Kafka has {self.records:,} records, the producer {sent and sent[0]}")
         self._until(lambda: self._archived() >= self.records, "not everything is read")
@@ -136,13 +131,14 @@ class Chaos:
 
     def verify(self, when: str) -> None:
         """Raises Failed."""
-        environment = os.environ | variables(self._settings)
-        command = [sys.executable, str(ROOT / "verify.py")]
+        arguments = []
         if len(archives := self._pipeline.archives) > 1:
-            command += [flag for path in archives for flag in ("--archive", str(path))]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        self.say(f"verify.py {when}: status {done.returncode}\n{done.stdout}{done.stderr}")
-        if done.returncode:
+            arguments = [flag for path in archives for flag in ("--archive", str(path))]
+        run = Program(f"verify {when}", "verify.py", arguments, self._settings, self._folder)
+        run.start()
+        status = run.wait()
+        self.say(f"verify.py {when}: status {status}\n{run.log_file.read_text()}")
+        if status:
             raise Failed("verify.py says so")
 
     def seconds(self) -> float:

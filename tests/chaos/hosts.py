@@ -5,7 +5,7 @@ The folders stand in for hosts: the consumers share nothing but Kafka and Redis.
 
 from pathlib import Path
 
-from tests.chaos.local import Consumer, LocalPipeline, Words
+from tests.chaos.local import Consumer, LocalPipeline
 
 
 class HostsPipeline(LocalPipeline):
@@ -13,15 +13,14 @@ class HostsPipeline(LocalPipeline):
 
     def __init__(self, folder: Path, hosts: int, rotate: str) -> None:
         super().__init__(folder, 0, rotate)
-        words = Words(folder / "hosts.log")
         for index in range(hosts):
             log_file = self.settings.log_file.parent / f"host-{index}" / "logs.txt"
             log_file.parent.mkdir()
             own = {"kafka_consumers": hosts, "kafka_consumer_index": index, "log_file": log_file}
             settings = self.settings.model_copy(update=own)
-            self.consumers.append(Consumer(index + 1, settings, words))
+            self.consumers.append(Consumer(index + 1, settings, folder))
         self.parts |= {consumer.name: consumer for consumer in self.consumers}
 
     @property
     def archives(self) -> list[Path]:
-        return [consumer.log_file for consumer in self.consumers]
+        return [consumer.archive for consumer in self.consumers]

@@ -1,13 +1,12 @@
 """The pipeline that chaos breaks, as processes of this machine."""
 
+import multiprocessing
+import os
 import random
 import resource
 import shutil
 import signal
 import subprocess
-import sys
-import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,46 +14,54 @@ from redis import Redis as Client
 from redis import RedisError
 
 from config import Settings
+from logpipeline.localstack.child import Child
 from logpipeline.localstack.kafka import Kafka
 from logpipeline.localstack.redis import Redis
-from logpipeline.localstack.script import ROOT, Script
 from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from tests.support.disk import Disk
+from tests.support.forked import Forked
 
 STOP = 20.0  # seconds until a consumer has stopped; 10 are promised, on a machine of its own
 MOST_LEFT = 100_000  # bytes that a consumer may write before it meets the limit
 CAP = 500
+HERE = multiprocessing.get_context("fork")  # only this process and its children see the disk
 
 
 class Failed(Exception):  # noqa: N818 - a verdict about the pipeline
     """The pipeline did not keep a promise; str() says which."""
 
 
-class Words:
-    """A file of what the scripts say: each line with its second and who said it."""
+class Program(Child):
+    """A script or a module, forked; what it prints is in `folder`, in a file of its `name`."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", buffering=1)
-        self._began = time.monotonic()
-        self._lock = threading.Lock()
+    def __init__(
+        self, name: str, program: str, arguments: list[str], settings: Settings, folder: Path
+    ) -> None:
+        super().__init__(name)
+        self.log_file = folder / f"{name}.log"
+        self._program, self._arguments = program, arguments
+        self._environment = os.environ | variables(settings)
 
-    def say(self, name: str, line: str) -> None:
-        with self._lock:
-            self._file.write(f"{time.monotonic() - self._began:7.2f} {name:10} {line}\n")
+    def start(self) -> None:
+        run = Forked(self._program, self._arguments, self.log_file, self._environment, context=HERE)
+        self.process = run.popen
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, -N for signal N. Raises subprocess.TimeoutExpired."""
+        assert self.process
+        return self.process.wait(timeout)
 
 
-class Consumer(Script):
+class Consumer(Program):
     """consumer.py, number `number`."""
 
-    def __init__(self, number: int, settings: Settings, words: Words) -> None:
-        environment = variables(settings) | {"PYTHONPATH": str(ROOT)}
-        super().__init__("consumer", [], environment, words.say)
-        self.name = f"consumer-{number}"
-        self._failing = settings.log_file.parent.with_name(f"{self.name} has a failing disk")
-        self._command = [sys.executable, "-m", "tests.chaos.failing_disk", str(self._failing)]
+    def __init__(self, number: int, settings: Settings, folder: Path) -> None:
+        name = f"consumer-{number}"
+        self._failing = settings.log_file.parent.with_name(f"{name} has a failing disk")
+        super().__init__(name, "tests.chaos.failing_disk", [str(self._failing)], settings, folder)
         self.broken = False
-        self.log_file = settings.log_file
+        self.archive = settings.log_file
         self._dice = random.Random(number)
 
     def start(self) -> None:
@@ -76,9 +83,8 @@ class Consumer(Script):
 
     def wait_stopped(self) -> None:
         """Raises Failed."""
-        assert self.process
         try:
-            status = self.process.wait(STOP)
+            status = self.wait(STOP)
         except subprocess.TimeoutExpired:
             raise Failed(f"{self.name} has not ended {STOP:.0f} s after SIGTERM") from None
         if status not in (0, -signal.SIGTERM):  # it may have been too young to listen
@@ -93,7 +99,7 @@ class Consumer(Script):
 
     def limit(self) -> None:
         """Let it write only so much more to logs.txt: EFBIG in the middle of a line after that."""
-        size = self.log_file.stat().st_size if self.log_file.exists() else 0
+        size = self.archive.stat().st_size if self.archive.exists() else 0
         self._limit(size + self._dice.randrange(MOST_LEFT))
 
     def unlimit(self) -> None:
@@ -138,9 +144,8 @@ class LocalPipeline:
             log_rotate_every=rotate,
             metrics_port=0,
         )
-        words = Words(folder / "consumers.log")
         numbers = range(1, consumers + 1)
-        self.consumers = [Consumer(number, self.settings, words) for number in numbers]
+        self.consumers = [Consumer(number, self.settings, folder) for number in numbers]
         self.parts |= {consumer.name: consumer for consumer in self.consumers}
 
     @property

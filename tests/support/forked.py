@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from multiprocessing import connection
+from multiprocessing.context import ForkContext, ForkServerContext
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +38,7 @@ PRELOADED = [
     "tests.support.forked",
 ]
 Constants = Mapping[str, Any]
+Context = ForkServerContext | ForkContext
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(PRELOADED)
 
@@ -46,7 +48,8 @@ class Forked(Process):
     or "-c" with code as the first of its arguments. It starts in `folder`, or that of `log_file`;
     its stderr goes to `errors`, if there is one; its stdin is empty, or with `piped` a pipe, of
     which `popen.stdin` is the other end. `constants` are set before it runs, such as
-    {"logpipeline.kafka.outbox.QUIET": 1.0}, so that a test need not wait out a timeout."""
+    {"logpipeline.kafka.outbox.QUIET": 1.0}, so that a test need not wait out a timeout. With a
+    `context` of "fork", it is forked from this process instead."""
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Forked(Process):
         folder: Path | None = None,
         constants: Constants | None = None,
         piped: bool = False,
+        context: Context = CONTEXT,
     ) -> None:
         self.command = [program, *arguments]
         self.log_file = log_file
@@ -65,7 +69,7 @@ class Forked(Process):
         for stream in streams:
             stream.touch()
         self.popen = _Popen(  # type: ignore[assignment]
-            piped, self.command, streams, folder or log_file.parent, env, constants or {}
+            context, piped, self.command, streams, folder or log_file.parent, env, constants or {}
         )
 
     def kill(self) -> None:
@@ -86,14 +90,14 @@ class _Popen:
 
     lock = threading.Lock()  # each start asks after all children, as a wait of another thread does
 
-    def __init__(self, piped: bool, *run: Any) -> None:
+    def __init__(self, context: Context, piped: bool, *run: Any) -> None:
         self.stdin: IO[bytes] | None = None
         with ExitStack() as ends:
             theirs = None
             if piped:
-                theirs, ours = map(ends.enter_context, CONTEXT.Pipe(duplex=False))
+                theirs, ours = map(ends.enter_context, context.Pipe(duplex=False))
                 self.stdin = os.fdopen(os.dup(ours.fileno()), "wb")
-            self._process = CONTEXT.Process(target=_run, args=(theirs, *run))
+            self._process = context.Process(target=_run, args=(theirs, *run))
             with self.lock:
                 self._process.start()
         self.pid = self._process.pid
@@ -107,10 +111,12 @@ class _Popen:
             return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        connection.wait([self._process.sentinel], timeout)
-        status = self.poll()
-        if status is None:
+        if not connection.wait([self._process.sentinel], timeout):
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        with self.lock:
+            self._process.join()  # a child of this process has its status a moment later
+            status = self._process.exitcode
+        assert status is not None
         return status
 
 
@@ -165,6 +171,7 @@ def _run(
     time.tzset()
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.argv = command
     preset(constants)
     if command[0] == "-c":
