@@ -132,7 +132,7 @@ TARGETS = (
         st.tuples(streams, st.sampled_from([512, 4_096, PIECE])),
         pure(stream, flowing),
         corpus=[([(b"\r\n", MIB), (b"\x80o\n--", MIB)], 512), ([(b"\n", 6 * MIB)], PIECE)],
-        seconds=1.0,
+        seconds=2.0,
         bytes=128 * MIB,
     ),
 )  # fmt: skip
