@@ -31,7 +31,7 @@ from tests.support.forked import Forked
 from tests.support.process import Process
 from tests.support.records import event, large_event
 from tests.support.servers import MISSED_SOON
-from tests.support.topics import read_all, send
+from tests.support.topics import committed, read_all, send
 from tests.support.waiting import until
 
 CAP = 50
@@ -161,12 +161,6 @@ def is_stable(admin: KafkaAdminClient, settings: Settings, count: int) -> bool:
     shares = [member["member_assignment"] for member in group["members"]]
     with_some = [share for share in shares if share and share["assigned_partitions"]]
     return len(shares) == len(with_some) == count
-
-
-def committed(admin: KafkaAdminClient, settings: Settings) -> dict[int, int]:
-    """Partition → offset that the consumer group has committed."""
-    found = admin.list_group_offsets(settings.kafka_group_id)[settings.kafka_group_id]
-    return {at.partition: commit.offset for at, commit in found.items()}
 
 
 def hostile(count: int) -> list[bytes | None]:

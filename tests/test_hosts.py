@@ -19,7 +19,7 @@ from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support.process import Process
 from tests.support.records import event
-from tests.support.topics import send, sending
+from tests.support.topics import committed, send, sending
 from tests.support.waiting import until
 from verify import main as verify_main
 
@@ -102,11 +102,6 @@ def stop(*processes: Process) -> None:
     for process in processes:
         assert process.wait(15) == 0, str(process)
         assert "Traceback" not in process.output()
-
-
-def committed(admin: KafkaAdminClient, settings: Settings) -> dict[int, int]:
-    found = admin.list_group_offsets(settings.kafka_group_id)[settings.kafka_group_id]
-    return {at.partition: commit.offset for at, commit in found.items()}
 
 
 def next_offsets(folder: Path, host: int, settings: Settings) -> dict[int, int]:

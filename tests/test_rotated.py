@@ -326,6 +326,27 @@ def test_what_is_deleted_while_its_packing_fails_leaves_nothing(
     assert not [*path.parent.glob(f"*{oldest.stamp}*")]
 
 
+def test_the_checkpoint_of_a_deleted_file_stays_until_the_deletion_is_on_disk(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a power cut may bring the file back."""
+    oldest, newest = finish(path, opened, 2)
+    keep(path)
+
+    def fail(folder: Path) -> None:
+        raise OSError("I/O error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(retention, "sync", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="I/O error"):
+                keep(path, log_keep_files=1)
+            assert rotated(path) == [newest]
+            assert oldest.sidecar.exists()
+    keep(path, log_keep_files=1)
+    assert not [*path.parent.glob(f"*{oldest.stamp}*")]
+
+
 def test_one_keeper_works_at_a_time(path: Path, opened: Opened) -> None:
     found = finish(path, opened, 1)
     code = (

@@ -123,12 +123,15 @@ class Retention:
         remove_drafts(folder, lambda name: name.endswith(PACKED) and self._rotated(name))
         remove_drafts(folder, lambda name: self._rotated(name.removesuffix(".index")))
         newest = max(files, default=NONE)  # a newer one may be of a rotation that has just begun
+        left = []
         for name in self._names():
             file = self._rotated(name.removesuffix(".checkpoint").removesuffix(".index"))
             if file and file not in files and file < newest:
-                beside = {path.name: path for path in (file.sidecar, index_path(file))}
-                if name in beside:
-                    beside[name].unlink(missing_ok=True)
+                left += [path for path in (file.sidecar, index_path(file)) if path.name == name]
+        if left:
+            sync(folder)  # the sync after the file's deletion may have failed: see _delete_oldest
+        for path in left:
+            path.unlink(missing_ok=True)
 
     def _rotated(self, name: str) -> RotatedFile | None:
         """The rotated file of this name, whether it exists or not."""

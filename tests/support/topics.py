@@ -1,4 +1,4 @@
-"""Topics: what is in a topic of a real broker, and how to put something there."""
+"""Topics: what is in a topic of a real broker, what a group has committed, and how to send."""
 
 import gc
 import warnings
@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import CoordinatorNotAvailableError
+
+from config import Settings
 
 Pair = tuple[bytes, bytes]
 Send = Callable[..., None]
@@ -20,6 +24,16 @@ def records(servers: str, topic: str) -> dict[int, list[Pair]]:
     for record in read_all(servers, topic):
         found[record.partition].append((record.key, record.value))
     return found
+
+
+def committed(admin: KafkaAdminClient, settings: Settings) -> dict[int, int]:
+    """Partition → offset that the consumer group has committed; none while Kafka creates the topic
+    of the commits, for the first group of all."""
+    try:
+        found = admin.list_group_offsets(settings.kafka_group_id)[settings.kafka_group_id]
+    except CoordinatorNotAvailableError:
+        return {}
+    return {at.partition: commit.offset for at, commit in found.items()}
 
 
 def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
