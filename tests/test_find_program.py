@@ -385,15 +385,15 @@ def test_no_process_outlives_a_search_that_is_killed(large: Path) -> None:
 # find.py with workers that are slow: each asks to end with its parent once that is dead.
 SLOW_TO_ASK = """\
 import os, sys, time
-from logpipeline.find import search
+from logpipeline import orphans
 
-ask = search.end_with_parent
+ask = orphans.end_with_parent
 def ask_late(parent):
     while os.getppid() == parent:
         time.sleep(0.01)
     ask(parent)
 
-search.end_with_parent = ask_late
+orphans.end_with_parent = ask_late
 import find
 sys.exit(find.main(sys.argv[1:]))
 """

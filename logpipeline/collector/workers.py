@@ -1,6 +1,5 @@
 """Workers: the processes that share one port."""
 
-import ctypes
 import logging
 import os
 import signal
@@ -13,11 +12,11 @@ from pathlib import Path
 
 from prometheus_client import values
 
+from logpipeline.orphans import end_with_parent
 from logpipeline.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 RESTART = 1.0  # seconds until a worker that died is replaced
 STOP = 9.0  # seconds until one that should stop gets a SIGKILL
 
@@ -53,12 +52,10 @@ def _start(number: int, serve: Serve, folder: Path) -> int:
         return pid
     status = 1
     try:
-        if sys.platform == "linux":  # the port must be free when the parent is gone
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == parent:
-            _share_metrics(folder)
-            serve(number, folder)
-            status = 0
+        end_with_parent(parent)  # the port must be free when the parent is gone
+        _share_metrics(folder)
+        serve(number, folder)
+        status = 0
     except BaseException:
         log.exception("worker %d", number)
     finally:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from logpipeline import orphans
 from logpipeline.archive.index import load_index
 from logpipeline.archive.indexing import index
 from logpipeline.archive.rotated import RotatedFile, rotated
-from logpipeline.find.search import end_with_parent
 from logpipeline.terminal import printable
 
 DONE, FAILED = 0, 2
@@ -24,7 +24,7 @@ def make(log_file: Path) -> int:
     failed = 0
     forks = multiprocessing.get_context("fork")
     processes, arguments = _processes(missing), (os.getpid(),)
-    with ProcessPoolExecutor(processes, forks, end_with_parent, arguments) as pool:
+    with ProcessPoolExecutor(processes, forks, orphans.end_with_parent, arguments) as pool:
         results = pool.map(_index, missing)
         for problem in tqdm(results, total=len(missing), unit=" files", leave=False, disable=None):
             if problem:

@@ -1,9 +1,7 @@
 """Search: the tasks of a query, done by several processes, their results in the archive's order."""
 
-import ctypes
 import os
 import signal
-import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Raw
 from msgspec.structs import replace
 
+from logpipeline import orphans
 from logpipeline.archive.index import Block, Key
 from logpipeline.find.query import Matcher
 from logpipeline.find.reader import SourceReader
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
 AHEAD = 3  # tasks for each process, so that results take little memory
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK = 0.2  # seconds between looks whether to stop
 SMALL = 64 * 2**20  # bytes of lines that one process searches sooner than others are started;
 DECODED = 16  # times as long is what it takes to decode each line, as without a literal
@@ -200,18 +198,10 @@ def _is_done(future: "Future[TaskResult]", stop: object) -> bool:
     return False
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process when its parent is killed, instead of waiting for work for ever."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # the parent died before the line above
-        os._exit(1)
-
-
 def _begin(searcher: Searcher, parent: int) -> None:
     global _searcher
     _searcher = searcher
-    end_with_parent(parent)
+    orphans.end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the parent ends them
 
