@@ -268,6 +268,28 @@ def test_it_fits_a_phone_and_is_legible_in(tab: Tab, holding: Holding, scheme: s
     expect(page.get_by_role("dialog")).to_contain_text("Asia/Tokyo (+0900)")
 
 
+@pytest.mark.parametrize("part", ["nicegui.js", "live.js", "nicegui.css"])
+def test_a_part_that_does_not_arrive_is_loaded_again(tab: Tab, holding: Holding, part: str) -> None:
+    holding.add(event())
+    page = tab.open()
+    expect(page.locator(ROWS)).to_have_count(1)
+    page.route(f"**/{part}", lambda route: route.abort("internetdisconnected"), times=2)
+    with page.expect_event("requestfailed"):
+        page.reload()
+    expect(page.locator(ROWS)).to_have_count(1)
+    expect(page.locator(".nicegui-error-popup").first).to_have_css("position", "fixed")
+
+
+def test_while_a_part_does_not_arrive_the_page_says_so(tab: Tab, holding: Holding) -> None:
+    holding.add(event())
+    page = tab.open()
+    page.route("**/vue.*.js", lambda route: route.abort("internetdisconnected"))
+    page.reload()
+    expect(page.get_by_text("A part of this page did not arrive. Reloading")).to_be_visible()
+    page.unroute_all()
+    expect(page.locator(ROWS)).to_have_count(1)
+
+
 def test_a_password_is_asked_for_once(browser: Browser, tmp_path: Path, own_redis: Redis) -> None:
     secret = "correct horse"
     with (

@@ -44,7 +44,8 @@ class Layout:
     """Builds the page in the current slot of NiceGUI; each part is an attribute."""
 
     def __init__(self) -> None:
-        style, *scripts = map(_file, ("style.css", "hold.js", "keys.js", "plot.js", "hits.js"))
+        style = _file("style.css")
+        scripts = map(_file, ("load.js", "hold.js", "keys.js", "plot.js", "hits.js"))
         ui.add_head_html(f"<style>{style}</style><script>{''.join(scripts)}</script>")
         self._dark = ui.dark_mode(None)
         self.shown_service = ""
