@@ -14,6 +14,7 @@ from functools import partial
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import InvalidRecordError
 
 from config import Settings
 from logpipeline.kafka import topics
@@ -92,8 +93,9 @@ def lines(settings: Settings) -> list[bytes]:
 
 
 def letters(settings: Settings) -> Counter[bytes]:
-    topic = settings.kafka_dead_letter_topic
-    return Counter(letter.value for letter in read_all(settings.kafka_bootstrap_servers, topic))
+    """The values of the dead letters, without the probes of `require_keys`."""
+    every = read_all(settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic)
+    return Counter(letter.value for letter in every if letter.value)
 
 
 def assert_stops(held: Held) -> None:
@@ -156,10 +158,24 @@ def test_a_stop_while_letters_wait_for_kafka_takes_less_than_ten_seconds(
 
 
 def require_keys(admin: KafkaAdminClient, settings: Settings, required: bool) -> None:
-    """Let the topic refuse letters without a key, as a compacted one does."""
+    """Let the topic refuse letters without a key, as a compacted one does. Kafka answers before it
+    does so: an empty probe tells when."""
     policy = {"cleanup.policy": "compact" if required else "delete"}
-    topic = settings.kafka_dead_letter_topic
+    servers, topic = settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, policy)])
+    if required:
+        [described] = admin.describe_topics([topic])
+        for partition in range(len(described["partitions"])):
+            probe = partial(send, servers, topic, [b""], partition, key=None)
+            until(partial(refused, probe), PATIENCE)
+
+
+def refused(probe: Callable[[], None]) -> bool:
+    try:
+        probe()
+    except InvalidRecordError:
+        return True
+    return False
 
 
 def members(admin: KafkaAdminClient, settings: Settings) -> list[str]:
