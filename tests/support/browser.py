@@ -62,7 +62,7 @@ class Tab:
         page = visitor.new_page()
         page.on("request", self._look_at)
         page.on("requestfailed", self._lose)
-        page.on("pageerror", lambda error: self._lost or self._wrong.append(str(error)))
+        page.on("pageerror", self._fail)
         page.on("dialog", lambda dialog: self._wrong.append(f"dialog: {dialog.message}"))
         page.on("console", lambda message: self._hear(message.type, message.text))
         try:
@@ -90,6 +90,10 @@ class Tab:
         target = urlsplit(request.url)
         if target.scheme not in {"data", "blob"} and target.netloc != ours:
             self._wrong.append(f"asked for {request.url[:200]}")
+
+    def _fail(self, error: Error) -> None:
+        if not self._lost:
+            self._wrong.append(str(error))
 
     def _lose(self, request: Request) -> None:
         self._lost = self._lost or bool(LOST.search(request.failure or ""))
