@@ -74,7 +74,7 @@ def test_each_rotation_gives_each_line_once(
     steps = [rotation(writers[name]) for name, rotation in ROTATIONS.items()]
     patterns = [f"logs/*/{pattern}" for pattern in PATTERNS]
 
-    def differences() -> dict[str, Counter[str]]:
+    def differences() -> dict[str, tuple[Counter[str], Counter[str]]]:
         """For each rotation the lines that came too often, or not at all."""
         got: dict[str, Counter[str]] = {name: Counter() for name in writers}
         for key, values in arrived(made).items():
@@ -83,7 +83,7 @@ def test_each_rotation_gives_each_line_once(
         wrong = {name: got[name] - writers[name].wrote for name in writers}
         missing = {name: writers[name].wrote - got[name] for name in writers}
         return {
-            name: wrong[name] + missing[name]
+            name: (wrong[name], missing[name])
             for name in writers
             if got[name] != writers[name].wrote
         }

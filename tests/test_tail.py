@@ -226,6 +226,29 @@ def test_what_was_rotated_while_nobody_looked_is_read_to_its_end(
     assert following.read() == ["c"]
 
 
+@pytest.mark.parametrize("moved", [-1, 0, 1], ids=["older", "same time", "newer"])
+def test_a_packed_file_beside_the_one_that_it_was_made_of_gives_no_line_twice(
+    following: Following, path: Path, moved: int
+) -> None:
+    write(path, "a")
+    assert following.read() == ["a"]
+    rename(path, "app.log.2")
+    write(path, *numbered("b"))
+    plain = rename(path, "app.log.1")
+    packed = path.with_name("app.log.1.gz")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    written = plain.stat().st_mtime_ns + moved
+    os.utime(packed, ns=(written, written))
+    write(path, "c")
+    assert following.read() == [*numbered("b"), "c"]
+    plain.unlink()
+    write(path, "d")
+    assert following.read() == ["d"]
+    following.stop()
+    following.start()
+    assert following.read() == []
+
+
 def test_several_rotations_while_nobody_looked(following: Following, path: Path) -> None:
     write(path.with_name("app.log.9"), "old, read before")
     os.utime(path.with_name("app.log.9"), (1, 1))

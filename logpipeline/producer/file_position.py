@@ -131,5 +131,18 @@ def end_of(path: Path) -> FilePosition:
         return FilePosition.of((state.st_dev, state.st_ino), head, state.st_size, before)
 
 
+def begins_like(file: IO[bytes], copy: IO[bytes]) -> bool:
+    """Whether `copy` may be one of `file`, or of its beginning: its first HEAD bytes and its last
+    ones are the same."""
+    size = os.fstat(copy.fileno()).st_size
+    if size > os.fstat(file.fileno()).st_size:
+        return False
+    start, length = max(0, size - HEAD), min(size, HEAD)
+    return all(
+        os.pread(file.fileno(), length, at) == os.pread(copy.fileno(), length, at)
+        for at in (0, start)
+    )
+
+
 def _digest(head: bytes) -> str:
     return hashlib.sha256(head).hexdigest()

@@ -11,7 +11,7 @@ from logpipeline.events.joining import Joiner
 from logpipeline.events.lines import Lines
 from logpipeline.producer import contents
 from logpipeline.producer.conversion import Conversion
-from logpipeline.producer.file_position import HEAD, FilePosition
+from logpipeline.producer.file_position import HEAD, FilePosition, begins_like
 
 CHUNK = 2**18  # bytes read at once
 
@@ -102,14 +102,7 @@ class OpenFile:
 
     def is_copied_in(self, file: IO[bytes]) -> bool:
         """Whether `file` may be a copy of it, or one that is being made."""
-        size = os.fstat(file.fileno()).st_size
-        ours = self.open().fileno()
-        if not self._head or size > os.fstat(ours).st_size:
-            return False
-        start, length = max(0, size - HEAD), min(size, HEAD)
-        return all(
-            os.pread(ours, length, at) == os.pread(file.fileno(), length, at) for at in (0, start)
-        )
+        return bool(self._head) and begins_like(self.open(), file)
 
     @property
     def is_there(self) -> bool:

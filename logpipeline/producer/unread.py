@@ -49,6 +49,7 @@ class Unread:
         for path in [path for path in rotated if self._is_unknown(path)]:
             with suppress(FileNotFoundError):
                 self._judge(path)
+        self._drop_packed()
 
     def _is_unknown(self, path: Path) -> bool:
         """Whether it has no file's inode that is known; what has grown is a candidate."""
@@ -98,6 +99,15 @@ class Unread:
         end = file_position.end_of(path)
         end.older = known.older
         self.seen.append(end)
+
+    def _drop_packed(self) -> None:
+        """Leave out what was packed from another candidate, which packing has not removed yet."""
+        plain = {each.path: each.file for each in self.candidates if each.origin is None}
+        for each in [each for each in self.candidates if each.origin]:
+            source = plain.get(each.path.with_suffix(""))
+            if source and file_position.begins_like(source, each.file):
+                self.candidates.remove(each)
+                each.file.close()
 
     def _copied(self, file: IO[bytes], packed: bool) -> FilePosition | None:
         """What it is a copy of. A packed one may be beside it still."""
