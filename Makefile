@@ -31,7 +31,7 @@ RUN := $(VENV)/bin/python
 RUNNING := $(VENV)/.running
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
-PYTEST := $(RUN) -m pytest --numprocesses=5 --dist=loadgroup
+PYTEST := $(RUN) -m pytest --numprocesses=6 --dist=loadgroup
 
 FILTERS = $(if $(LEVEL),--level '$(LEVEL)') $(if $(SERVICE),--service '$(SERVICE)') $(if $(WHERE),--where '$(WHERE)') $(if $(SINCE),--since '$(SINCE)')
 export Q
