@@ -22,7 +22,6 @@ TARGET ?=
 INPUT ?=
 DOCKER ?=
 STATES ?=
-STATE ?=
 HOSTS ?=
 ARGS ?=
 
@@ -102,8 +101,8 @@ export: $(RUNNING) ## write events as Parquet, by day, for DuckDB, Polars, Spark
 chaos: $(INSTALLED) ## kill and freeze servers and fill the disk under load, then verify (SECONDS=60, SEED=7, RATE=3000, ROTATE=10s, HOSTS=3)
 	@exec $(RUN) -m tests.chaos --seconds '$(SECONDS)' $(if $(SEED),--seed '$(SEED)') $(if $(RATE),--rate '$(RATE)') $(if $(ROTATE),--rotate '$(ROTATE)') $(if $(DOCKER),--docker) $(if $(HOSTS),--hosts '$(HOSTS)')
 
-powercut: $(INSTALLED) ## recover from every state that a power cut may leave on disk (STATES=5000, SEED=7, STATE=123)
-	@exec $(RUN) -m tests.powercut $(if $(STATES),--states '$(STATES)') $(if $(SEED),--seed '$(SEED)') $(if $(STATE),--state '$(STATE)')
+powercut: $(INSTALLED) ## recover from every state that a power cut may leave on disk (STATES=5000, SEED=7)
+	@exec $(RUN) -m tests.powercut $(if $(STATES),--states '$(STATES)') $(if $(SEED),--seed '$(SEED)')
 
 fuzz: $(INSTALLED) ## throw hostile input at every part for an hour (SECONDS=60, TARGET="lines page", INPUT=.local/fuzz/…)
 	@exec nice -n 10 $(RUN) -m tests.fuzz $(if $(filter-out file,$(origin SECONDS)),--seconds '$(SECONDS)') $(if $(SEED),--seed '$(SEED)') $(if $(TARGET),--target $(TARGET)) $(if $(INPUT),--input '$(INPUT)')

@@ -70,16 +70,15 @@ class Run:
         with recorder.on():
             workload.run(self.place, self.kafka, random.Random(seed), batches, acknowledge)
 
-    def verdicts(self, only: int | None = None, since: int = 0) -> Iterator[Verdict]:
-        """On each state, or on the one of this number alone; from this operation on."""
+    def verdicts(self, since: int = 0) -> Iterator[Verdict]:
+        """On each state from this operation on."""
         for number, scenario in enumerate(self.scenarios(since)):
-            if only is None or only == number:
-                where, problem = scenario.where, ""
-                try:
-                    self._recover(scenario)
-                except Broken as broken:
-                    problem = str(broken)
-                yield Verdict(number, where, problem)
+            problem = ""
+            try:
+                self._recover(scenario)
+            except Broken as broken:
+                problem = str(broken)
+            yield Verdict(number, scenario.where, problem)
 
     def judge_end(self) -> None:
         """Compare what the run itself has left, without a power cut. Raises Broken."""
