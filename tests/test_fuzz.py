@@ -1,5 +1,6 @@
 """The fuzzer itself: it finds what is planted, keeps it, and throws it again; and its corpus."""
 
+import threading
 import time
 from collections.abc import Sequence
 from mmap import PAGESIZE, mmap
@@ -26,8 +27,16 @@ CORPUS = [
 ]
 
 
-def planted(check: Any, corpus: Sequence[Any] = (), **bounds: Any) -> Target:
-    return Target("planted", "it is well", st.binary(max_size=50), pure(check), corpus, **bounds)
+INPUTS = st.binary(max_size=50)
+
+
+def planted(
+    check: Any,
+    corpus: Sequence[Any] = (),
+    inputs: st.SearchStrategy[Any] = INPUTS,
+    **bounds: Any,
+) -> Target:
+    return Target("planted", "it is well", inputs, pure(check), corpus, **bounds)
 
 
 def hunted(*targets: Target) -> dict[str, saved.Failure]:
@@ -217,6 +226,18 @@ def test_a_turn_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         hunt.longest = 0.0
         hunt.turn(7, 100)
         assert hunt.examples <= 1
+
+
+def test_a_turn_ends_also_where_no_input_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made: list[object] = []
+    slow = st.builds(lambda: made.append(threading.Event().wait(20)))
+    with fuzz.opened([planted(lambda given: None, inputs=slow)]) as [hunt]:
+        hunt.longest = hunt.shrinking = 0.05
+        hunt.turn(7, 100)
+    assert not made
 
 
 def test_what_broke_is_kept_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,7 @@ def run(hunts: Sequence[Hunt], seconds: float, seed: int) -> None:
     for hunt in hunts:
         hunt.corpus()
         hunt.spent, hunt.shrinking = 0.0, min(hunt.shrinking, max(1.0, 2 * turn))
+        hunt.longest = min(hunt.longest, max(5.0, 12 * turn))
     dice = random.Random(seed)
     examples = dict.fromkeys((hunt.target.name for hunt in hunts), FIRST)
     while time.monotonic() - began < seconds or not all(hunt.spent for hunt in hunts):

@@ -1,11 +1,14 @@
 """Hunt: throws inputs at one target, and keeps the smallest that breaks each promise."""
 
 import re
+import signal
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hypothesis
@@ -19,7 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NUMBER = re.compile(r"\d[\d.,]*")
 SHRINKING = 15.0  # seconds at most to make an input smaller
 LONGEST = 60.0  # seconds of a turn: hypothesis seeks slower inputs without a limit of its own
+ENDED = 2.0  # times that, a turn is ended also where hypothesis calls nothing of ours
 PHASES = (Phase.generate, Phase.target, Phase.shrink)
+
+
+class Ended(BaseException):
+    """A turn took too long. hypothesis takes an Exception for a fault of the input."""
 
 
 @dataclass
@@ -68,7 +76,8 @@ class Hunt:
                 return
             hypothesis.target(self._throw(given_).seconds, label="seconds")
 
-        with suppress(Exception):  # what broke is in self._found, also when it does so at times
+        # What broke is in self._found, also when it does so at times.
+        with suppress(Exception, Ended), ended_after(ENDED * (self.longest + self.shrinking)):
             throw()
         self._keep(began)
 
@@ -103,6 +112,22 @@ class Hunt:
         known = self._found.get(place)
         if known is None or failure.size < known.size:
             self._found[place] = failure
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """Raises Ended in the block after so many seconds."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def where(error: BaseException) -> str:
