@@ -27,6 +27,7 @@ from logpipeline.localstack.redis import Redis
 from logpipeline.localstack.server import free_port
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.archived import lines
 from tests.support.forked import Forked
 from tests.support.process import Process
 from tests.support.records import event, large_event
@@ -87,12 +88,6 @@ def made(settings: Settings) -> Settings:
 def redis(settings: Settings) -> Iterator[RedisClient]:
     with RedisClient.from_url(settings.redis_url) as client:
         yield client
-
-
-def lines(settings: Settings) -> list[bytes]:
-    """Whole lines of logs.txt so far."""
-    path = settings.log_file
-    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 def arrive(settings: Settings, count: int, timeout: float = PATIENCE) -> None:

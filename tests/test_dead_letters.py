@@ -23,6 +23,7 @@ from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.archived import lines
 from tests.support.forked import Forked
 from tests.support.records import event
 from tests.support.servers import MISSED_SOON
@@ -85,11 +86,6 @@ def start(environment: dict[str, str]) -> Iterator[Started]:
             return held
 
         yield started
-
-
-def lines(settings: Settings) -> list[bytes]:
-    path = settings.log_file
-    return path.read_bytes().splitlines() if path.exists() else []
 
 
 def letters(settings: Settings) -> Counter[bytes]:

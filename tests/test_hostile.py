@@ -18,6 +18,7 @@ from logpipeline.kafka import topics
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
 from tests.support import segments
+from tests.support.archived import lines
 from tests.support.process import Process
 from tests.support.raw import CODECS, giant, produce, record, sealed, varint, zstd_of
 from tests.support.records import event, large_event
@@ -65,11 +66,6 @@ def put(settings: Settings, batch: bytes) -> int:
 
 def put_events(settings: Settings, values: list[bytes]) -> None:
     send(settings.kafka_bootstrap_servers, settings.kafka_topic, values, partition=0)
-
-
-def lines(settings: Settings) -> list[bytes]:
-    path = settings.log_file
-    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 def arrived(settings: Settings, redis: RedisClient, expected: list[bytes]) -> None:

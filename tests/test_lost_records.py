@@ -23,6 +23,7 @@ from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
+from tests.support.archived import lines
 from tests.support.brokers import Broker
 from tests.support.process import Process
 from tests.support.records import event
@@ -42,11 +43,6 @@ def records(start: int, end: int) -> list[bytes]:
 
 def archived(start: int, end: int) -> list[bytes]:
     return [value for value in records(start, end) if not value.startswith(b"invalid")]
-
-
-def lines(settings: Settings) -> list[bytes]:
-    path = settings.log_file
-    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 def arrive(settings: Settings, expected: list[bytes], consumer: Process) -> None:
