@@ -52,7 +52,7 @@ check: $(INSTALLED) ## check style, format and types, and run the tests that nee
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse lint serverless
 
 serverless:
-	@$(PYTEST) --numprocesses=4 -m 'not server' --servers=local $(ARGS)
+	@$(PYTEST) --numprocesses=3 -m 'not server' --servers=local $(ARGS)
 
 test: $(INSTALLED) ## run the tests on real Kafka and Redis (ARGS="-k archive --servers=local")
 	@$(PYTEST) $(ARGS)
