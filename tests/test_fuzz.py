@@ -220,18 +220,14 @@ def test_batches_are_those_of_kafka_python(compression: int) -> None:
     assert found[0].headers == [("h", None)]
 
 
-def test_a_turn_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_turn_ends_in_time() -> None:
     with fuzz.opened([planted(lambda given: None)]) as [hunt]:
         hunt.longest = 0.0
         hunt.turn(7, 100)
         assert hunt.examples <= 1
 
 
-def test_a_turn_ends_also_where_no_input_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_turn_ends_also_where_no_input_is_made() -> None:
     made: list[object] = []
     slow = st.builds(lambda: made.append(threading.Event().wait(20)))
     with fuzz.opened([planted(lambda given: None, inputs=slow)]) as [hunt]:
@@ -240,9 +236,7 @@ def test_a_turn_ends_also_where_no_input_is_made(
     assert not made
 
 
-def test_what_broke_is_kept_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
+def test_what_broke_is_kept_at_once() -> None:
     def check(given: bytes) -> None:
         hold(given != b"bad", "it is bad")
 

@@ -4,11 +4,9 @@ import re
 import signal
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import hypothesis
@@ -76,8 +74,12 @@ class Hunt:
                 return
             hypothesis.target(self._throw(given_).seconds, label="seconds")
 
+        most = ENDED * (self.longest + self.shrinking)
         # What broke is in self._found, also when it does so at times.
-        with suppress(Exception, Ended), ended_after(ENDED * (self.longest + self.shrinking)):
+        with (
+            suppress(Exception, Ended),
+            watch.raising_after(most, signal.ITIMER_REAL, Ended()),
+        ):
             throw()
         self._keep(began)
 
@@ -112,22 +114,6 @@ class Hunt:
         known = self._found.get(place)
         if known is None or failure.size < known.size:
             self._found[place] = failure
-
-
-@contextmanager
-def ended_after(seconds: float) -> Iterator[None]:
-    """Raises Ended in the block after so many seconds."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise Ended
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def where(error: BaseException) -> str:

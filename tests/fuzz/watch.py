@@ -13,6 +13,7 @@ from tests.fuzz.target import MIB, Aim, Broken, Target
 
 TICKS = os.sysconf("SC_CLK_TCK")
 KIB = 1_024
+SIGNALS = {signal.ITIMER_REAL: signal.SIGALRM, signal.ITIMER_PROF: signal.SIGPROF}
 HANGS = 20.0  # seconds of this process's CPU time after which an input is given up
 AGAIN = 2  # tries that an input has to be quicker: others use this machine, too
 
@@ -30,7 +31,8 @@ def cost(work: Callable[[], object], pid: int | None = None) -> Cost:
     called, if it can be, and takes nothing."""
     before, seconds = _memory(pid, "VmRSS"), _seconds(pid)
     _forget_peak(pid)
-    with _limited():
+    slow = Broken(f"slow: given up after {HANGS:.0f} s of CPU time")
+    with raising_after(HANGS, signal.ITIMER_PROF, slow):
         compare = work()
     peak = _memory(pid, "VmHWM")
     spent = Cost(_seconds(pid) - seconds, max(0, peak - before), peak)
@@ -86,16 +88,18 @@ def _forget_peak(pid: int | None) -> None:
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
-    """Give up what would take too long, even in the middle of a regular expression."""
+def raising_after(seconds: float, timer: int, error: BaseException) -> Iterator[None]:
+    """Raise `error` in the block, even in the middle of a regular expression, once so many seconds
+    have passed of ITIMER_REAL, or of this process's CPU time, ITIMER_PROF."""
 
-    def give_up(number: int, frame: FrameType | None) -> None:
-        raise Broken(f"slow: given up after {HANGS:.0f} s of CPU time")
+    def end(number: int, frame: FrameType | None) -> None:
+        raise error
 
-    before = signal.signal(signal.SIGPROF, give_up)
-    signal.setitimer(signal.ITIMER_PROF, HANGS)
+    number = SIGNALS[timer]
+    before = signal.signal(number, end)
+    signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)
