@@ -23,7 +23,6 @@ from logpipeline.localstack.server import free_port
 from logpipeline.localstack.stack import variables
 from logpipeline.shutdown import Shutdown
 from tests.conftest import RunScript
-from tests.support.archived import lines
 from tests.support.forked import Forked
 from tests.support.records import event
 from tests.support.servers import MISSED_SOON
@@ -37,6 +36,7 @@ CONSTANTS = MISSED_SOON | {
     "logpipeline.consumer.availability.QUIET": 1.5,
 }
 PATIENCE = 60.0
+PROBE = b"probe"
 Started = Callable[[Settings], "Held"]
 
 
@@ -88,10 +88,16 @@ def start(environment: dict[str, str]) -> Iterator[Started]:
         yield started
 
 
+def lines(settings: Settings) -> list[bytes]:
+    """Lines of logs.txt so far, also one that is not whole."""
+    path = settings.log_file
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
 def letters(settings: Settings) -> Counter[bytes]:
     """The values of the dead letters, without the probes of `require_keys`."""
     every = read_all(settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic)
-    return Counter(letter.value for letter in every if letter.value)
+    return Counter(letter.value for letter in every if letter.value != PROBE)
 
 
 def assert_stops(held: Held) -> None:
@@ -155,14 +161,14 @@ def test_a_stop_while_letters_wait_for_kafka_takes_less_than_ten_seconds(
 
 def require_keys(admin: KafkaAdminClient, settings: Settings, required: bool) -> None:
     """Let the topic refuse letters without a key, as a compacted one does. Kafka answers before it
-    does so: an empty probe tells when."""
+    does so: a probe tells when."""
     policy = {"cleanup.policy": "compact" if required else "delete"}
     servers, topic = settings.kafka_bootstrap_servers, settings.kafka_dead_letter_topic
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, policy)])
     if required:
         [described] = admin.describe_topics([topic])
         for partition in range(len(described["partitions"])):
-            probe = partial(send, servers, topic, [b""], partition, key=None)
+            probe = partial(send, servers, topic, [PROBE], partition, key=None)
             until(partial(refused, probe), PATIENCE)
 
 
