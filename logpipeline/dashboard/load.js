@@ -7,7 +7,7 @@
 
   const later = () => {
     const [last, at] = JSON.parse(sessionStorage.getItem(KEY) ?? "[0, 0]");
-    const wait = last && Date.now() - at < FORGOTTEN ? Math.min(2 * last, LONGEST) : FIRST;
+    const wait = Date.now() - at < FORGOTTEN ? Math.min(2 * last, LONGEST) : FIRST;
     setTimeout(reload, wait, wait);
   };
 
